@@ -1,0 +1,61 @@
+"""What a network is to the rest of the project: its builder, its image interface and the facts about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RESTORER_TASKS = ("deblur", "video-deblur", "restore", "sr2", "sr4", "video-sr4", "face")
+PART_TASKS = ("flow", "interpolation", "discriminator", "features")
+
+
+class Method(Protocol):
+    """Anything that restores frames: an adapted network, a baseline, a folder of somebody else's outputs."""
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Restore a clip; a still is a clip of one.
+
+        Shape: each frame [3, H, W] -> [3, H, W], as many out as in, in order. Range: float32 RGB in [0, 1], sRGB-encoded.
+        Output is clamped to [0, 1].
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A weights file of the authors, where it is known: name, sha256 ("" if unknown), address to get it from, licence."""
+
+    file: str
+    sha256: str = ""
+    source: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One entry of `models.zoo.MODELS`.
+
+    build() returns the authors' module unchanged: their inputs, outputs, keys. adapt(module) gives the Method
+    around it (padding, value range, the authors' inference habits).
+    """
+
+    name: str
+    task: str
+    build: Callable[[], nn.Module]
+    adapt: Callable[[nn.Module], Method]
+    frames: int  # frames the network looks at per output; 1 for a still network
+    multiple_of: int  # both sides must divide by it inside the network; adapt() pads
+    value_range: tuple[float, float]
+    weights: tuple[Weights, ...]
+    recipe: str  # default training recipe, a key of models.recipes.RECIPES; "" if it cannot be trained here
+    source: str  # paper and repository
+    published: str  # the method's name in reports/published.csv; "" if it has no row there
+    parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/parity/fixtures/NAME.json)
+
+    def __post_init__(self) -> None:
+        if self.task not in RESTORER_TASKS + PART_TASKS:
+            raise ValueError(f"{self.name}: task {self.task!r} is not one of {', '.join(RESTORER_TASKS + PART_TASKS)}")
