@@ -1,0 +1,38 @@
+# Two commands: `make demo` (the main job, end to end) and `make test`. Both create .venv and install the pinned
+# versions the first time; after that they work offline.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export NO_ALBUMENTATIONS_UPDATE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test clean
+.DELETE_ON_ERROR:
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11"'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing the pinned packages into $(VENV) (a few minutes the first time) ..."
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need: pytest, ruff, mypy, and pyiqa (licensed for non-commercial use only) ..."
+	@$(PIP_INSTALL) --editable '.[iqa,test]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/python synth/make_pairs.py --interp 16x --resume
+	@$(BIN)/python benchmark/run.py --methods demo --resume
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf out reports/out
