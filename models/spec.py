@@ -19,7 +19,8 @@ class Method(Protocol):
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Restore a clip; a still is a clip of one.
 
-        Shape: each frame [3, H, W] -> [3, H, W], as many out as in, in order. Range: float32 RGB in [0, 1], sRGB-encoded.
+        Shape: each frame [3, H, W] -> [3, H, W], as many out as in, in order.
+        Range: float32 RGB in [0, 1], sRGB-encoded.
         Output is clamped to [0, 1].
         """
         ...
@@ -27,7 +28,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A weights file of the authors, where it is known: name, sha256 ("" if unknown), address to get it from, licence."""
+    """A weights file of the authors: name, sha256 ("" if unknown), address to get it from, licence."""
 
     file: str
     sha256: str = ""

@@ -1,0 +1,76 @@
+"""From a name and a weights file to something that restores frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.baselines import BASELINES
+from models.spec import RESTORER_TASKS, Method, ModelSpec
+from models.weights import load_into
+from models.zoo import MODELS
+
+RESTORERS = tuple(name for name, spec in MODELS.items() if spec.task in RESTORER_TASKS and not name.endswith("-test"))
+
+
+def choose_device(device: str) -> torch.device:
+    """ "auto" takes the GPU where there is one. Errors: ValueError for a device that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"the device is auto, cpu, cuda or cuda:N, got {device!r}") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch sees no GPU here; use --device cpu")
+    return chosen
+
+
+class Restorer:
+    """A network with weights as a Method. Frames may be on any device; results come back on the CPU."""
+
+    def __init__(self, spec: ModelSpec, module: nn.Module, device: torch.device) -> None:
+        self.spec = spec
+        self.device = device
+        self.module = module.to(device).eval()
+        self._method = spec.adapt(self.module)
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Shape: [3, H, W] each, as many out as in. Range: float32 RGB [0, 1], clamped.
+
+        Errors: ValueError for a frame that is not [3, H, W]; FloatingPointError if the network's output is not finite.
+        """
+        restored = self._method.restore(self._checked(frame).to(self.device) for frame in frames)
+        while True:
+            with torch.inference_mode():  # not around the yield: the caller must not run inside it
+                frame = next(restored, None)
+            if frame is None:
+                return
+            if not bool(torch.isfinite(frame).all()):
+                raise FloatingPointError(f"{self.spec.name} gave NaN or infinity for this image")
+            yield frame.cpu()
+
+    def _checked(self, frame: Tensor) -> Tensor:
+        if frame.ndim != 3 or frame.shape[0] != 3:
+            raise ValueError(f"a frame is a tensor of shape [3, H, W], got {list(frame.shape)}")
+        return frame
+
+
+def open_method(name: str, weights: Path | None, device: str | torch.device = "auto") -> Method:
+    """A baseline, or a network with its weights loaded strictly.
+
+    Errors: ValueError for an unknown name, a network without weights, a checkpoint of another network or with NaN.
+    """
+    if name in BASELINES:
+        return BASELINES[name].method()
+    if name not in MODELS:
+        raise ValueError(f"no method is called {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
+    if weights is None:
+        raise ValueError(f"{name} needs weights: give a file, or train it with models/train.py --model {name}")
+    spec = MODELS[name]
+    module = spec.build()
+    load_into(module, weights, name)
+    return Restorer(spec, module, choose_device(device) if isinstance(device, str) else device)

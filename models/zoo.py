@@ -1,0 +1,19 @@
+"""Every network that the project can build. A new one is a file in `models/nets/` and a line here."""
+
+from __future__ import annotations
+
+from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILENET_TEST
+from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
+from models.nets.stfan import STFAN_SPEC, STFAN_TEST
+from models.spec import ModelSpec
+
+# Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
+MODELS: dict[str, ModelSpec] = {
+    "mimo-unet": MIMO_UNET,
+    "mimo-unet-plus": MIMO_UNET_PLUS,
+    "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
+    "stfan": STFAN_SPEC,
+    "mimo-unet-test": MIMO_UNET_TEST,
+    "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
+    "stfan-test": STFAN_TEST,
+}

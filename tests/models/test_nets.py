@@ -1,0 +1,103 @@
+"""Every network of the zoo: odd sizes, determinism, repeated use; and the laws of STFAN's filters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from models.nets.stfan import filter_adaptive_convolution
+from models.restorer import RESTORERS, Restorer, choose_device, open_method
+from models.zoo import MODELS
+
+TEST_VARIANTS = [name for name in MODELS if name.endswith("-test")]
+
+
+def frames(count: int, height: int, width: int) -> list[torch.Tensor]:
+    rng = np.random.default_rng(count + height)
+    return [torch.from_numpy(rng.random((3, height, width), dtype=np.float32)) for _ in range(count)]
+
+
+def restorer(name: str) -> Restorer:
+    torch.manual_seed(1)
+    return Restorer(MODELS[name], MODELS[name].build(), choose_device("cpu"))
+
+
+@pytest.mark.parametrize("name", TEST_VARIANTS)
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 64), (3, 130)])
+def test_odd_sizes(name: str, height: int, width: int) -> None:
+    clip = frames(3, height, width)
+    restored = list(restorer(name).restore(iter(clip)))
+    assert len(restored) == 3
+    for frame in restored:
+        assert frame.shape == (3, height, width)
+        assert frame.dtype == torch.float32
+        assert frame.min() >= 0 and frame.max() <= 1
+
+
+@pytest.mark.parametrize("name", TEST_VARIANTS)
+def test_same_clip_twice_is_the_same(name: str) -> None:
+    """State of one clip does not leak into the next, and restoring changes no running statistics."""
+    method = restorer(name)
+    state = {key: value.clone() for key, value in method.module.state_dict().items()}
+    first = torch.stack(list(method.restore(iter(frames(2, 40, 40)))))
+    again = torch.stack(list(method.restore(iter(frames(2, 40, 40)))))
+    assert torch.equal(first, again)
+    assert all(torch.equal(value, state[key]) for key, value in method.module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", TEST_VARIANTS)
+def test_frames_are_taken_one_at_a_time(name: str) -> None:
+    """A clip of any length runs in constant memory: a frame comes out before more than a few go in."""
+    taken = 0
+
+    def source():
+        nonlocal taken
+        for frame in frames(10, 32, 32):
+            taken += 1
+            yield frame
+
+    next(iter(restorer(name).restore(source())))
+    assert taken <= MODELS[name].frames
+
+
+@pytest.mark.parametrize("name", RESTORERS)
+def test_full_width_on_a_small_image(name: str) -> None:
+    (restored,) = restorer(name).restore(iter(frames(1, 37, 50)))
+    assert restored.shape == (3, 37, 50)
+
+
+def test_a_frame_of_wrong_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\[3, H, W\], got \[1, 3, 32, 32\]"):
+        list(restorer("mimo-unet-test").restore(iter([torch.zeros(1, 3, 32, 32)])))
+
+
+def test_a_network_without_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs weights"):
+        open_method("mimo-unet", None)
+    with pytest.raises(ValueError, match="no method is called 'nafnat'"):
+        open_method("nafnat", None)
+
+
+def test_filter_adaptive_convolution_against_unfold() -> None:
+    rng = np.random.default_rng(0)
+    features = torch.from_numpy(rng.standard_normal((2, 3, 7, 9)))
+    filters = torch.from_numpy(rng.standard_normal((2, 3 * 25, 7, 9)))
+    padded = functional.pad(features, (2, 2, 2, 2), mode="replicate")
+    columns = functional.unfold(padded, 5).view(2, 3, 25, 7, 9)
+    expected = (columns * filters.view(2, 3, 25, 7, 9)).sum(dim=2)
+    torch.testing.assert_close(filter_adaptive_convolution(features, filters), expected)
+
+
+def test_filter_adaptive_convolution_needs_matching_shapes() -> None:
+    with pytest.raises(ValueError, match="filters of shape"):
+        filter_adaptive_convolution(torch.zeros(1, 2, 4, 4), torch.zeros(1, 25, 4, 4))
+
+
+def test_stfan_uses_the_past() -> None:
+    method = restorer("stfan-test")
+    first, second = frames(2, 32, 32)
+    alone = next(iter(method.restore(iter([second]))))
+    after = list(method.restore(iter([first, second])))[1]
+    assert not torch.allclose(alone, after)

@@ -1,0 +1,108 @@
+"""Loading weights: wrappers are seen through, wrong files end in one sentence, nothing in a file is executed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models import weights
+from models.zoo import MODELS
+
+
+@pytest.fixture
+def module() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return MODELS["mimo-unet-test"].build()
+
+
+@pytest.mark.parametrize("wrapper", [None, "model", "params", "params_ema", "state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_authors_wrappers(tmp_path: Path, module: torch.nn.Module, wrapper: str | None, prefix: str) -> None:
+    state = {prefix + key: value for key, value in module.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "net.pth")
+    other = MODELS["mimo-unet-test"].build()
+    weights.load_into(other, tmp_path / "net.pth", "mimo-unet-test")
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in other.state_dict().items())
+
+
+def test_another_network(tmp_path: Path, module: torch.nn.Module) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ValueError, match="checkpoint of another network than stfan"):
+        weights.load_into(MODELS["stfan"].build(), tmp_path / "net.pth", "stfan")
+    with pytest.raises(ValueError, match="have another shape"):
+        weights.load_into(MODELS["mimo-unet"].build(), tmp_path / "net.pth", "mimo-unet")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_not_finite(tmp_path: Path, module: torch.nn.Module, value: float) -> None:
+    state = module.state_dict()
+    state["FAM1.merge.main.0.bias"][2] = value
+    save_file(state, tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match=r"NaN or infinity \(first in 'FAM1.merge.main.0.bias'\)"):
+        weights.load_state_dict(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 half a zip"])
+def test_not_a_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name):
+        weights.load_state_dict(tmp_path / name)
+
+
+def test_truncated(tmp_path: Path, module: torch.nn.Module) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pth")
+    save_file(module.state_dict(), tmp_path / "net.safetensors")
+    for path in (tmp_path / "net.pth", tmp_path / "net.safetensors"):
+        path.write_bytes(path.read_bytes()[:-3000])
+        with pytest.raises(ValueError, match=path.name):
+            weights.load_state_dict(path)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "broken-in"),))
+
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(Evil()))
+    torch.save({"model": Evil()}, tmp_path / "net.pth")
+    for name in ("net.pkl", "net.pth"):
+        with pytest.raises(ValueError, match="not a checkpoint"):
+            weights.load_state_dict(tmp_path / name)
+    assert not (tmp_path / "broken-in").exists()
+
+
+def test_interpolation_is_linear(tmp_path: Path, module: torch.nn.Module) -> None:
+    other = MODELS["mimo-unet-test"].build()
+    torch.save(module.state_dict(), tmp_path / "a.pth")
+    torch.save(other.state_dict(), tmp_path / "b.pth")
+    arguments = ["interpolate", str(tmp_path / "a.pth"), str(tmp_path / "b.pth"), str(tmp_path / "c.safetensors")]
+    assert weights.main([*arguments, "--alpha", "0.25"]) == 0
+    mixed = weights.load_state_dict(tmp_path / "c.safetensors")
+    for key, value in module.state_dict().items():
+        torch.testing.assert_close(mixed[key], 0.75 * value + 0.25 * other.state_dict()[key])
+
+
+def test_command_line(tmp_path: Path, module: torch.nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pth")
+    assert weights.main(["check", "mimo-unet-test", str(tmp_path / "net.pth")]) == 0
+    assert weights.main(["check", "stfan-test", str(tmp_path / "net.pth")]) == 2
+    assert "checkpoint of another network" in capsys.readouterr().err
+    fetch = ["fetch", "mimo-unet-test", "--from", str(tmp_path / "net.pth"), "--weights-dir", str(tmp_path / "weights")]
+    assert weights.main(fetch) == 0
+    assert (tmp_path / "weights" / "mimo-unet-test.pth").read_bytes() == (tmp_path / "net.pth").read_bytes()
+    assert weights.main(["list"]) == 0
+    assert "MIMO-UNet.pkl" in capsys.readouterr().out
+
+
+def test_find_weights_by_name(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "MIMO-UNet.pkl").write_bytes(b"x")
+    assert weights.find_weights(MODELS["mimo-unet"], tmp_path) == tmp_path / "deep" / "MIMO-UNet.pkl"
+    assert weights.find_weights(MODELS["stfan"], tmp_path) is None
+    assert weights.find_weights(MODELS["stfan"], None) is None

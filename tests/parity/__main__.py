@@ -1,0 +1,33 @@
+"""`python -m tests.parity [--fixtures DIR] [--weights DIR]`: a line a case, then the count; exit 1 if one fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.parity.cases import run
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "parity"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
+    parser.add_argument("--fixtures", type=Path, default=FIXTURES, help="folder of NAME.json and NAME.npz")
+    parser.add_argument("--weights", type=Path, help="folder with published weights, searched through its sub-folders")
+    arguments = parser.parse_args(argv)
+    counts = {"equal": 0, "different": 0, "skipped": 0}
+    try:
+        for result in run(arguments.fixtures, arguments.weights):
+            counts[result.state] += 1
+            print(f"{result.fixture} {result.case}: {result.state} ({result.detail})", flush=True)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"parity: {error}", file=sys.stderr)
+        return 2
+    compared = counts["equal"] + counts["different"]
+    print(f"parity: {counts['equal']} of {compared} cases equal, {counts['skipped']} skipped")
+    return 1 if counts["different"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
