@@ -18,6 +18,9 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing the pinned packages into $(VENV) (a few minutes the first time) ..."
 	@$(PIP_INSTALL) --editable .
+	@# opencv-python and opencv-python-headless share one folder: the headless files go on top, always, because the
+	@# others need libGL, which a server or a container may lack.
+	@$(PIP_INSTALL) --force-reinstall --no-deps opencv-python-headless
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

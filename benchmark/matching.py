@@ -1,0 +1,184 @@
+"""Which sharp image belongs to which restored one, for two files or two folders given by a user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from benchmark.protocol import EvalProtocol, su30_indices
+from synth.image_files import IMAGE_SUFFIXES, list_images, natural_key
+
+SHARP_FOLDERS = ("sharp", "GT")  # GoPro's and DVD's name of the folder between the sequence and its frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreItem:
+    """One image to score: its key, its file and its sharp files (many for Kohler, none without ground truth)."""
+
+    key: str
+    restored: Path
+    references: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """What fits together, and the names of what does not."""
+
+    items: tuple[ScoreItem, ...]
+    without_sharp: tuple[str, ...] = ()
+    without_restored: tuple[str, ...] = ()
+
+
+def match(restored: Path, sharp: Path | None, protocol: EvalProtocol) -> Matching:
+    """Pair files by key: the path below the folder without suffix.
+
+    GoPro, DVD: the same key on both sides; `<sequence>/sharp/<frame>` and `<sequence>/GT/<frame>` count as
+    `<sequence>/<frame>`. Lai: the sharp name is the beginning of the restored one. Kohler: a name that ends in {p}_{k},
+    with the frames in Image{p}/Kernel{k} below `sharp`; or one file and a folder of its frames.
+    Errors: ValueError, one sentence: missing paths, a file beside a folder, two files of one key, nothing to score.
+    """
+    for path in (restored, sharp):
+        if path is not None and not path.exists():
+            raise ValueError(f"{path} does not exist")
+    if not protocol.reference:
+        return _without_reference(restored)
+    if sharp is None:
+        raise ValueError(
+            f"{protocol.name} compares with sharp images: name their file or folder as the second argument"
+        )
+    if protocol.align == "kohler":
+        matching = _match_trajectories(restored, sharp)
+    elif restored.is_file() and sharp.is_file():
+        matching = Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=(sharp,)),))
+    elif restored.is_file() or sharp.is_file():
+        raise ValueError(f"two files or two folders are needed, got {restored} and {sharp}")
+    elif protocol.testset.startswith("lai"):
+        matching = _match_beginnings(images_by_key(restored), images_by_key(sharp))
+    else:
+        matching = _match_equal(images_by_key(restored), sharp_images_by_key(sharp), protocol)
+    if not matching.items:
+        raise ValueError(f"no image in {restored} has its sharp image in {sharp} ({_examples(matching)})")
+    return matching
+
+
+def images_by_key(folder: Path) -> dict[str, Path]:
+    """Every image below a folder by its key, in natural order. Errors: ValueError: two of one key, or no image."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*"), key=natural_key):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or hidden or not path.is_file():
+            continue
+        key = relative.with_suffix("").as_posix()
+        if key in found:
+            raise ValueError(f"{found[key]} and {path} would both be the image {key}; keep one of them")
+        found[key] = path
+    if not found:
+        raise ValueError(f"{folder} has no images ({', '.join(IMAGE_SUFFIXES)})")
+    return found
+
+
+def sharp_images_by_key(folder: Path) -> dict[str, Path]:
+    """`images_by_key`; where an official layout keeps sharp frames apart, only those, without that folder's name."""
+    found = images_by_key(folder)
+    official = {
+        (PurePosixPath(key).parent.parent / PurePosixPath(key).name).as_posix(): path
+        for key, path in found.items()
+        if PurePosixPath(key).parent.name in SHARP_FOLDERS
+    }
+    return official or found
+
+
+def _without_reference(restored: Path) -> Matching:
+    files = {restored.stem: restored} if restored.is_file() else images_by_key(restored)
+    return Matching(items=tuple(ScoreItem(key=key, restored=path, references=()) for key, path in files.items()))
+
+
+def _match_equal(restored: dict[str, Path], sharp: dict[str, Path], protocol: EvalProtocol) -> Matching:
+    scored = list(sharp) if protocol.frames == "all" else _su30_keys(sharp, protocol.frames)
+    return Matching(
+        items=tuple(
+            ScoreItem(key=key, restored=restored[key], references=(sharp[key],)) for key in scored if key in restored
+        ),
+        without_sharp=tuple(key for key in restored if key not in sharp),
+        without_restored=tuple(key for key in scored if key not in restored),
+    )
+
+
+def _su30_keys(sharp: dict[str, Path], frames: str) -> list[str]:
+    """The 30 scored frames of every sequence. Errors: ValueError for a sequence too short to have them."""
+    sequences: dict[str, list[str]] = {}
+    for key in sharp:
+        sequences.setdefault(PurePosixPath(key).parent.as_posix(), []).append(key)
+    indices = su30_indices(frames)
+    for name, keys in sequences.items():
+        if len(keys) <= indices[-1]:
+            raise ValueError(
+                f"dvd-su30 scores frames {indices[0]} to {indices[-1]} (counted from 0) of each sequence of 100; "
+                f"{name} has {len(keys)} sharp frames"
+            )
+    return [keys[index] for keys in sequences.values() for index in indices]
+
+
+def _match_beginnings(restored: dict[str, Path], sharp: dict[str, Path]) -> Matching:
+    """Lai: manmade_01_kernel_01 belongs to manmade_01; of several that fit, the longest."""
+    by_name = {PurePosixPath(key).name: key for key in sharp}
+    items, without_sharp, used = [], [], set()
+    for key, path in restored.items():
+        name = PurePosixPath(key).name
+        fitting = [start for start in by_name if name == start or name.startswith(start + "_")]
+        if not fitting:
+            without_sharp.append(key)
+            continue
+        sharp_key = by_name[max(fitting, key=len)]
+        used.add(sharp_key)
+        items.append(ScoreItem(key=key, restored=path, references=(sharp[sharp_key],)))
+    unused = tuple(key for key in sharp if key not in used)
+    return Matching(items=tuple(items), without_sharp=tuple(without_sharp), without_restored=unused)
+
+
+def _match_trajectories(restored: Path, sharp: Path) -> Matching:
+    """Kohler: the frames of image p and kernel k for every restored name ending in {p}_{k}."""
+    if sharp.is_file():
+        if not restored.is_file():
+            raise ValueError(
+                f"{sharp} is one frame; a folder of images needs the Kohler folder with Image1/Kernel1/..."
+            )
+        return Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=(sharp,)),))
+    if restored.is_file() and list_images(sharp):  # a folder of frames, whatever their names
+        return Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=tuple(list_images(sharp))),))
+    files = {restored.stem: restored} if restored.is_file() else images_by_key(restored)
+    items: dict[str, ScoreItem] = {}
+    without_sharp = []
+    for name, path in files.items():
+        numbers = re.search(r"(?:^|\D)0*(\d+)_0*(\d+)$", name)
+        frames = _trajectory(sharp, *numbers.groups()) if numbers else ()
+        if numbers is None or not frames:
+            without_sharp.append(name)
+            continue
+        key = f"Blurry{numbers[1]}_{numbers[2]}"
+        if key in items:
+            raise ValueError(f"{items[key].restored} and {path} would both be the image {key}; keep one of them")
+        items[key] = ScoreItem(key=key, restored=path, references=frames)
+    trajectories = sorted((path for path in sharp.glob("Image*/Kernel*") if path.is_dir()), key=natural_key)
+    used = {frame.parent for item in items.values() for frame in item.references}
+    return Matching(
+        items=tuple(items.values()),
+        without_sharp=tuple(without_sharp),
+        without_restored=tuple(path.relative_to(sharp).as_posix() for path in trajectories if path not in used),
+    )
+
+
+def _trajectory(sharp: Path, image: str, kernel: str) -> tuple[Path, ...]:
+    folder = sharp / f"Image{image}" / f"Kernel{kernel}"
+    start = f"GroundTruth{image}_{kernel}_"
+    return tuple(path for path in list_images(folder) if path.name.startswith(start)) if folder.is_dir() else ()
+
+
+def _examples(matching: Matching) -> str:
+    def first(names: Iterable[str]) -> str:
+        return next(iter(names), "none")
+
+    return f"for example {first(matching.without_sharp)} beside {first(matching.without_restored)}"

@@ -1,0 +1,188 @@
+"""Score restored images: `python benchmark/score.py RESTORED SHARP --protocol ID --metrics ID,... --json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file: the repository's root in place of this folder, which would hide packages
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmark.matching import Matching, ScoreItem, match
+from benchmark.metrics import METRICS
+from benchmark.metrics.weights_dir import set_weights_dir
+from benchmark.protocol import PROTOCOLS, EvalProtocol
+
+TABLE_ROWS = 20  # without --json longer lists show only their mean
+EPILOG = """\
+RESTORED and SHARP are two files or two folders. Files are paired by their path below the folder without suffix; GoPro's
+<sequence>/sharp/<frame> and DVD's <sequence>/GT/<frame> are understood. Protocol kohler: RESTORED is one image and
+SHARP a folder with its trajectory frames, or RESTORED holds images whose names end in {p}_{k} (Blurry1_1.png) and SHARP
+is the Kohler folder with Image{p}/Kernel{k}/GroundTruth{p}_{k}_{f}.png. lai-synthetic: the sharp image's name is the
+beginning of the restored one's. lai-real takes no SHARP.
+
+--json prints {"protocol", "metrics": {id: mean}, "count", "images": {key: {id: value}}, "missing": {id: sentence},
+"failed": {key: sentence}, "unmatched": {"restored": [...], "sharp": [...]}}; an infinite PSNR is the text "inf", since
+JSON has no infinity. A metric whose weights are missing is left out with a warning.
+Exit code: 0; 1 if an image failed or a restored image has no sharp one (the others are scored); 2 for bad arguments.
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Entry point; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    protocol = PROTOCOLS[arguments.protocol]
+    if arguments.one_based and protocol.frames == "su30":
+        protocol = replace(protocol, frames="su30-one-based")
+    chosen = [name for group in arguments.metrics or [] for name in group.split(",") if name]
+    metric_ids = list(dict.fromkeys(chosen)) or list(protocol.metrics)
+    try:
+        from benchmark.scorer import find_metrics, missing_metrics
+
+        find_metrics(metric_ids, protocol)
+        set_weights_dir(arguments.weights_dir)
+        if arguments.workers < 1:
+            raise ValueError(f"--workers is a number from 1 up, got {arguments.workers}")
+        matching = match(arguments.restored, arguments.sharp, protocol)
+    except (ValueError, OSError) as error:
+        print(f"score.py: {error}", file=sys.stderr)
+        return 2
+    missing = missing_metrics(metric_ids)
+    images, failed = score_items(
+        matching.items, protocol, [name for name in metric_ids if name not in missing], workers=arguments.workers
+    )
+    report = build_report(protocol, images, missing, failed, matching)
+    for sentence in warnings(report):
+        print(f"score.py: {sentence}", file=sys.stderr)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else table(report))
+    return 1 if failed or matching.without_sharp else 0
+
+
+def score_items(
+    items: tuple[ScoreItem, ...], protocol: EvalProtocol, metric_ids: list[str], workers: int
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Values by key and metric, and for every image that could not be scored the sentence that says why.
+
+    The result does not depend on the number of workers (threads: the arithmetic runs outside Python's lock).
+    """
+    from joblib import Parallel, delayed
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    images: dict[str, dict[str, float]] = {}
+    failed: dict[str, str] = {}
+    if not metric_ids:
+        return images, failed
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"scoring, {protocol.name}", total=len(items))
+        run = Parallel(n_jobs=workers, prefer="threads", return_as="generator")
+        results = run(delayed(_score_item)(item, protocol, metric_ids) for item in items)
+        for item, result in zip(items, results, strict=True):
+            if isinstance(result, str):
+                failed[item.key] = result
+            else:
+                images[item.key] = result
+            progress.advance(task)
+    if not console.is_terminal:
+        print(f"score.py: scored {len(images)} of {len(items)} images under {protocol.name}", file=sys.stderr)
+    return images, failed
+
+
+def _score_item(item: ScoreItem, protocol: EvalProtocol, metric_ids: list[str]) -> dict[str, float] | str:
+    from benchmark.scorer import score_files
+
+    try:
+        return score_files(item.restored, item.references, protocol, metric_ids)
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def build_report(
+    protocol: EvalProtocol,
+    images: dict[str, dict[str, float]],
+    missing: dict[str, str],
+    failed: dict[str, str],
+    matching: Matching,
+) -> dict[str, object]:
+    """What --json prints. Means are means of per-image values; infinite values are the text "inf"."""
+    names = list(next(iter(images.values()), {}))
+    means = {name: math.fsum(values[name] for values in images.values()) / len(images) for name in names}
+
+    def plain(values: dict[str, float]) -> dict[str, float | str]:
+        return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+
+    return {
+        "protocol": protocol.name,
+        "metrics": plain(means),
+        "count": len(images),
+        "images": {key: plain(values) for key, values in images.items()},
+        "missing": missing,
+        "failed": failed,
+        "unmatched": {"restored": list(matching.without_sharp), "sharp": list(matching.without_restored)},
+    }
+
+
+def warnings(report: dict) -> list[str]:
+    """One sentence for everything that was asked for and is not in the result."""
+    sentences = [f"left out: {sentence}" for sentence in report["missing"].values()]
+    sentences += [f"{key}: {sentence}" for key, sentence in report["failed"].items()]
+    texts = {"restored": "restored without a sharp image, not scored", "sharp": "sharp without a restored image"}
+    for side, text in texts.items():
+        names = report["unmatched"][side]
+        if names:
+            shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+            sentences.append(f"{len(names)} {text}: {shown}")
+    return sentences
+
+
+def table(report: dict) -> str:
+    """The report as text: a line an image (if there are few) and the means."""
+    names = list(report["metrics"])
+    rows = [[key, *(values[name] for name in names)] for key, values in report["images"].items()]
+    shown = rows if len(rows) <= TABLE_ROWS else []
+    mean = [f"mean of {report['count']}", *(report["metrics"][name] for name in names)]
+    cells = [[report["protocol"], *names]]
+    cells += [[value if isinstance(value, str) else f"{value:.4f}" for value in row] for row in (*shown, mean)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = []
+    for first, *others in cells:
+        numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *numbers]).rstrip())
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="score.py",
+        description="Score restored images against sharp ones under a named protocol.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("restored", type=Path, metavar="RESTORED")
+    parser.add_argument("sharp", type=Path, metavar="SHARP", nargs="?")
+    parser.add_argument("--protocol", required=True, choices=list(PROTOCOLS), metavar="ID", help=", ".join(PROTOCOLS))
+    parser.add_argument(
+        "--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable result on standard output")
+    parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="where the metrics' weight files are searched")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
+    parser.add_argument("--one-based", action="store_true", help="dvd-su30: read the 30 indices as counted from 1")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,170 @@
+"""DVD: the quantitative half of DeepVideoDeblurring_Dataset, whole videos; and a rendered mini set in the same layout."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.protocol import EvalProtocol
+from benchmark.testsets.base import Clip, TestSet, TestSetEntry
+from benchmark.testsets.listing import first_folder, is_mini, listed, mini_problems, paired, pairing_problems, some
+from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, render_plan
+from synth.image_files import natural_sorted
+from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, Scene, blur_lin
+
+# The ten test sequences of the paper, #1 to #10; 100 frames each.
+TEST_SEQUENCES = (
+    "IMG_0030",
+    "IMG_0049",
+    "IMG_0021",
+    "720p_240fps_2",
+    "IMG_0032",
+    "IMG_0033",
+    "IMG_0031",
+    "IMG_0003",
+    "IMG_0039",
+    "IMG_0037",
+)
+TEST_LENGTH = 100
+# protocol.frames: by how much floor(linspace(2, 97, 30)) is shifted. The authors' MATLAB counts frames from 1, those who
+# followed them from 0, and nobody has said which is meant.
+SU30_SHIFT = {"su30": 0, "su30-one-based": -1}
+
+MINI_SEQUENCE = "IMG_9001"
+MINI_WINDOW = 7  # frames at 240 fps in a blurred frame
+MINI_STEP = 8  # one blurred frame from every 8: 30 fps
+MINI_FRAMES = 100
+
+
+def su30_indices(protocol_frames: str = "su30") -> tuple[int, ...]:
+    """The 30 scored positions in a sequence of 100 frames, counted from 0: 2, 5, ..., 97 (or 1, 4, ..., 96).
+
+    Errors: ValueError for another name than the keys of SU30_SHIFT. Source: Su et al., 2017, evaluation script.
+    """
+    if protocol_frames not in SU30_SHIFT:
+        raise ValueError(f"frames are chosen by one of {', '.join(SU30_SHIFT)}, got {protocol_frames!r}")
+    return tuple(int(index) + SU30_SHIFT[protocol_frames] for index in np.floor(np.linspace(2, 97, 30)))
+
+
+def find(data_root: Path) -> Path | None:
+    """The folder `DeepVideoDeblurring_Dataset`, or None."""
+    return first_folder(data_root, ("DeepVideoDeblurring_Dataset",))
+
+
+def problems(folder: Path) -> list[str]:
+    """Sentences about missing sequences, frames and partners; empty if the ten test sequences are complete."""
+    if is_mini(folder):
+        return mini_problems(folder)
+    home = folder / "quantitative_datasets"
+    if not home.is_dir():
+        return [f"{home}: the folder is missing"]
+    found = []
+    if absent := [name for name in TEST_SEQUENCES if not (home / name).is_dir()]:
+        found.append(f"{home}: {len(absent)} of {len(TEST_SEQUENCES)} test sequences are missing: {some(absent)}")
+    for sequence in _sequences(folder):
+        found += pairing_problems(sequence / "input", sequence / "GT")
+        count = len(paired(sequence / "input", sequence / "GT", sequence.name))
+        if count != TEST_LENGTH:
+            found.append(f"{sequence}: {count} pairs, {TEST_LENGTH} expected")
+    return found
+
+
+def open_dvd(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet:
+    """The test set: the ten test sequences, or all there are if none of these is. Keys: `<sequence>/<frame>`.
+
+    protocol.frames: "all", or "su30" / "su30-one-based" for 30 of each sequence (the others are still seen by video
+    networks). Positions beyond a shorter sequence are dropped.
+    """
+    if protocol.frames != "all":
+        su30_indices(protocol.frames)
+    return listed(
+        name="dvd",
+        title="DVD",
+        folder=folder,
+        protocol=protocol,
+        simulated=simulated,
+        list_clips=partial(_clips, folder, protocol.frames),
+    )
+
+
+def render_mini(data_root: Path, seed: int, workers: int) -> None:
+    """Render DVD (mini, simulated): one video of 100 frames of 224x128 at 30 fps, JPEG of quality 95 as the real set.
+
+    A blurred frame is the linear-light mean of the 3840 fps frames over 7 frames at 240 fps (97 virtual frames, the two
+    end ones weighted by half); one is taken from every 8 frames. GT is the frame in its middle.
+    """
+    scene = mini_scene(seed)
+    configuration: dict[str, object] = {
+        "seed": seed,
+        "scenes": [scene.description],
+        "window": MINI_WINDOW,
+        "step": MINI_STEP,
+        "frames": MINI_FRAMES,
+    }
+    tasks = tuple(partial(_render_frame, scene, index) for index in range(MINI_FRAMES))
+    plan = MiniPlan(testset="dvd", home="DeepVideoDeblurring_Dataset", tasks=tasks, configuration=configuration)
+    render_plan(data_root, plan, workers)
+
+
+def mini_scene(seed: int) -> Scene:
+    """The scene of the mini set."""
+    return Scene(
+        name=MINI_SEQUENCE,
+        photographs=("motorcycle_right.png", "gravel.png"),
+        height=128,
+        width=224,
+        seed=seed,
+        extent_px=12.0,
+        duration_s=MINI_FRAMES * MINI_STEP / CAPTURED_FPS,
+        focus=(0.35, 0.5),
+        magnification=0.45,
+    )
+
+
+def _render_frame(scene: Scene, index: int) -> list[RenderedFile]:
+    factor = round(VIRTUAL_FPS / CAPTURED_FPS)
+    first = index * MINI_STEP * factor
+    last = first + (MINI_WINDOW - 1) * factor
+    home = f"DeepVideoDeblurring_Dataset/quantitative_datasets/{scene.name}"
+    return [
+        (f"{home}/input/{index:05d}.jpg", jpeg(encoded(blur_lin(scene, first, last)))),
+        (f"{home}/GT/{index:05d}.jpg", jpeg(encoded(scene.frame_lin((first + last) // 2)))),
+    ]
+
+
+def _sequences(folder: Path) -> list[Path]:
+    """Folders of the test sequences in the paper's order, or of all sequences in natural order if none is there."""
+    home = folder / "quantitative_datasets"
+    if not home.is_dir():
+        return []
+    known = [home / name for name in TEST_SEQUENCES if (home / name).is_dir()]
+    return known or natural_sorted(path for path in home.iterdir() if path.is_dir())
+
+
+def _clips(folder: Path, frames: str) -> tuple[Clip, ...]:
+    clips = []
+    for sequence in _sequences(folder):
+        samples = paired(sequence / "input", sequence / "GT", sequence.name)
+        if frames == "all":
+            positions = tuple(range(len(samples)))
+        else:
+            positions = tuple(index for index in su30_indices(frames) if index < len(samples))
+        if positions:
+            scored = frozenset(samples[index].key for index in positions)
+            clips.append(Clip(name=sequence.name, samples=samples, scored=scored))
+    return tuple(clips)
+
+
+ENTRY = TestSetEntry(
+    name="dvd",
+    title="DVD",
+    source="Su et al., Deep Video Deblurring for Hand-held Cameras, CVPR 2017",
+    licence="none stated; see https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring/ (not redistributed here)",
+    protocols=("dvd-all", "dvd-su30"),
+    find=find,
+    problems=problems,
+    open=open_dvd,
+    render_mini=render_mini,
+)

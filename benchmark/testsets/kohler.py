@@ -1,0 +1,170 @@
+"""Kohler: 4 images x 12 recorded camera trajectories, every trajectory frame a ground truth; and a rendered mini set."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.protocol import EvalProtocol
+from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
+from benchmark.testsets.listing import first_folder, images_by_stem, is_mini, listed, mini_problems, some, still
+from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, png, render_plan, with_noise
+from synth.scenes import VIRTUAL_FPS, Scene
+
+IMAGES, KERNELS = 4, 12
+_DEFAULT_LAST_FRAME = 199
+# The last trajectory frame where it is not 199. The official script stops (1, 3) at 198 and skips its frame 30, which
+# was never published.
+LAST_FRAME = {(1, 3): 198, (2, 11): 200} | {key: 198 for key in ((1, 10), (1, 12), (2, 10), (3, 7), (3, 12), (4, 12))}
+SKIPPED_FRAMES = {(1, 3): frozenset([30])}
+_BLURRY = re.compile(r"Blurry(\d+)_(\d+)")
+_TRUTH = re.compile(r"GroundTruth(\d+)_(\d+)_(\d+)")
+
+MINI_GAIN = 0.97
+MINI_NOISE = 0.004
+
+
+def find(data_root: Path) -> Path | None:
+    """The folder `Kohler`, or None."""
+    return first_folder(data_root, ("Kohler",))
+
+
+def expected_frames(image: int, kernel: int) -> int:
+    """How many ground-truth frames the official scorer compares for one blurred image."""
+    key = (image, kernel)
+    return LAST_FRAME.get(key, _DEFAULT_LAST_FRAME) - len(SKIPPED_FRAMES.get(key, ()))
+
+
+def problems(folder: Path) -> list[str]:
+    """Sentences about missing blurred images, ground-truth folders and trajectory frames; empty if complete."""
+    if is_mini(folder):
+        return mini_problems(folder)
+    found = []
+    blurry = _blurry_images(folder)
+    wanted = [(image, kernel) for image in range(1, IMAGES + 1) for kernel in range(1, KERNELS + 1)]
+    if absent := [f"Blurry{image}_{kernel}.png" for image, kernel in wanted if (image, kernel) not in blurry]:
+        found.append(f"{folder}: {len(absent)} of {len(wanted)} blurred images are missing: {some(absent)}")
+    for image, kernel in wanted:
+        truth = _truth_folder(folder, image, kernel)
+        count = len(_trajectory(folder, image, kernel))
+        if not truth.is_dir():
+            found.append(f"{truth}: the folder is missing, so Blurry{image}_{kernel} cannot be scored")
+        elif count != expected_frames(image, kernel):
+            found.append(f"{truth}: {count} ground-truth frames, {expected_frames(image, kernel)} expected")
+    return found
+
+
+def open_kohler(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet:
+    """The test set. Keys: `Blurry{p}_{k}`; references: the trajectory frames of image p, kernel k, in order."""
+    return listed(
+        name="kohler",
+        title="Kohler",
+        folder=folder,
+        protocol=protocol,
+        simulated=simulated,
+        list_clips=partial(_clips, folder),
+    )
+
+
+def render_mini(data_root: Path, seed: int, workers: int) -> None:
+    """Render Kohler (mini, simulated): 2 photographs x 2 trajectories of 256x256, each with 199 ground-truth frames.
+
+    As in the real set, a flat picture stands still while the camera moves in six degrees of freedom: ground-truth frame f
+    is the sharp picture seen at the f-th of 199 instants 1/3840 s apart, and the blurred image is the mean of all of
+    them in linear light (trapezoid weights). The blurred image is darker by a factor of 0.97 and has Gaussian noise of
+    sigma 0.004, which the protocol's gain and the many frames are there for.
+    """
+    scenes = mini_scenes(seed)
+    tasks = tuple(partial(_render_trajectory, image, kernel, scene) for (image, kernel), scene in scenes.items())
+    configuration: dict[str, object] = {
+        "seed": seed,
+        "scenes": [scene.description for scene in scenes.values()],
+        "frames": _DEFAULT_LAST_FRAME,
+        "gain": MINI_GAIN,
+        "noise": MINI_NOISE,
+    }
+    render_plan(data_root, MiniPlan(testset="kohler", home="Kohler", tasks=tasks, configuration=configuration), workers)
+
+
+def mini_scenes(seed: int) -> dict[tuple[int, int], Scene]:
+    """The scene of each (image, kernel) of the mini set. Units: extents of a window of 41.7 ms; the exposure is 51.6."""
+    photographs = {1: "motorcycle_left.png", 2: "camera.png"}
+    extents_px = {1: 8.0, 2: 14.0}
+    return {
+        (image, kernel): Scene(
+            name=f"kohler-kernel-{kernel}",  # one trajectory for all images, as in the real set
+            photographs=(photographs[image], ""),
+            height=256,
+            width=256,
+            seed=seed,
+            extent_px=extents_px[kernel],
+            duration_s=_DEFAULT_LAST_FRAME / VIRTUAL_FPS,
+            foreground=False,
+        )
+        for image in photographs
+        for kernel in extents_px
+    }
+
+
+def _render_trajectory(image: int, kernel: int, scene: Scene) -> list[RenderedFile]:
+    files: list[RenderedFile] = []
+    total = np.zeros((scene.height, scene.width, 3), dtype=np.float32)
+    for number in range(1, _DEFAULT_LAST_FRAME + 1):
+        frame_lin = scene.frame_lin(number - 1)
+        total += frame_lin * np.float32(0.5 if number in (1, _DEFAULT_LAST_FRAME) else 1.0)
+        name = f"Kohler/Image{image}/Kernel{kernel}/GroundTruth{image}_{kernel}_{number}.png"
+        files.append((name, png(encoded(frame_lin))))
+    blur = encoded(total / np.float32(_DEFAULT_LAST_FRAME - 1)) * np.float32(MINI_GAIN)
+    blur = with_noise(blur, MINI_NOISE, scene.seed, "kohler", image, kernel)
+    files.append((f"Kohler/BlurryImages/Blurry{image}_{kernel}.png", png(blur)))
+    return files
+
+
+def _blurry_images(folder: Path) -> dict[tuple[int, int], Path]:
+    """Blurred images by (image, kernel), directly in the folder or under BlurryImages/."""
+    found = {}
+    for home in (folder / "BlurryImages", folder):
+        for stem, path in images_by_stem(home).items():
+            if name := _BLURRY.fullmatch(stem):
+                found[int(name[1]), int(name[2])] = path
+    return dict(sorted(found.items()))
+
+
+def _truth_folder(folder: Path, image: int, kernel: int) -> Path:
+    return folder / f"Image{image}" / f"Kernel{kernel}"
+
+
+def _trajectory(folder: Path, image: int, kernel: int) -> tuple[Path, ...]:
+    """The ground-truth frames that the official scorer compares, as far as they are there, in natural order."""
+    last = LAST_FRAME.get((image, kernel), _DEFAULT_LAST_FRAME)
+    frames = {}
+    for stem, path in images_by_stem(_truth_folder(folder, image, kernel)).items():
+        name = _TRUTH.fullmatch(stem)
+        if name and (int(name[1]), int(name[2])) == (image, kernel) and 1 <= int(name[3]) <= last:
+            frames[int(name[3])] = path
+    skipped = SKIPPED_FRAMES.get((image, kernel), frozenset())
+    return tuple(path for number, path in sorted(frames.items()) if number not in skipped)
+
+
+def _clips(folder: Path) -> tuple[Clip, ...]:
+    clips = []
+    for (image, kernel), path in _blurry_images(folder).items():
+        if references := _trajectory(folder, image, kernel):
+            clips.append(still(Sample(key=f"Blurry{image}_{kernel}", blur=path, references=references)))
+    return tuple(clips)
+
+
+ENTRY = TestSetEntry(
+    name="kohler",
+    title="Kohler",
+    source="Köhler et al., Recording and Playback of Camera Shake, ECCV 2012",
+    licence="none stated; see https://webdav.tuebingen.mpg.de/pixel/benchmark4camerashake/ (not redistributed here)",
+    protocols=("kohler",),
+    find=find,
+    problems=problems,
+    open=open_kohler,
+    render_mini=render_mini,
+)
