@@ -1,0 +1,181 @@
+"""The stored results: per-image scores, methods, costs, and the leaderboard made of them. Never loads torch.
+
+Files are CSV with a header, UTF-8, "\\n" at line ends. Numbers are written so that reading gives the same number again; an
+infinite value is "inf", an unknown one is empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+from synth.atomic import write_bytes, write_text
+
+__all__ = [
+    "COST_COLUMNS", "METHODS_COLUMNS", "SCORES_COLUMNS", "CostRow", "MethodRow", "Row", "ScoreRow", "columns", "read_rows",
+    "write_bytes", "write_rows", "write_text",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """A line of scores.csv: one metric of one image."""
+
+    method: str
+    testset: str
+    protocol: str
+    metric: str
+    key: str
+    value: float
+    simulated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRow:
+    """A line of methods.csv: what a method was when a protocol scored it.
+
+    status: "ok", or the reason why it failed. switches: what was done beside the plain thing ("repeated still").
+    missing: "metric: sentence" for metrics that could not be computed, "; " between them. title: of the test set.
+    """
+
+    method: str
+    testset: str
+    protocol: str
+    task: str = ""
+    params_m: float | None = None
+    macs_g: float | None = None
+    trained_on: str = ""
+    steps: int | None = None
+    feature_net: str = ""
+    switches: str = ""
+    weights_sha256: str = ""
+    status: str = "ok"
+    commit: str = ""
+    command: str = ""
+    profile: str = ""
+    title: str = ""
+    missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostRow:
+    """A line of cost.csv. Latency is synchronised, after warm-up; macs of methods.csv are for this size, too."""
+
+    method: str
+    height: int
+    width: int
+    device: str
+    threads: int
+    ms_median: float
+    ms_iqr: float
+    peak_mb: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of leaderboard.csv: one metric of one method under one protocol. value is None where it is missing."""
+
+    method: str
+    testset: str
+    protocol: str
+    metric: str
+    value: float | None
+    ci95_low: float | None
+    ci95_high: float | None
+    count: int
+    published: float | None
+    simulated: bool
+    task: str = ""
+    params_m: float | None = None
+    macs_g: float | None = None
+    trained_on: str = ""
+    steps: int | None = None
+    feature_net: str = ""
+    switches: str = ""
+    weights_sha256: str = ""
+    status: str = "ok"
+    commit: str = ""
+    command: str = ""
+    profile: str = ""
+    title: str = ""
+    missing: str = ""
+    height: int | None = None
+    width: int | None = None
+    device: str = ""
+    threads: int | None = None
+    ms_median: float | None = None
+    ms_iqr: float | None = None
+    peak_mb: float | None = None
+
+
+Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row)
+
+
+def columns(kind: type) -> tuple[str, ...]:
+    """Column names of a file, in order."""
+    return tuple(field.name for field in fields(kind))
+
+
+SCORES_COLUMNS = columns(ScoreRow)
+METHODS_COLUMNS = columns(MethodRow)
+COST_COLUMNS = columns(CostRow)
+
+
+def write_rows(path: Path, kind: type[Line], rows: Iterable[Line]) -> str:
+    """Write a CSV file in one step; returns its sha256. Errors: OSError (disk full)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = columns(kind)
+    writer.writerow(names)
+    writer.writerows([_to_text(getattr(row, name)) for name in names] for row in rows)
+    return write_text(path, text.getvalue())
+
+
+def read_rows(path: Path, kind: type[Line]) -> list[Line]:
+    """Read a CSV file; unknown columns are ignored, so that older programs read newer files.
+
+    Errors: FileNotFoundError; ValueError naming the file, the line and the column.
+    """
+    path = Path(path)
+    with open(path, encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in _required(kind) if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ValueError(f"{path}: column {missing[0]!r} is missing; this is not a file of this project")
+        return [_from_text(path, number, kind, row) for number, row in enumerate(reader, start=2)]
+
+
+def _required(kind: type) -> Sequence[str]:
+    return columns(kind) if kind is ScoreRow else columns(kind)[:3]
+
+
+def _to_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _from_text(path: Path, number: int, kind: type[Line], row: Mapping[str, str | None]) -> Line:
+    hints = get_type_hints(kind)
+    values: dict[str, object] = {}
+    for name in columns(kind):
+        if name not in row:
+            continue
+        text, hint = row[name] or "", str(hints[name])
+        try:
+            if "bool" in hint:
+                values[name] = {"true": True, "false": False}[text]
+            elif "float" in hint or "int" in hint:
+                number_type = float if "float" in hint else int
+                values[name] = None if text == "" and "None" in hint else number_type(text)
+            else:
+                values[name] = text
+        except (ValueError, KeyError):
+            raise ValueError(f"{path}, line {number}: column {name!r} holds {text!r}, expected {hint}") from None
+    return kind(**values)  # type: ignore[arg-type]
