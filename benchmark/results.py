@@ -1,7 +1,7 @@
 """The stored results: per-image scores, methods, costs, and the leaderboard made of them. Never loads torch.
 
-Files are CSV with a header, UTF-8, "\\n" at line ends. Numbers are written so that reading gives the same number again; an
-infinite value is "inf", an unknown one is empty.
+Files are CSV with a header, UTF-8, "\\n" at line ends. Numbers are written so that reading gives the same number again;
+an infinite value is "inf", an unknown one is empty.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
+from benchmark.metrics import METRICS
+from benchmark.protocol import PROTOCOLS
 from synth.atomic import write_bytes, write_text
 
+# reports/ may import this module only, so it hands on what a report needs of the ground floor.
 __all__ = [
-    "COST_COLUMNS", "METHODS_COLUMNS", "SCORES_COLUMNS", "CostRow", "MethodRow", "Row", "ScoreRow", "columns", "read_rows",
-    "write_bytes", "write_rows", "write_text",
+    "COST_COLUMNS", "METHODS_COLUMNS", "METRICS", "PROTOCOLS", "SCORES_COLUMNS", "CostRow", "MethodRow", "Row",
+    "ScoreRow", "columns", "read_rows", "write_bytes", "write_rows", "write_text",
 ]  # fmt: skip
 
 
@@ -158,7 +161,7 @@ def _to_text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def _from_text(path: Path, number: int, kind: type[Line], row: Mapping[str, str | None]) -> Line:

@@ -70,6 +70,7 @@ def score_items(
 
     The result does not depend on the number of workers (threads: the arithmetic runs outside Python's lock).
     """
+    import cv2
     from joblib import Parallel, delayed
     from rich.console import Console
     from rich.progress import (
@@ -84,6 +85,7 @@ def score_items(
     failed: dict[str, str] = {}
     if not metric_ids:
         return images, failed
+    cv2.setNumThreads(1)  # one image a worker; OpenCV's own threads would only get in the way
     console = Console(stderr=True)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

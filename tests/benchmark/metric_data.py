@@ -36,7 +36,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def write_weights(folder: Path) -> None:
-    """Files with the names and the shape of the published ones, but random content: backbones of LPIPS, NIQE's model."""
+    """Files named and shaped like the published ones, with random content: LPIPS' backbones, NIQE's model."""
     ensure_torchvision()
     from torchvision import models
 
@@ -47,7 +47,7 @@ def write_weights(folder: Path) -> None:
     }
     (folder / "torchvision").mkdir(parents=True)
     for index, (name, build) in enumerate(builders.items()):
-        # The classifiers are large and LPIPS does not use them: only the shapes are built, then the features are filled.
+        # The classifiers are large and LPIPS does not use them: only shapes are built, then the features are filled.
         with torch.device("meta"):
             shapes = {key: value.shape for key, value in build(weights=None).state_dict().items()}
         generator = torch.Generator().manual_seed(index)
@@ -61,7 +61,7 @@ def write_weights(folder: Path) -> None:
 
 
 def write_niqe_model(folder: Path) -> Path:
-    """A NIQE model with random mean and covariance, as .npz in `folder`; returns the same as .mat, the authors' format."""
+    """A random NIQE model as .npz in `folder`; returns the path of the same as .mat, the authors' format."""
     rng = stream(7, "niqe model")
     mean = 0.5 + 0.3 * rng.random((1, 36))
     factor = rng.standard_normal((36, 60)) * 0.1

@@ -112,7 +112,7 @@ def test_masked_zeros_stay_in_the_mean() -> None:
 
 
 def test_best_frame_of_each_metric() -> None:
-    """Every metric takes its own best frame: one frame is brighter but clean, the other has noise but the right level."""
+    """Every metric takes its own best frame: the same value as a loop over all frames gives."""
     scene = texture("trajectory", 60, 64)
     base = displaced(scene, 0, 0, 1.0, 12)
     frames = [noisy(displaced(scene, step, -2 * step, 1.0, 12), 6 * step, f"frame {step}") for step in range(4)]

@@ -21,7 +21,7 @@ OFFSETS = np.arange(-40, 41) / 4
 
 
 def moved_by_hand(plane: np.ndarray, down: float, right: float, shape: tuple[int, int]) -> np.ndarray:
-    """plane(y + down, x + right) at the pixels of a `shape` image that lie 15 px inside, by scipy's bilinear sampling."""
+    """plane(y + down, x + right) at the pixels 15 px inside a `shape` image, by scipy's bilinear sampling."""
     y, x = np.mgrid[15 : shape[0] - 15, 15 : shape[1] - 15].astype(float)
     return map_coordinates(plane, [y + down, x + right], order=1)
 
@@ -38,7 +38,7 @@ def errors_by_hand(restored: np.ndarray, sharp: np.ndarray) -> np.ndarray:
 
 
 def shifted_pair(down: float, right: float, height: int = 58, width: int = 66) -> tuple[np.ndarray, np.ndarray]:
-    """A noisy restored image whose content lies (down, right) px further than in the sharp one; luma planes in [0, 1]."""
+    """A noisy restored image whose content lies (down, right) px further than in the sharp one; luma in [0, 1]."""
     scene = (texture(f"lai {down} {right}", height + 40, width + 40) / 255) @ LUMA
     y, x = np.mgrid[20 : 20 + height, 20 : 20 + width].astype(float)
     restored = map_coordinates(scene, [y - down, x - right], order=1)

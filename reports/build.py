@@ -1,0 +1,120 @@
+"""Rebuild the leaderboard from stored files: `python reports/build.py [--in DIR] [--out DIR] [--readme FILE]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+import math
+from collections.abc import Sequence
+
+from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows, write_bytes, write_rows, write_text
+from reports.contact_sheet import sheet, strip
+from reports.leaderboard import build_rows, load_published, markdown, readme_block
+
+DEFAULT_FOLDER = Path(__file__).resolve().parent / "out"
+BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
+
+
+def build(source: Path, target: Path) -> list[Row]:
+    """Read scores.csv, methods.csv and cost.csv of `source`; write leaderboard.csv, leaderboard.md and the pictures.
+
+    Errors: FileNotFoundError (no scores.csv or methods.csv); ValueError (a file that is not ours); OSError (disk full).
+    """
+    for name in ("scores.csv", "methods.csv"):
+        if not (source / name).is_file():
+            raise FileNotFoundError(
+                f"{source / name} does not exist; run benchmark/run.py first, or name its --out folder"
+            )
+    scores = read_rows(source / "scores.csv", ScoreRow)
+    methods = read_rows(source / "methods.csv", MethodRow)
+    costs = read_rows(source / "cost.csv", CostRow) if (source / "cost.csv").is_file() else []
+    rows = build_rows(scores, methods, costs, load_published())
+    write_rows(target / "leaderboard.csv", Row, rows)
+    pictures = write_pictures(source, target, scores, methods, rows)
+    links = "".join(f"\n![{path.stem}]({path.name})\n" for path in pictures)
+    write_text(target / "leaderboard.md", markdown(rows) + "\n# Pictures\n" + links)
+    return rows
+
+
+def write_pictures(
+    source: Path, target: Path, scores: Sequence[ScoreRow], methods: Sequence[MethodRow], rows: Sequence[Row]
+) -> list[Path]:
+    """A contact sheet per folder of images, and the strip. Returns the sheets' paths."""
+    order = list(dict.fromkeys(method.method for method in methods))
+    written = []
+    images = source / "images"
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []:
+        testset, _, variant = (
+            folder.name.partition("-gamma") if folder.name.startswith("gopro") else (folder.name, "", "")
+        )
+        protocol = "gopro-gamma" if folder.name == "gopro-gamma" else None
+        here = [row for row in methods if row.testset == testset and (protocol is None or row.protocol == protocol)]
+        title = next((row.title for row in here if row.title), testset) + variant
+        title += " (input blur_gamma)" if protocol else ""
+        data = sheet(folder, order, title, captions(scores, testset, protocol))
+        if data is not None:
+            written.append(target / f"contact-{folder.name}.png")
+            write_bytes(written[-1], data)
+    best = best_trained(rows)
+    data = strip(images / "gopro", best) if best else None
+    if data is not None:
+        write_bytes(target / "strip.png", data)
+    return written
+
+
+def captions(scores: Sequence[ScoreRow], testset: str, protocol: str | None) -> dict[tuple[str, str], str]:
+    """(method, key) -> its first score in words, PSNR where there is one."""
+    texts: dict[tuple[str, str], str] = {}
+    for score in scores:
+        if score.testset == testset and protocol in (None, score.protocol) and score.metric in ("psnr", "niqe"):
+            unit = " dB" if score.metric == "psnr" else " (NIQE)"
+            figure = "inf" if math.isinf(score.value) else f"{score.value:.2f}"
+            texts.setdefault((score.method, score.key), f"{figure}{unit}")
+    return texts
+
+
+def best_trained(rows: Sequence[Row]) -> str | None:
+    """The network with the best PSNR on gopro-linear."""
+    found = [row for row in rows if row.protocol == "gopro-linear" and row.metric == "psnr" and row.weights_sha256]
+    found = [row for row in found if row.value is not None]
+    return max(found, key=lambda row: row.value or 0.0).method if found else None
+
+
+def update_readme(path: Path, rows: Sequence[Row]) -> None:
+    """Replace what stands between the markers of a README. Errors: ValueError if the markers are not there."""
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path}: the lines {BEGIN} and {END} are needed, in this order")
+    write_text(path, f"{before}{BEGIN}\n{readme_block(rows)}\n{END}{after}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="reports/build.py", description="Rebuild the leaderboard from stored files.")
+    parser.add_argument("--in", dest="source", type=Path, default=DEFAULT_FOLDER, help="folder of scores.csv")
+    parser.add_argument("--out", type=Path, help="where to write (default: the folder of --in)")
+    parser.add_argument("--readme", type=Path, help="also replace the leaderboard in this README")
+    arguments = parser.parse_args(argv)
+    target = arguments.out or arguments.source
+    try:
+        rows = build(arguments.source, target)
+        if arguments.readme:
+            update_readme(arguments.readme, rows)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"build.py: {error.filename or target}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    print(f"leaderboard: {target / 'leaderboard.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

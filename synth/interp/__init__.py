@@ -1,0 +1,12 @@
+"""The interpolators: a new one is a file beside this one and a line here."""
+
+from collections.abc import Callable
+
+from synth.interp.base import Interpolator
+from synth.interp.crossfade import CrossFade
+from synth.interp.flow import Flow
+
+INTERPOLATORS: dict[str, Callable[[], Interpolator]] = {
+    "crossfade": CrossFade,
+    "flow": Flow,
+}
