@@ -1,0 +1,190 @@
+"""Blurred/sharp pairs for training: read from pairs.jsonl, cropped and flipped as the seed says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synth.image_files import image_size, read_image
+from synth.rng import stream
+
+CACHE_BYTES = 2 << 30  # decoded 8-bit pairs kept in memory
+HELD_OUT_SHARE = 0.1
+HELD_OUT_MOST = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Paths of a blurred image and its sharp counterpart."""
+
+    key: str
+    sequence: str
+    split: str
+    order: float  # position in its sequence
+    blur: Path
+    sharp: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSets:
+    """What is trained on and what validates. digest: sha256 over all manifests. held_out: what validates, in words."""
+
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    digest: str
+    held_out: str
+
+
+def load_pairs(folders: Sequence[Path]) -> PairSets:
+    """Read the manifests of one or more sets made by synth/make_pairs.py.
+
+    Records of the split "val" validate; where there are none, the last sequences (about a tenth of the pairs) do.
+    Errors: FileNotFoundError, ValueError: one sentence that names the folder.
+    """
+    pairs: list[Pair] = []
+    digest = hashlib.sha256()
+    for number, folder in enumerate(folders):
+        found, manifest = _read_manifest(Path(folder), f"{number}:" if len(folders) > 1 else "")
+        pairs += found
+        digest.update(manifest)
+    validation = [pair for pair in pairs if pair.split == "val"][:HELD_OUT_MOST]
+    train = [pair for pair in pairs if pair.split == "train"]
+    if validation:
+        held_out = f"{len(validation)} pairs of the split val"
+    else:
+        validation, held_out = _hold_out(train)
+        train = [pair for pair in train if pair not in validation]
+    if not train:
+        where = ", ".join(str(folder) for folder in folders)
+        raise ValueError(
+            f"{where}: no pairs of the split train are left to train on; make some with synth/make_pairs.py"
+        )
+    return PairSets(train=tuple(train), validation=tuple(validation), digest=digest.hexdigest(), held_out=held_out)
+
+
+def _hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], str]:
+    """The last sequence (or, if there is one only, the last tenth of it)."""
+    wanted = max(1, round(len(pairs) * HELD_OUT_SHARE))
+    if len(pairs) < 2:
+        return [], "nothing (there is one pair only)"
+    names = list(dict.fromkeys(pair.sequence for pair in pairs))
+    if len(names) == 1:
+        return list(pairs[-wanted:]), f"the last {wanted} pairs of {names[0]}"
+    last = [pair for pair in pairs if pair.sequence == names[-1]]
+    return last[:HELD_OUT_MOST], f"{min(len(last), HELD_OUT_MOST)} pairs of the sequence {names[-1]}"
+
+
+def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
+    path = folder / "pairs.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}")
+    data = path.read_bytes()
+    pairs = []
+    for number, line in enumerate(data.decode("utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            pair = Pair(
+                key=record["key"],
+                sequence=f"{prefix}{record['sequence']}",
+                split=record["split"],
+                order=float(record["centre_s"]),
+                blur=folder / record["blur"],
+                sharp=folder / record["sharp"],
+            )
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
+        if not pair.blur.is_file() or not pair.sharp.is_file():
+            raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
+        pairs.append(pair)
+    if not pairs:
+        raise ValueError(f"{path}: the set is empty; make pairs with synth/make_pairs.py")
+    return pairs, data
+
+
+class PairSampler:
+    """Random crops of training clips. What step n gets depends on the seed and n alone, so that resuming is exact."""
+
+    def __init__(
+        self, pairs: Sequence[Pair], *, seed: int, crop_px: int, clip_frames: int, flips: bool, reversal: bool
+    ):
+        self.clips = _clips(pairs, clip_frames)
+        self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, flips, reversal
+        self._cache: dict[Path, np.ndarray] = {}
+        self._cached_bytes = 0
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """Blurred and sharp clips of a step. Shape: two float32 [size, T, 3, crop, crop]. Range: [0, 1]."""
+        samples = [self._sample(step * size + index) for index in range(size)]
+        blur, sharp = (np.stack([sample[side] for sample in samples]) for side in (0, 1))
+        return _to_tensor(blur), _to_tensor(sharp)
+
+    def _sample(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, place = divmod(position, len(self.clips))
+        clip = self.clips[int(stream(self.seed, "order", epoch).permutation(len(self.clips))[place])]
+        rng = stream(self.seed, "sample", position)
+        height, width = self._read(clip[0].blur).shape[:2]
+        top, left = (int(rng.integers(side - self.crop_px + 1)) for side in (height, width))
+        mirrored, upside_down, reversed_ = rng.random(3) < 0.5
+        ordered = clip[::-1] if reversed_ and self.reversal else clip
+        window = np.s_[top : top + self.crop_px, left : left + self.crop_px]
+        sides = []
+        for paths in ([pair.blur for pair in ordered], [pair.sharp for pair in ordered]):
+            frames = np.stack([self._read(path)[window] for path in paths])  # [T, crop, crop, 3]
+            if self.flips:
+                frames = frames[:, :, ::-1] if mirrored else frames
+                frames = frames[:, ::-1] if upside_down else frames
+            sides.append(frames)
+        return sides[0], sides[1]
+
+    def _read(self, path: Path) -> np.ndarray:
+        image = self._cache.get(path)
+        if image is None:
+            image = read_image(path)
+            if self._cached_bytes + image.nbytes <= CACHE_BYTES:
+                self._cache[path] = image
+                self._cached_bytes += image.nbytes
+        return image
+
+
+def smallest_side(pairs: Sequence[Pair]) -> int:
+    """The shortest side of all images. Units: px. Errors: ValueError if the two images of a pair differ in size."""
+    sides = []
+    for pair in pairs:
+        size = image_size(pair.blur)
+        if size != image_size(pair.sharp):
+            raise ValueError(f"{pair.blur} and {pair.sharp} have different sizes; a pair has one size")
+        sides += size
+    return min(sides)
+
+
+def centre_crop(path: Path, side: int) -> Tensor:
+    """The middle of an image, at most `side` px. Shape: [3, h, w] float32. Range: [0, 1]."""
+    image = read_image(path)
+    top, left = (max(0, (extent - side) // 2) for extent in image.shape[:2])
+    return _to_tensor(image[top : top + side, left : left + side])
+
+
+def _clips(pairs: Sequence[Pair], frames: int) -> list[tuple[Pair, ...]]:
+    """Runs of `frames` neighbours of one sequence; shorter where no sequence is that long."""
+    sequences: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        sequences[pair.sequence].append(pair)
+    frames = min(frames, max(len(sequence) for sequence in sequences.values()))
+    clips = []
+    for sequence in sequences.values():
+        ordered = sorted(sequence, key=lambda pair: pair.order)
+        clips += [tuple(ordered[start : start + frames]) for start in range(len(ordered) - frames + 1)]
+    return clips
+
+
+def _to_tensor(image: np.ndarray) -> Tensor:
+    """[..., H, W, 3] uint8 -> [..., 3, H, W] float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3))).float().div_(255)
