@@ -282,7 +282,9 @@ class _Training:
             "configuration": self.plan.configuration,
         }
         atomic.write_json(folder / checkpoint.META, meta)
-        return CheckpointInfo(folder=folder, meta=meta)
+        written = checkpoint.read(folder)
+        assert written is not None
+        return written
 
 
 def switches(recipe: Recipe) -> list[str]:
@@ -326,7 +328,7 @@ def _reproducible(chosen: Plan) -> Iterator[None]:
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     begun = checkpoint.read(chosen.folder)
     try:
-        torch.set_num_threads(int(begun.meta["threads"]) if begun else len(os.sched_getaffinity(0)))
+        torch.set_num_threads(int(begun.meta["threads"]) if begun else threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.manual_seed(chosen.config.seed)
         yield

@@ -54,12 +54,12 @@ class CameraResponse:
         return self.decode(np.clip(encoded, 0.0, 1.0)).astype(np.float32, copy=False)
 
     def to_encoded(self, linear: np.ndarray) -> np.ndarray:
-        """Encoded values of linear light. Shape: any; same out. Range: float, clipped to [0, 1] -> float32 in [0, 1]."""
+        """Encoded values of linear light. Shape: any, kept. Range: float, clipped to [0, 1] -> float32 in [0, 1]."""
         return self.encode(np.clip(linear, 0.0, 1.0)).astype(np.float32, copy=False)
 
 
 def to_8bit(encoded: np.ndarray) -> np.ndarray:
-    """Encoded floats in [0, 1] rounded to the nearest of 256 values (a half goes to the even one): uint8, same shape."""
+    """Encoded floats in [0, 1] rounded to the nearest of 256 values (a half to the even one): uint8, same shape."""
     return cv2.convertScaleAbs(encoded, alpha=255.0)
 
 

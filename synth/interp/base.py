@@ -20,7 +20,7 @@ class Interpolator(Protocol):
     ) -> np.ndarray:
         """Virtual frames between two captured frames.
 
-        Shape: two uint8 [H, W, 3] -> float32 [len(phases), H, W, 3], RGB. Range: encoded, [0, 1]; phases strictly in (0, 1).
+        Shape: two uint8 [H, W, 3] -> float32 [len(phases), H, W, 3], RGB. Range: encoded, [0, 1]; phases in (0, 1).
         Errors: ValueError for other phases or frames of two sizes.
         """
         ...
@@ -37,7 +37,7 @@ class Interpolator(Protocol):
 def sum_of_virtual_frames(
     interpolator: Interpolator, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse
 ) -> np.ndarray:
-    """`gap_sum` the plain way, one frame of `between` after another: the default, and the yardstick of the fused ones."""
+    """`gap_sum` the plain way, frame by frame with `between`: the default, and the yardstick of the fused ones."""
     require_gap(first, second, factor)
     total = np.zeros(first.shape, dtype=np.float32)
     for step in range(1, factor):

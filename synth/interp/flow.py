@@ -1,9 +1,9 @@
 """Optical flow (OpenCV's DIS): a virtual frame is both neighbours moved along straight paths and blended.
 
 How a gap is integrated. The motion u(x) of whatever passes pixel x in the middle of the gap comes from both flows. At
-phase t the pixel shows A(x - t u) and B(x + (1 - t) u), mixed by 1 - t and t. Every warp softens the picture a little, so
-slow pixels are sampled seldom: with N samples steps the trapezoid (A/2 + N - 1 warps + B/2) / N stands for the mean over
-the gap; N is 1 (nothing is warped) where a pixel moves less than MAX_SPACING_PX, else the next of 2, 4, 8 ... factor.
+phase t the pixel shows A(x - t u) and B(x + (1 - t) u), mixed by 1 - t and t. Every warp softens the picture a little,
+so slow pixels are sampled seldom: with N steps the trapezoid (A/2 + N - 1 warps + B/2) / N stands for the mean over the
+gap. N is 1 (nothing is warped) where a pixel moves less than MAX_SPACING_PX, else the next of 2, 4, 8 ... factor.
 Sources: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016 (the flow); the integral is our own.
 """
 
@@ -78,13 +78,13 @@ class Flow:
         # What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second.
         half = cv2.addWeighted(forward, 0.25, backward, -0.25, 0.0)
         places = _places(height, width)
-        leaving = cv2.remap(forward, places - half, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        arriving = cv2.remap(backward, places + half, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        leaving = _sample(forward, places - half, cv2.INTER_LINEAR)
+        arriving = _sample(backward, places + half, cv2.INTER_LINEAR)
         return cv2.addWeighted(leaving, 0.5, arriving, -0.5, 0.0)
 
     def _dis(self) -> cv2.DISOpticalFlow:
         if not hasattr(self._local, "dis"):
-            self._local.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            self._local.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         return self._local.dis
 
 
@@ -119,7 +119,8 @@ def _gap_mean(
             tile = np.s_[top : top + TILE_PX, left : left + TILE_PX]
             tile_steps = steps[tile]
             if tile_steps.max() > 1:
-                places = _places(*tile_steps.shape, top=top, left=left)
+                rows, columns = tile_steps.shape
+                places = _places(rows, columns, top, left)
                 _integrate_tile(first_lin, second_lin, mean_lin[tile], motion_px[tile], places, tile_steps)
     return mean_lin
 
@@ -148,12 +149,17 @@ def _integrate_tile(
 def _blend(
     first_lin: np.ndarray, second_lin: np.ndarray, places: np.ndarray, motion_px: np.ndarray, phase: float
 ) -> np.ndarray:
-    """The picture at `places` at a phase: first moved forward, second moved back, mixed. Shape: as places, 3 channels."""
+    """The picture at `places` at a phase: first moved forward, second moved back, mixed. Shape: [H, W, 3]."""
     from_first = cv2.scaleAdd(motion_px, -phase, places)
     from_second = cv2.scaleAdd(motion_px, 1 - phase, places)
-    moved_first = cv2.remap(first_lin, from_first, None, _SAMPLING, borderMode=cv2.BORDER_REPLICATE)
-    moved_second = cv2.remap(second_lin, from_second, None, _SAMPLING, borderMode=cv2.BORDER_REPLICATE)
+    moved_first = _sample(first_lin, from_first, _SAMPLING)
+    moved_second = _sample(second_lin, from_second, _SAMPLING)
     return cv2.addWeighted(moved_first, 1 - phase, moved_second, phase, 0.0)
+
+
+def _sample(image: np.ndarray, places: np.ndarray, interpolation: int) -> np.ndarray:
+    """Values of `image` at `places` (x, y); beyond the border its edge goes on."""
+    return cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def _places(height: int, width: int, top: int = 0, left: int = 0) -> np.ndarray:

@@ -1,0 +1,123 @@
+"""Which weights a network takes part with: the user's file, the authors', or those of a training on our pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.plan import FOREIGN, RunConfig
+from synth import atomic
+
+if TYPE_CHECKING:
+    from models.trainer import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsInUse:
+    """A weights file and what the tables say about it. path is None for a method without weights."""
+
+    path: Path | None
+    sha256: str = ""
+    trained_on: str = ""
+    steps: int | None = None
+    profile: str = ""
+    feature_net: str = ""
+    switches: tuple[str, ...] = ()
+
+
+def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
+    """The file of --weights, or else the authors' file in --weights-dir; None if the network must be trained.
+
+    Errors: ValueError if the file is no checkpoint of this network.
+    """
+    from models.weights import find_weights, load_into
+    from models.zoo import MODELS
+
+    named = dict(config.weights).get(name)
+    path = named or find_weights(MODELS[name], config.weights_dir)
+    if path is None:
+        return None
+    load_into(MODELS[name].build(), path, name)
+    trained_on = f"weights file {path.name}" if named else f"the authors' weights ({path.name})"
+    return WeightsInUse(path=path, sha256=atomic.sha256_of(path), trained_on=trained_on)
+
+
+def to_train(config: RunConfig) -> tuple[str, ...]:
+    """The networks among the methods that have no weights yet. Errors: ValueError if one of them has no recipe."""
+    from models.zoo import MODELS
+
+    names = []
+    for name in config.methods:
+        if name.startswith(FOREIGN) or name not in MODELS or given_weights(name, config) is not None:
+            continue
+        if not MODELS[name].recipe:
+            raise ValueError(f"{name} cannot be trained here: give its weights with --weights {name}=FILE")
+        names.append(name)
+    return tuple(names)
+
+
+def make_pairs(folders: Sequence[Path], workers: int) -> None:
+    """Make the default pairs where they are missing, exactly as `make_pairs.py --interp 16x` does.
+
+    Only the default folder is made; a folder that the user named must be there.
+    Errors: FileNotFoundError for a missing folder; ValueError if make_pairs.py refuses.
+    """
+    from benchmark.plan import ROOT
+
+    default = ROOT / "out" / "pairs"
+    for folder in folders:
+        if folder.resolve() != default:
+            if not (folder / "pairs.jsonl").is_file():
+                raise FileNotFoundError(f"--pairs {folder}: there is no pairs.jsonl; make it with synth/make_pairs.py")
+        else:
+            from synth import make_pairs as synthesis
+
+            code = synthesis.main(["--interp", "16x", "--out", str(folder), "--workers", str(workers), "--resume"])
+            if code != 0:
+                raise ValueError(
+                    f"synth/make_pairs.py could not make {folder} (exit code {code}); its message is above"
+                )
+
+
+def weights_of(name: str, config: RunConfig) -> WeightsInUse:
+    """The weights of a method; a network without any is trained now (or its finished training is taken).
+
+    Errors: ValueError, FileNotFoundError, models.trainer.TrainingFailed, OSError.
+    """
+    from models.baselines import BASELINES
+
+    if name in BASELINES:
+        return WeightsInUse(path=None)
+    found = given_weights(name, config)
+    if found is not None:
+        return found
+    from models.trainer import train
+
+    info = train(train_config(name, config), resume=True)
+    meta = info.meta
+    return WeightsInUse(
+        path=info.weights,
+        sha256=meta["weights_sha256"],
+        trained_on=f"{meta['pairs']} pairs ({', '.join(path.name for path in config.pairs)})",
+        steps=int(meta["steps"]),
+        profile=meta["profile"],
+        feature_net=meta["feature_net"],
+        switches=tuple(meta["switches"]),
+    )
+
+
+def train_config(name: str, config: RunConfig) -> TrainConfig:
+    """The TrainConfig of a method's training."""
+    from models.trainer import TrainConfig
+
+    return TrainConfig(
+        model=name,
+        pairs=config.pairs,
+        profile=config.profile,
+        steps=config.steps,
+        out=config.checkpoints,
+        seed=config.seed,
+        device=config.device,
+    )

@@ -1,0 +1,170 @@
+"""The output folder's memory: run.json, what is done, and the tables that grow with every finished method."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.plan import ROOT, RunConfig, method_name
+from benchmark.results import CostRow, MethodRow, ScoreRow, read_rows, write_rows
+from benchmark.testsets import TESTSETS
+from synth import atomic
+
+RUN, SCORES, METHODS, COST = "run.json", "scores.csv", "methods.csv", "cost.csv"
+
+Triple = tuple[str, str, str]  # method, test set, protocol
+
+
+def read_run(out: Path) -> dict[str, Any] | None:
+    """What run.json of an output folder says, None for a new folder.
+
+    Errors: ValueError if the folder holds results without a readable run.json.
+    """
+    path = out / RUN
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        if (out / SCORES).exists():
+            raise ValueError(f"{out} holds a {SCORES} but no {RUN}; choose another --out or remove it") from None
+        return None
+    except (ValueError, TypeError):
+        raise ValueError(f"{path} is not readable JSON; choose another --out or remove the folder") from None
+
+
+def compare(stored: dict[str, Any], configuration: dict[str, Any], out: Path, methods: Sequence[str]) -> None:
+    """Errors: ValueError that names the first difference between the folder's configuration and this one.
+
+    Test sets count only where both have them, weights only for methods that both have.
+    """
+    before = stored["configuration"]
+    for name, value in configuration.items():
+        old = before.get(name)
+        if name == "test_sets":
+            both = [key for key in value if key in old]
+            pairs = [(f"test set {key}", old[key], value[key]) for key in both]
+        elif name == "weights":
+            known = [key for key in methods if key in stored["methods"]]
+            pairs = [(f"weights of {key}", old.get(key), value.get(key)) for key in known]
+        else:
+            pairs = [(name.replace("_", "-"), old, value)]
+        for what, was, now in pairs:
+            if was != now:
+                raise ValueError(
+                    f"{out} holds results of another configuration: {what} was {was!r} and is {now!r} now; "
+                    "choose another --out"
+                )
+
+
+def begin(
+    out: Path, stored: dict[str, Any] | None, config: RunConfig, configuration: dict[str, Any], threads: int
+) -> dict:
+    """Write run.json of a run that starts (or goes on) and return it."""
+    names = [method_name(method) for method in config.methods]
+    old = stored or {"methods": [], "done": [], "configuration": {"weights": {}, "test_sets": {}}}
+    merged = dict(configuration)
+    for name in ("weights", "test_sets"):
+        merged[name] = {**old["configuration"][name], **configuration[name]}
+    run = {
+        "status": "unfinished",
+        "methods": list(dict.fromkeys([*old["methods"], *names])),
+        "configuration": merged,
+        "done": old["done"],
+        "threads": old.get("threads", threads),
+        "commit": commit(),
+        "versions": versions(),
+        "host": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seconds": old.get("seconds", {}),
+    }
+    atomic.write_json(out / RUN, run)
+    return run
+
+
+def finish(out: Path, run: dict[str, Any], failed: bool) -> None:
+    """Mark a run as finished, with the sha256 of its tables. "failed": it went to its end, with failed items."""
+    run["status"] = "failed" if failed else "finished"
+    run["files"] = {name: atomic.sha256_of(out / name) for name in (SCORES, METHODS)}
+    run["ended"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    atomic.write_json(out / RUN, run)
+
+
+def merge(
+    out: Path, run: dict[str, Any], triples: Iterable[Triple], scores: list[ScoreRow], methods: list[MethodRow]
+) -> None:
+    """Put the rows of `triples` into scores.csv and methods.csv in canonical order; other rows stay as they are.
+
+    Order: methods as asked, test sets and protocols as registered; metrics and keys as they come.
+    """
+    replaced = set(triples)
+    old_scores = read_rows(out / SCORES, ScoreRow) if (out / SCORES).is_file() else []
+    old_methods = read_rows(out / METHODS, MethodRow) if (out / METHODS).is_file() else []
+    place = {name: index for index, name in enumerate(run["methods"])}
+    protocols = [(entry.name, protocol) for entry in TESTSETS.values() for protocol in entry.protocols]
+    order = {pair: index for index, pair in enumerate(protocols)}
+
+    def position(row: ScoreRow | MethodRow) -> tuple[int, int]:
+        return place.get(row.method, len(place)), order.get((row.testset, row.protocol), len(order))
+
+    def kept(row: ScoreRow | MethodRow) -> bool:
+        return (row.method, row.testset, row.protocol) not in replaced
+
+    write_rows(out / SCORES, ScoreRow, sorted([*filter(kept, old_scores), *scores], key=position))
+    write_rows(out / METHODS, MethodRow, sorted([*filter(kept, old_methods), *methods], key=position))
+
+
+def merge_costs(out: Path, run: dict[str, Any], new: Sequence[CostRow]) -> None:
+    """Add rows to cost.csv; a method measured before keeps its row unless a new one is given."""
+    old = read_rows(out / COST, CostRow) if (out / COST).is_file() else []
+    rows = {row.method: row for row in [*old, *new]}
+    place = {name: index for index, name in enumerate(run["methods"])}
+    write_rows(out / COST, CostRow, sorted(rows.values(), key=lambda row: place.get(row.method, len(place))))
+
+
+def damage(out: Path, run: dict[str, Any]) -> str | None:
+    """The first file of a finished run that is missing or was changed, as a sentence; None if all is as recorded."""
+    recorded = {out / name: digest for name, digest in run.get("files", {}).items()}
+    for path in sorted((out / "parts").glob("*/*/restored.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        home = out / "images" / path.parent.name / path.parent.parent.name
+        recorded |= {home / f"{key}.png": digest for key, digest in record["images"].items()}
+    for path, digest in recorded.items():
+        if not path.is_file():
+            return f"{path} is missing"
+        if atomic.sha256_of(path) != digest:
+            return f"{path} was changed after it was written"
+    return None
+
+
+def commit() -> str:
+    """The checkout's commit, with "+changes" if tracked files differ from it; "" outside a git checkout."""
+
+    def git(*words: str) -> str:
+        run = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+        return run.stdout.strip() if run.returncode == 0 else ""
+
+    try:
+        found = git("rev-parse", "HEAD")
+        return found + ("+changes" if found and git("status", "--porcelain", "--untracked-files=no") else "")
+    except OSError:
+        return ""
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that numbers depend on."""
+    import importlib.metadata
+
+    names = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "lpips", "joblib")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = ""
+    import cv2
+
+    return found | {"opencv": cv2.__version__}

@@ -1,0 +1,263 @@
+"""What a benchmark run is asked to do: the configuration, its checks, and the test sets it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.metrics import METRICS
+from benchmark.protocol import PROTOCOLS
+from benchmark.testsets import TESTSETS
+from benchmark.testsets.base import Clip, TestSet
+from benchmark.testsets.listing import MARKER
+from synth import atomic
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ("identity", "richardson-lucy", "mimo-unet", "deblurgan-v2-mobilenet", "stfan")
+FOREIGN = "folder:"
+# Lai's three sets share a folder; each has its own part of it.
+MINI_HOMES = {
+    "lai-uniform": "synthetic_dataset/uniform",
+    "lai-nonuniform": "synthetic_dataset/nonuniform",
+    "lai-real": "real_dataset",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The resolved command line. metrics, protocols: () = what the test sets and protocols usually take.
+
+    methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says.
+    """
+
+    methods: tuple[str, ...]
+    testsets: tuple[str, ...] = tuple(TESTSETS)
+    protocols: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    pairs: tuple[Path, ...] = (ROOT / "out" / "pairs",)
+    profile: str = "quick"
+    steps: int | None = None
+    weights: tuple[tuple[str, Path], ...] = ()
+    weights_dir: Path | None = None
+    data_root: Path | None = None
+    mini_root: Path = ROOT / "out" / "mini"
+    checkpoints: Path = ROOT / "out" / "checkpoints"
+    out: Path = ROOT / "reports" / "out"
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 1
+    limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One test set under one protocol. clips are cut to what --limit leaves; keys are the scored ones, in order."""
+
+    testset: TestSet
+    clips: tuple[Clip, ...]
+    keys: tuple[str, ...]
+    metrics: tuple[str, ...]  # those that can run here
+    missing: tuple[tuple[str, str], ...]  # metric, the sentence that says what it lacks
+
+
+def expand_methods(asked: Sequence[str]) -> tuple[str, ...]:
+    """The methods' names of `all`, `demo` and single names, each once, in order.
+
+    Errors: ValueError that lists what there is.
+    """
+    from models.baselines import BASELINES
+    from models.restorer import RESTORERS
+    from models.zoo import MODELS
+
+    known = [*BASELINES, *RESTORERS]
+    names: list[str] = []
+    for name in asked:
+        if name == "all":
+            names += known
+        elif name == "demo":
+            names += DEMO
+        elif name.startswith(FOREIGN) or name in BASELINES or name in MODELS:
+            names.append(name)
+        else:
+            raise ValueError(f"unknown method {name!r}; there are all, demo, {', '.join(known)} and folder:PATH")
+    names = list(dict.fromkeys(names))
+    if not names:
+        raise ValueError(f"--methods names no method; there are all, demo, {', '.join(known)} and folder:PATH")
+    shown = [method_name(name) for name in names]
+    if twice := sorted({name for name in shown if shown.count(name) > 1}):
+        raise ValueError(f"two methods would be called {twice[0]!r} in the tables; rename the folder")
+    return tuple(names)
+
+
+def method_name(method: str) -> str:
+    """The name in the tables: the folder's name for folder:PATH."""
+    return Path(method.removeprefix(FOREIGN)).resolve().name if method.startswith(FOREIGN) else method
+
+
+def check(config: RunConfig) -> None:
+    """Everything that can be known before work starts. Errors: ValueError, one sentence."""
+    from models.restorer import choose_device
+    from models.spec import RESTORER_TASKS
+    from models.zoo import MODELS
+
+    for what, names, known in (
+        ("test set", config.testsets, TESTSETS),
+        ("protocol", config.protocols, PROTOCOLS),
+        ("metric", config.metrics, METRICS),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    offered = {name for testset in config.testsets for name in TESTSETS[testset].protocols}
+    if useless := [name for name in config.protocols if name not in offered]:
+        raise ValueError(
+            f"protocol {useless[0]} does not belong to the test sets asked for; they have {', '.join(sorted(offered))}"
+        )
+    for method in config.methods:
+        if method.startswith(FOREIGN):
+            folder = Path(method.removeprefix(FOREIGN))
+            if not folder.is_dir():
+                raise ValueError(f"{method}: the folder {folder} does not exist")
+        elif method in MODELS and MODELS[method].task not in RESTORER_TASKS:
+            raise ValueError(f"{method} is a part of other networks ({MODELS[method].task}), it restores nothing")
+    for name, path in config.weights:
+        if name not in MODELS or name not in config.methods:
+            asked = ", ".join(method for method in config.methods if method in MODELS) or "none"
+            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {asked})")
+        if not path.is_file():
+            raise ValueError(f"--weights {name}={path}: the file does not exist")
+    for flag, directory in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):
+        if directory is not None and not directory.is_dir():
+            raise ValueError(f"{flag} {directory}: the folder does not exist")
+    for flag, number in (("--limit", config.limit), ("--workers", config.workers), ("--steps", config.steps)):
+        if number is not None and number < 1:
+            raise ValueError(f"{flag} is a number from 1 up, got {number}")
+    choose_device(config.device)
+
+
+def folders(config: RunConfig) -> tuple[dict[str, Path], list[str]]:
+    """The real test sets that are under --data-root, and sentences about what is missing in them."""
+    found, problems = {}, []
+    for name in config.testsets:
+        folder = TESTSETS[name].find(config.data_root) if config.data_root is not None else None
+        if folder is not None:
+            found[name] = folder
+            problems += [f"{TESTSETS[name].title}: {sentence}" for sentence in TESTSETS[name].problems(folder)]
+    return found, problems
+
+
+def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target], list[str]]:
+    """Every test set under every protocol, and sentences about what had to be left out. The mini sets are rendered.
+
+    Errors: ValueError for a protocol that was asked for by name and cannot be had.
+    """
+    from benchmark.scorer import missing_metrics
+
+    targets, warnings = [], []
+    for name in config.testsets:
+        entry = TESTSETS[name]
+        folder = real.get(name) or entry.find(config.mini_root)
+        if folder is None:
+            raise ValueError(f"{entry.title}: neither the real nor the mini set was found under {config.mini_root}")
+        for protocol_name in entry.protocols:
+            if config.protocols and protocol_name not in config.protocols:
+                continue
+            protocol = PROTOCOLS[protocol_name]
+            metrics = config.metrics or protocol.metrics
+            if not protocol.reference:
+                metrics = tuple(metric for metric in metrics if not METRICS[metric].needs_reference)
+            if not metrics:
+                warnings.append(f"{protocol_name}: none of the chosen metrics works without a sharp image; left out")
+                continue
+            testset = entry.open(folder, protocol, name not in real)
+            try:
+                clips = limited(testset.clips(), config.limit)
+            except (FileNotFoundError, ValueError) as error:
+                if protocol_name in config.protocols:
+                    raise ValueError(f"{protocol_name}: {error}") from None
+                warnings.append(f"{protocol_name} is left out: {error}")
+                continue
+            missing = missing_metrics(metrics)
+            targets.append(
+                Target(
+                    testset=testset,
+                    clips=clips,
+                    keys=tuple(sample.key for clip in clips for sample in clip.samples if sample.key in clip.scored),
+                    metrics=tuple(metric for metric in metrics if metric not in missing),
+                    missing=tuple(missing.items()),
+                )
+            )
+    if not targets:
+        raise ValueError("nothing to score: " + ("; ".join(warnings) or "no protocol was chosen"))
+    return targets, warnings
+
+
+def limited(clips: Sequence[Clip], limit: int | None) -> tuple[Clip, ...]:
+    """The clips with the first `limit` scored keys; the last clip ends with the last of them."""
+    if limit is None:
+        return tuple(clips)
+    kept: list[Clip] = []
+    left = limit
+    for clip in clips:
+        if left == 0:
+            break
+        scored = [index for index, sample in enumerate(clip.samples) if sample.key in clip.scored][:left]
+        left -= len(scored)
+        if scored:
+            samples = clip.samples[: scored[-1] + 1]
+            keys = frozenset(clip.samples[index].key for index in scored)
+            kept.append(replace(clip, samples=samples, scored=keys))
+    return tuple(kept)
+
+
+def by_images_folder(targets: Sequence[Target]) -> dict[str, list[Target]]:
+    """Targets that share restored images."""
+    groups: dict[str, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(target.testset.images_folder, []).append(target)
+    return groups
+
+
+def clips_to_restore(targets: Sequence[Target], whole_clips: bool) -> list[Clip]:
+    """What a method must restore for targets that share images: whole clips, or only the scored images as stills."""
+    longest: dict[str, Clip] = {}
+    for target in targets:
+        for clip in target.clips:
+            known = longest.get(clip.name)
+            samples = clip.samples if known is None or len(clip.samples) > len(known.samples) else known.samples
+            scored = clip.scored | (known.scored if known else frozenset())
+            longest[clip.name] = Clip(name=clip.name, samples=samples, scored=scored)
+    if whole_clips:
+        return list(longest.values())
+    return [
+        Clip(name=sample.key, samples=(sample,), scored=frozenset([sample.key]))
+        for clip in longest.values()
+        for sample in clip.samples
+        if sample.key in clip.scored
+    ]
+
+
+def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
+    """What decides the numbers, for run.json: two runs that differ in it do not share a folder.
+
+    Methods, test sets and protocols are not in it, since more of them can be added to a folder; nor are the numbers of
+    workers and threads.
+    """
+    sets = {name: str(folder.resolve()) for name, folder in real.items()}
+    for name in config.testsets:
+        if name not in real and (folder := TESTSETS[name].find(config.mini_root)) is not None:
+            home = folder / MINI_HOMES.get(name, "")
+            markers = [atomic.sha256_of(marker) for marker in sorted(home.rglob(MARKER))]
+            sets[name] = "mini " + " ".join(digest[:16] for digest in markers)
+    return {
+        "metrics": list(config.metrics),
+        "profile": config.profile,
+        "steps": config.steps,
+        "seed": config.seed,
+        "device": config.device,
+        "limit": config.limit,
+        "pairs": [str(path.resolve()) for path in config.pairs],
+        "weights": {name: atomic.sha256_of(path) for name, path in config.weights},
+        "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
+        "test_sets": sets,
+    }

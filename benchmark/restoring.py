@@ -1,0 +1,138 @@
+"""Restoring the clips of test sets with one method, clip by clip, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.testsets.base import Clip
+from synth import atomic
+from synth.image_files import encode_png
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.spec import Method
+
+
+@dataclass
+class Restored:
+    """The images of a method and images folder: sha256 of every file by key, and why others are missing."""
+
+    source: str  # sha256 of the weights, or the method's name: images of other weights do not count
+    images: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def read_record(path: Path, source: str) -> Restored:
+    """What an earlier run recorded; nothing where the record is missing, broken or of other weights."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["source"] == source:
+            return Restored(source=source, images=dict(stored["images"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return Restored(source=source)
+
+
+def restore_clips(
+    method: Method,
+    clips: Sequence[Clip],
+    folder: Path,
+    record_path: Path,
+    source: str,
+    advance: Callable[[int], None],
+) -> Restored:
+    """Restore clips and write `<folder>/<key>.png`, 8-bit rounded. Clips whose images are all recorded are kept.
+
+    advance(images) is called after every clip. A clip that fails is left out, with the reason in `failed`.
+    Errors: OSError if an image cannot be written (disk full).
+    """
+    record = read_record(record_path, source)
+    for clip in clips:
+        if not _complete(clip, folder, record):
+            for sample in clip.samples:
+                record.images.pop(sample.key, None)
+            written: dict[str, str] = {}
+            try:
+                for key, image in _restored_images(method, clip):
+                    written[key] = _write(folder / f"{key}.png", image)
+                record.images.update(written)
+            except WriteFailed as error:
+                raise error.reason from None
+            except Exception as error:  # whatever a network throws is the reason in its row; the others go on
+                record.failed[clip.name] = one_sentence(error)
+            write_record(record_path, record)
+        advance(len(clip.samples))
+    write_record(record_path, record)
+    return record
+
+
+def write_record(path: Path, record: Restored) -> None:
+    """Write the record in one step, unless it says the same already."""
+    text = json.dumps(
+        {"source": record.source, "images": dict(sorted(record.images.items())), "failed": record.failed}, indent=1
+    )
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        atomic.write_text(path, text)
+
+
+class WriteFailed(Exception):
+    """An image could not be written: not the method's fault, so the run stops."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def one_sentence(error: BaseException) -> str:
+    """The first line of an error, with its kind where the text alone says little."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, ValueError | OSError | FloatingPointError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _complete(clip: Clip, folder: Path, record: Restored) -> bool:
+    for sample in clip.samples:
+        digest, path = record.images.get(sample.key), folder / f"{sample.key}.png"
+        if digest is None or not path.is_file() or atomic.sha256_of(path) != digest:
+            return False
+    return True
+
+
+def _restored_images(method: Method, clip: Clip) -> Iterator[tuple[str, np.ndarray]]:
+    """(key, [H, W, 3] uint8) of every frame; the whole clip goes through the method, frame by frame."""
+    from benchmark.scorer import load_image
+
+    sizes: list[tuple[int, ...]] = []
+
+    def frames() -> Iterator[Tensor]:
+        for sample in clip.samples:
+            frame = load_image(sample.blur)
+            sizes.append(tuple(frame.shape))
+            yield frame
+
+    count = 0
+    for image in method.restore(frames()):
+        if count >= len(clip.samples):
+            raise ValueError(f"the method returned more frames than the {len(clip.samples)} of {clip.name}")
+        if tuple(image.shape) != sizes[count]:
+            raise ValueError(f"the method turned {list(sizes[count])} into {list(image.shape)}")
+        levels = (image.detach().float().cpu().clamp(0, 1) * 255).round().byte().numpy()
+        yield clip.samples[count].key, np.ascontiguousarray(levels.transpose(1, 2, 0))
+        count += 1
+    if count != len(clip.samples):
+        raise ValueError(f"the method returned {count} of the {len(clip.samples)} frames of {clip.name}")
+
+
+def _write(path: Path, image: np.ndarray) -> str:
+    try:
+        return atomic.write_bytes(path, encode_png(image))
+    except OSError as error:
+        raise WriteFailed(error) from None

@@ -1,0 +1,306 @@
+"""Run the benchmark: `python benchmark/run.py --methods demo|all|NAME,...|folder:PATH`; writes tables and images."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmark.metrics import METRICS
+from benchmark.plan import ROOT, RunConfig, Target, check, expand_methods, folders, method_name, open_targets, resolved
+from benchmark.protocol import PROTOCOLS
+from benchmark.testsets import TESTSETS, render_missing
+
+EPILOG = f"""\
+Test sets: {", ".join(TESTSETS)}. Those that are not under --data-root are replaced by rendered mini sets, and every
+row of them says "simulated". Protocols (default: all of the chosen sets): {", ".join(PROTOCOLS)}.
+Networks take the weights of --weights, else the authors' file found under --weights-dir, else they are trained on
+--pairs with the profile (which is made first where the default folder is missing).
+folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
+
+Exit code: 0; 1 if a method or an image failed (its row says why); 2 for bad arguments or a refusal to start.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        config = configuration(arguments)
+        return run(config, resume=arguments.resume, only_check=arguments.check)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"run.py: {error.filename or ''}: {error.strerror or error}; go on with --resume", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("run.py: interrupted; go on with --resume", file=sys.stderr)
+        return 130
+
+
+def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
+    """A whole run: check, test sets, pairs, costs, every method, report. Returns the exit code (0 or 1).
+
+    Errors: ValueError, FileNotFoundError (refusal to start); OSError (disk full).
+    """
+    from benchmark import checkpoints, ledger
+    from benchmark.metrics.weights_dir import set_weights_dir
+
+    check(config)
+    set_weights_dir(config.weights_dir)
+    untrained = checkpoints.to_train(config)
+    real, problems = folders(config)
+    names = [method_name(method) for method in config.methods]
+    stored = ledger.read_run(config.out)
+    if stored is not None:
+        ledger.compare(stored, resolved(config, real), config.out, names)
+        if stored["status"] == "unfinished" and not resume:
+            raise ValueError(f"{config.out} holds an unfinished run; add --resume to go on with it, or remove it")
+    for sentence in problems:
+        warn(sentence)
+    minis = [name for name in config.testsets if name not in real]
+    if only_check:
+        print_plan(config, untrained, real, minis, None)
+        return 0
+    if minis:
+        say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
+        render_missing(config.mini_root, minis, 0, config.workers)
+    targets, left_out = open_targets(config, real)
+    for sentence in left_out:
+        warn(sentence)
+    for sentence in dict.fromkeys(text for target in targets for _, text in target.missing):
+        warn(f"left out: {sentence}")
+    facts = resolved(config, real)
+    if stored is not None:
+        ledger.compare(stored, facts, config.out, names)
+        if stored["status"] == "finished" and _is_done(stored, names, targets):
+            return _verified(config, stored, resume, targets, facts)
+    return _work(config, targets, untrained, real, minis, stored, facts)
+
+
+def _is_done(stored: dict, names: Sequence[str], targets: Sequence[Target]) -> bool:
+    done = {tuple(triple) for triple in stored["done"]}
+    return set(_triples(names, targets)) <= done
+
+
+def _triples(names: Sequence[str], targets: Sequence[Target]) -> list[tuple[str, str, str]]:
+    return [(name, target.testset.name, target.testset.protocol.name) for name in names for target in targets]
+
+
+def _verified(config: RunConfig, stored: dict, resume: bool, targets: Sequence[Target], facts: dict) -> int:
+    """Check a finished run's files; nothing is rewritten unless one is damaged and --resume allows it."""
+    from benchmark import ledger
+
+    damage = ledger.damage(config.out, stored)
+    if damage is None:
+        say(f"finished before with this configuration; verified, nothing to do: {config.out}")
+        if not (config.out / "leaderboard.md").is_file():
+            return report(config.out)
+        print(f"leaderboard: {config.out / 'leaderboard.md'}")
+        return 0
+    if not resume:
+        raise ValueError(f"{damage}; add --resume to make it again")
+    warn(f"{damage}; it is made again")
+    real, _ = folders(config)
+    minis = [name for name in config.testsets if name not in real]
+    return _work(config, targets, (), real, minis, stored, facts)
+
+
+def _work(
+    config: RunConfig,
+    targets: Sequence[Target],
+    untrained: Sequence[str],
+    real: dict[str, Path],
+    minis: Sequence[str],
+    stored: dict | None,
+    facts: dict,
+) -> int:
+    from benchmark import checkpoints, ledger, stages
+    from synth import atomic
+
+    names = [method_name(method) for method in config.methods]
+    if untrained:
+        checkpoints.make_pairs(config.pairs, config.workers)
+    threads = int(stored["threads"]) if stored else len(os.sched_getaffinity(0))
+    record = ledger.begin(config.out, stored, config, facts, threads)
+    costs = measure_costs(config, record)
+    print_plan(config, untrained, real, minis, estimate(config, targets, costs))
+    stages.keep_sheet_inputs(config.out, targets)
+    failed = False
+    for number, method in enumerate(config.methods, start=1):
+        name, started = method_name(method), time.monotonic()
+        say(f"method {number} of {len(names)}: {name}")
+        outcome = stages.run_method(method, config, targets, threads, costs.get(name), record["commit"])
+        ledger.merge(config.out, record, _triples([name], targets), outcome.scores, outcome.methods)
+        done = set(_triples([name], outcome.done))
+        asked = set(_triples([name], targets))
+        skipped = asked - {(row.method, row.testset, row.protocol) for row in outcome.methods}
+        others = [triple for triple in record["done"] if tuple(triple) not in asked]
+        record["done"] = others + [list(triple) for triple in sorted(done | skipped)]
+        record["seconds"] = {**record["seconds"], name: round(time.monotonic() - started, 1)}
+        atomic.write_json(config.out / ledger.RUN, record)
+        for row in outcome.methods:
+            if row.status != "ok":
+                failed = True
+                warn(f"{name}, {row.protocol}: {row.status}")
+    ledger.finish(config.out, record, failed)
+    return max(report(config.out), int(failed))
+
+
+def measure_costs(config: RunConfig, record: dict) -> dict:
+    """The Cost of every method that is not a folder; measured once for an output folder and kept in `parts`."""
+    import json
+
+    from benchmark import ledger, stages
+    from benchmark.cost import SIDE_PX, Cost, measure_apart
+    from benchmark.plan import FOREIGN
+    from benchmark.results import CostRow
+    from synth import atomic
+
+    found = {}
+    names = [name for name in config.methods if not name.startswith(FOREIGN)]
+    with stages.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", names) as step:
+        for name in names:
+            path = config.out / "parts" / name / "cost.json"
+            try:
+                if not path.is_file():
+                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device)
+                    values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
+                    atomic.write_json(path, values)
+                values = json.loads(path.read_text(encoding="utf-8"))
+                found[name] = Cost(row=CostRow(**values["row"]), params_m=values["params_m"], macs_g=values["macs_g"])
+            except (ValueError, KeyError, TypeError) as error:
+                warn(f"no cost of {name}: {error}")
+            step(1)
+    ledger.merge_costs(config.out, record, [cost.row for cost in found.values()])
+    return found
+
+
+def estimate(config: RunConfig, targets: Sequence[Target], costs: dict) -> float:
+    """Seconds that restoring takes, from the measured latencies and the images' sizes. Training is not in it."""
+    from benchmark.plan import by_images_folder, clips_to_restore
+    from synth.image_files import image_size
+
+    pixels = 0.0
+    for group in by_images_folder(targets).values():
+        for clip in clips_to_restore(group, whole_clips=False):
+            height, width = image_size(clip.samples[0].blur)
+            pixels += height * width
+    return sum(cost.row.ms_median / 1000 * pixels / (cost.row.height * cost.row.width) for cost in costs.values())
+
+
+def print_plan(
+    config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str], seconds: float | None
+) -> None:
+    """What will be done, on stderr."""
+    say(f"methods: {', '.join(method_name(method) for method in config.methods)}")
+    say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
+    if untrained:
+        how = f"{config.steps} steps" if config.steps else f"profile {config.profile}"
+        say(f"trained first unless it was done before ({how}): {', '.join(untrained)}")
+    if config.profile == "quick" and untrained and seconds is not None:
+        say("a training of the profile quick takes one to three minutes a network on two CPU cores")
+    if seconds is not None:
+        say(f"restoring will take about {max(1, round(seconds))} s in all on this machine; scoring comes on top")
+
+
+def report(out: Path) -> int:
+    """Build the leaderboard and contact sheets in a process of its own: reports/ stands above this package."""
+    words = [sys.executable, str(ROOT / "reports" / "build.py"), "--in", str(out), "--out", str(out)]
+    code = subprocess.run(words).returncode
+    if code != 0:
+        warn(f"the report could not be built (exit code {code}); try: python reports/build.py --in {out}")
+        return 1
+    for path in sorted(out.glob("contact-*.png")):
+        print(f"contact sheet: {path}")
+    return 0
+
+
+def say(sentence: str) -> None:
+    print(f"run.py: {sentence}", file=sys.stderr, flush=True)
+
+
+def warn(sentence: str) -> None:
+    print(f"run.py: warning: {sentence}", file=sys.stderr, flush=True)
+
+
+def configuration(arguments: argparse.Namespace) -> RunConfig:
+    """The RunConfig of a command line. Errors: ValueError for unknown names."""
+    defaults = RunConfig(methods=())
+    weights = []
+    for text in arguments.weights or []:
+        name, equals, file = text.partition("=")
+        if not equals or not name or not file:
+            raise ValueError(f"--weights takes NAME=FILE, got {text!r}")
+        weights.append((name, Path(file)))
+    testsets = listed(arguments.testsets)
+    if not testsets and (wanted := listed(arguments.protocols)):
+        testsets = [name for name, entry in TESTSETS.items() if set(entry.protocols) & set(wanted)]
+    return RunConfig(
+        methods=expand_methods(listed(arguments.methods)),
+        testsets=tuple(name for name in TESTSETS if name in testsets)
+        + tuple(name for name in testsets if name not in TESTSETS)
+        or defaults.testsets,
+        protocols=tuple(listed(arguments.protocols)),
+        metrics=tuple(listed(arguments.metrics)),
+        pairs=tuple(arguments.pairs or defaults.pairs),
+        profile=arguments.profile,
+        steps=arguments.steps,
+        weights=tuple(weights),
+        weights_dir=arguments.weights_dir,
+        data_root=arguments.data_root,
+        mini_root=arguments.mini_root,
+        checkpoints=arguments.checkpoints,
+        out=arguments.out,
+        seed=arguments.seed,
+        device=arguments.device,
+        workers=arguments.workers,
+        limit=arguments.limit,
+    )
+
+
+def listed(groups: Sequence[str] | None) -> list[str]:
+    """Comma-separated values of a flag that may be repeated; each once."""
+    return list(dict.fromkeys(name for group in groups or [] for name in group.split(",") if name))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="run.py",
+        description="Restore and score test sets with methods; write the leaderboard.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    defaults, add = RunConfig(methods=()), made.add_argument
+    add("--methods", action="append", required=True, metavar="all|demo|NAME,...|folder:PATH")
+    add("--testsets", action="append", metavar="ID,...", help="default: all")
+    add("--protocols", action="append", metavar="ID,...", help="default: all of the test sets")
+    add("--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}")
+    add("--pairs", type=Path, nargs="+", metavar="DIR", help="training pairs (default: out/pairs)")
+    add("--profile", choices=("quick", "paper"), default=defaults.profile)
+    add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
+    add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
+    add("--weights-dir", type=Path, metavar="DIR", help="where authors' weights and metrics' files are searched")
+    add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")
+    add("--mini-root", type=Path, default=defaults.mini_root, metavar="DIR", help="where mini sets are rendered")
+    add("--checkpoints", type=Path, default=defaults.checkpoints, metavar="DIR", help="where trainings are kept")
+    add("--out", type=Path, default=defaults.out, metavar="DIR", help="default: reports/out")
+    add("--seed", type=int, default=defaults.seed)
+    add("--device", default=defaults.device, help="auto, cpu, cuda, cuda:N")
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
+    add("--limit", type=int, metavar="N", help="only the first N images of each test set")
+    add("--resume", action="store_true", help="go on with an unfinished run")
+    add("--check", action="store_true", help="check the arguments, print the plan and stop")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

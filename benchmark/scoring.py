@@ -1,0 +1,118 @@
+"""Scoring saved images under a protocol with several workers, recorded so that a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.plan import Target
+from benchmark.protocol import EvalProtocol
+from benchmark.restoring import one_sentence
+from benchmark.testsets.base import Sample
+from synth import atomic
+
+RECORD_EVERY_S = 10.0
+
+
+@dataclass
+class Scored:
+    """Values by key and metric, with the sha256 of the image that was scored; and why other images have none."""
+
+    images: dict[str, tuple[str, dict[str, float]]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def score_target(
+    target: Target,
+    files: Mapping[str, tuple[Path, str]],
+    record_path: Path,
+    workers: int,
+    weights_dir: Path | None,
+    advance: Callable[[int], None],
+) -> Scored:
+    """Score every image of a target that is in `files` (key -> file, sha256). The result does not depend on workers.
+
+    An image whose sha256 and metrics are recorded already is not scored again. Only the calling thread writes.
+    """
+    import cv2
+    from joblib import Parallel, delayed
+
+    cv2.setNumThreads(1)
+    known = _read(record_path)
+    samples = {sample.key: sample for clip in target.clips for sample in clip.samples}
+    scored, waiting = Scored(), []
+    for key in target.keys:
+        if key not in files:
+            advance(1)
+            continue
+        entry = known.images.get(key)
+        if entry is not None and entry[0] == files[key][1] and set(target.metrics) <= set(entry[1]):
+            scored.images[key] = entry
+            advance(1)
+        else:
+            waiting.append(key)
+    if waiting and target.metrics:
+        run = Parallel(n_jobs=workers, prefer="threads", return_as="generator")
+        protocol = target.testset.protocol
+        results = run(
+            delayed(_score)(files[key][0], samples[key], protocol, target.metrics, weights_dir) for key in waiting
+        )
+        last = time.monotonic()
+        for key, result in zip(waiting, results, strict=True):
+            if isinstance(result, str):
+                scored.failed[key] = result
+            else:
+                scored.images[key] = (files[key][1], result)
+            advance(1)
+            if time.monotonic() - last > RECORD_EVERY_S:
+                _write(record_path, scored)
+                last = time.monotonic()
+    _write(record_path, scored)
+    return scored
+
+
+def _score(
+    restored: Path, sample: Sample, protocol: EvalProtocol, metrics: Sequence[str], weights_dir: Path | None
+) -> dict[str, float] | str:
+    """The scores of one image, or the sentence that says why there are none."""
+    import torch
+
+    from benchmark.metrics.weights_dir import set_weights_dir
+    from benchmark.scorer import score_files
+
+    torch.set_num_threads(1)  # sums in another order give other last digits
+    set_weights_dir(weights_dir)
+    try:
+        return score_files(restored, sample.references, protocol, metrics)
+    except Exception as error:  # one bad image must not end the table; its row says why
+        return one_sentence(error)
+
+
+def _read(path: Path) -> Scored:
+    scored = Scored()
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        for key, entry in stored["images"].items():
+            values = {metric: float(value) for metric, value in entry["values"].items()}
+            scored.images[key] = (entry["sha256"], values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Scored()
+    return scored
+
+
+def _write(path: Path, scored: Scored) -> None:
+    images = {
+        key: {"sha256": digest, "values": {name: _plain(value) for name, value in values.items()}}
+        for key, (digest, values) in sorted(scored.images.items())
+    }
+    text = json.dumps({"images": images, "failed": scored.failed}, indent=1)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        atomic.write_text(path, text)
+
+
+def _plain(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)  # JSON has no infinity

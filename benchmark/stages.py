@@ -1,0 +1,258 @@
+"""The work on one method: weights, restoring, scoring, its rows. And the input images that the report shows."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import foreign
+from benchmark.checkpoints import WeightsInUse, weights_of
+from benchmark.plan import FOREIGN, RunConfig, Target, by_images_folder, clips_to_restore, method_name
+from benchmark.restoring import one_sentence, restore_clips
+from benchmark.results import MethodRow, ScoreRow
+from benchmark.scoring import Scored, score_target
+from synth import atomic
+from synth.image_files import encode_png, read_image
+
+if TYPE_CHECKING:
+    from benchmark.cost import Cost
+
+SHEET_KEYS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The rows of a method, and the targets that went without a failure."""
+
+    scores: list[ScoreRow]
+    methods: list[MethodRow]
+    done: list[Target]
+
+
+def run_method(
+    method: str, config: RunConfig, targets: Sequence[Target], threads: int, cost: Cost | None, commit: str
+) -> Outcome:
+    """Restore and score all targets with one method. A failure becomes the `status` of its rows.
+
+    Errors: OSError if results cannot be written.
+    """
+    import torch
+
+    name = method_name(method)
+    files: dict[str, dict[str, tuple[Path, str]]] = {}
+    failures: dict[str, dict[str, str]] = {folder: {} for folder in by_images_folder(targets)}
+    weights, broken = WeightsInUse(path=None, trained_on="elsewhere" if method.startswith(FOREIGN) else ""), ""
+    if method.startswith(FOREIGN):
+        targets = _with_images(Path(method.removeprefix(FOREIGN)), targets)
+    else:
+        try:
+            weights = weights_of(name, config)
+        except Exception as error:  # training or loading failed: the reason goes into the rows
+            broken = one_sentence(error)
+        else:
+            torch.set_num_threads(threads)
+            for folder, group in by_images_folder(targets).items():
+                try:
+                    files[folder], failures[folder] = _restore(name, weights, folder, group, config)
+                except (ValueError, RuntimeError) as error:
+                    failures[folder] = {"": one_sentence(error)}
+    outcome = Outcome(scores=[], methods=[], done=[])
+    for target in targets:
+        folder = target.testset.images_folder
+        if method.startswith(FOREIGN):
+            found, failed = _foreign(Path(method.removeprefix(FOREIGN)), target, targets, config.out)
+        else:
+            found, failed = files.get(folder, {}), failures[folder]
+        scored = Scored()
+        if not broken:
+            record = config.out / "parts" / name / folder / f"{target.testset.name}.{target.testset.protocol.name}.json"
+            with progress(
+                f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
+            ) as step:
+                scored = score_target(target, found, record, config.workers, config.weights_dir, step)
+        status = broken or _status(target, found, {**failed, **scored.failed})
+        outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit))
+        outcome.scores.extend(_score_rows(name, target, scored))
+        if status == "ok":
+            outcome.done.append(target)
+    return outcome
+
+
+def _restore(
+    name: str, weights: WeightsInUse, folder: str, group: Sequence[Target], config: RunConfig
+) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
+    from models.restorer import open_method
+
+    clips = clips_to_restore(group, whole_clips=_looks_at_clips(name))
+    home = config.out / "images" / folder / name
+    record_path = config.out / "parts" / name / folder / "restored.json"
+    count = [sample.key for clip in clips for sample in clip.samples]
+    with progress(f"{name}: restoring {group[0].testset.title}, {folder}", count) as step:
+        opened = open_method(name, weights.path, config.device)
+        restored = restore_clips(opened, clips, home, record_path, weights.sha256 or name, step)
+    return {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}, restored.failed
+
+
+def _looks_at_clips(name: str) -> bool:
+    """Whether a network looks at several frames; others get every scored image as a still."""
+    from models.zoo import MODELS
+
+    return name in MODELS and MODELS[name].frames > 1
+
+
+def _with_images(folder: Path, targets: Sequence[Target]) -> list[Target]:
+    """The targets without the other input variants of a set (gopro-gamma) for which the folder has no image."""
+    return [
+        target
+        for target in targets
+        if target.testset.images_folder == target.testset.name
+        or foreign.has_any(folder, target, targets)
+        or len(targets) == 1
+    ]
+
+
+def _foreign(
+    folder: Path, target: Target, targets: Sequence[Target], out: Path
+) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
+    homes = foreign.homes(folder, target, targets)
+    found, failed = {}, {}
+    for number, key in enumerate(target.keys):
+        path = foreign.find_image(homes, key)
+        if path is None:
+            failed[key] = f"no image {key}.png in {' or '.join(home.name for home in homes)}"
+            continue
+        found[key] = (path, atomic.sha256_of(path))
+        if number < SHEET_KEYS:
+            try:
+                _copy_image(path, out / "images" / target.testset.images_folder / folder.resolve().name / f"{key}.png")
+            except ValueError as error:
+                failed[key] = str(error)
+    return found, failed
+
+
+def _status(target: Target, found: dict[str, tuple[Path, str]], failed: dict[str, str]) -> str:
+    """ "ok", or how many images failed and why the first one did."""
+    if "" in failed:  # the method as a whole
+        return failed[""]
+    by_key = {}
+    for clip in target.clips:
+        for sample in clip.samples:
+            reason = failed.get(sample.key) or failed.get(clip.name)
+            if sample.key in clip.scored and (reason or sample.key not in found):
+                by_key[sample.key] = reason or "not restored"
+    if not by_key:
+        return "ok"
+    first, reason = next(iter(by_key.items()))
+    return f"{len(by_key)} of {len(target.keys)} images failed, first {first}: {reason}"
+
+
+def _method_row(
+    method: str, target: Target, weights: WeightsInUse, status: str, config: RunConfig, cost: Cost | None, commit: str
+) -> MethodRow:
+    from models.baselines import BASELINES
+    from models.zoo import MODELS
+
+    name, task = method_name(method), "deblur"
+    if name in MODELS and not method.startswith(FOREIGN):
+        task = MODELS[name].task
+    elif name in BASELINES:
+        task = BASELINES[name].task
+    switches = list(weights.switches)
+    if (
+        not method.startswith(FOREIGN)
+        and _looks_at_clips(name)
+        and any(len(clip.samples) == 1 for clip in target.clips)
+    ):
+        switches.append("repeated still")
+    return MethodRow(
+        method=name,
+        testset=target.testset.name,
+        protocol=target.testset.protocol.name,
+        task=task,
+        params_m=cost.params_m if cost else None,
+        macs_g=cost.macs_g if cost else None,
+        trained_on=weights.trained_on,
+        steps=weights.steps,
+        feature_net=weights.feature_net,
+        switches=", ".join(switches),
+        weights_sha256=weights.sha256,
+        status=status,
+        commit=commit,
+        command=command(method, config),
+        profile=weights.profile,
+        title=target.testset.title,
+        missing="; ".join(f"{metric}: {sentence.replace('; ', ', ')}" for metric, sentence in target.missing),
+    )
+
+
+def command(method: str, config: RunConfig) -> str:
+    """The command line that makes a method's rows again."""
+    words = ["python", "benchmark/run.py", "--methods", method, "--testsets", ",".join(config.testsets)]
+    words += ["--protocols", ",".join(config.protocols)] if config.protocols else []
+    words += ["--metrics", ",".join(config.metrics)] if config.metrics else []
+    words += ["--profile", config.profile, "--seed", str(config.seed)]
+    for flag, value in (("--steps", config.steps), ("--limit", config.limit)):
+        words += [flag, str(value)] if value is not None else []
+    for flag, folder in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):
+        words += [flag, folder.name] if folder is not None else []  # names only: tables are shared between machines
+    words += [f"--weights={name}={path.name}" for name, path in config.weights if name == method]
+    return shlex.join(words)
+
+
+def _score_rows(name: str, target: Target, scored: Scored) -> Iterator[ScoreRow]:
+    for metric in target.metrics:
+        for key in target.keys:
+            if key in scored.images:
+                yield ScoreRow(
+                    method=name,
+                    testset=target.testset.name,
+                    protocol=target.testset.protocol.name,
+                    metric=metric,
+                    key=key,
+                    value=scored.images[key][1][metric],
+                    simulated=target.testset.simulated,
+                )
+
+
+def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
+    """Copies of the first blurred and sharp images of every images folder, for the contact sheets."""
+    for folder, group in by_images_folder(targets).items():
+        samples = {sample.key: sample for clip in group[0].clips for sample in clip.samples}
+        for key in group[0].keys[:SHEET_KEYS]:
+            references = samples[key].references
+            chosen = [("_blur", samples[key].blur)]
+            # Kohler: the middle of the trajectory.
+            chosen += [("_sharp", references[len(references) // 2])] if references else []
+            for name, path in chosen:
+                try:
+                    _copy_image(path, out / "images" / folder / name / f"{key}.png")
+                except ValueError as error:
+                    print(f"run.py: {error}", file=sys.stderr)
+
+
+def _copy_image(source: Path, target: Path) -> None:
+    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_image(source))
+    if not target.is_file() or target.read_bytes() != data:
+        atomic.write_bytes(target, data)
+
+
+@contextmanager
+def progress(title: str, items: Sequence[object]) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr: what runs, m of n, time left. Not on a terminal: one line when it is finished."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    started = time.monotonic()
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=len(items))
+        yield lambda count: bar.advance(task, count)
+    print(f"{title}: {len(items)} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)

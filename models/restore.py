@@ -1,0 +1,184 @@
+"""Restore your own blurred image, folder or video: `python models/restore.py --model mimo-unet INPUT OUTPUT`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from models import checkpoint
+from models.baselines import BASELINES
+from models.restorer import open_method
+from models.spec import Method
+from models.trainer import DEFAULT_OUT
+from models.weights import find_weights
+from models.zoo import MODELS
+from synth.image_files import IMAGE_SUFFIXES, image_size, list_images, read_image, write_image
+from synth.video import VIDEO_SUFFIXES, every_frame, open_source
+
+VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
+DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+
+
+def choose_weights(model: str, given: Path | None) -> Path | None:
+    """The given file, the authors' file in weights/, or the newest finished training of this network.
+
+    Errors: ValueError that says how to get weights if there are none.
+    """
+    if given is not None or model in BASELINES:
+        return given
+    if model not in MODELS:
+        raise ValueError(f"no method is called {model!r}; there are {', '.join([*BASELINES, *MODELS])}")
+    found = find_weights(MODELS[model], DEFAULT_WEIGHTS) if DEFAULT_WEIGHTS.is_dir() else None
+    if found is not None:
+        return found
+    trained = checkpoint.newest_finished(DEFAULT_OUT, model)
+    if trained is None:
+        raise ValueError(
+            f"there are no weights for {model}: name a file with --weights, put the authors' file into weights/, or "
+            f"train it with models/train.py --model {model}"
+        )
+    meta = trained.meta
+    print(f"weights: {trained.weights} ({meta['profile']}, {meta['steps_done']} steps)", file=sys.stderr)
+    return trained.weights
+
+
+def restore_path(method: Method, source: Path, target: Path, *, clip: bool) -> list[str]:
+    """Restore an image, a folder of images or a video. clip: the images of a folder are frames of one clip.
+
+    Returns one sentence for every image that failed; the others are written. Errors: ValueError, OSError.
+    """
+    if source.is_dir():
+        return _restore_folder(method, source, target, clip)
+    if not source.is_file():
+        raise ValueError(f"{source}: there is no such image, folder or video")
+    if source.suffix.lower() in IMAGE_SUFFIXES:
+        if target.is_dir():
+            target = target / source.name
+        if target.suffix.lower() not in IMAGE_SUFFIXES:
+            raise ValueError(f"{target}: an image is written as {', '.join(IMAGE_SUFFIXES)}")
+        write_image(target, _to_image(next(iter(method.restore(iter([_to_tensor(read_image(source))]))))))
+        return []
+    return _restore_video(method, source, target)
+
+
+def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> list[str]:
+    paths = list_images(source)
+    if not paths:
+        raise ValueError(f"{source}: the folder has no PNG or JPEG images in it")
+    if target.is_file():
+        raise ValueError(f"{target} is a file; a folder's images are written to a folder")
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target}: input and output are one folder; the blurred images would be overwritten")
+    if clip:
+        sizes = {image_size(path) for path in paths}
+        if len(sizes) > 1:
+            raise ValueError(f"{source}: the frames of a clip have one size, these have {len(sizes)}; add --stills")
+        frames = method.restore(_to_tensor(read_image(path)) for path in paths)
+        for path, frame in _shown(zip(paths, frames, strict=True), len(paths)):
+            write_image((target / path.name).with_suffix(".png"), _to_image(frame))
+        return []
+    failures = []
+    for path in _shown(iter(paths), len(paths)):
+        try:
+            (frame,) = method.restore(iter([_to_tensor(read_image(path))]))
+        except (ValueError, FloatingPointError) as error:
+            failures.append(str(error))
+            continue
+        write_image((target / path.name).with_suffix(".png"), _to_image(frame))
+    return failures
+
+
+def _restore_video(method: Method, source: Path, target: Path) -> list[str]:
+    if target.suffix.lower() not in VIDEO_SUFFIXES:
+        raise ValueError(f"{target}: a video is written as {', '.join(VIDEO_SUFFIXES)}")
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target}: input and output are one file; the blurred video would be overwritten")
+    video = open_source(source)
+    problems: list[str] = []
+    blurred = (_to_tensor(frame) for frame in video.frames(every_frame, problems) if frame is not None)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _video_writer(target, video.fps or 30.0, video.height, video.width) as write:
+        for frame in _shown(method.restore(blurred), video.frames_promised):
+            write(_to_image(frame))
+    return problems
+
+
+@contextmanager
+def _video_writer(target: Path, fps: float, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Writes [H, W, 3] uint8 RGB frames as H.264; the file appears under its name when it is complete."""
+    import av
+
+    part = target.with_name(f".{target.stem}.part{target.suffix}")
+    try:
+        with av.open(str(part), "w") as container:
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=VIDEO_QUALITY)
+            stream.height, stream.width = height, width
+            # Colour at half resolution needs even sides; odd ones keep full colour resolution.
+            stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
+
+            def write(image: np.ndarray) -> None:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+
+            yield write
+            container.mux(stream.encode())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _shown(items: Iterator, total: int | None) -> Iterator:
+    console = Console(stderr=True)
+    return track(items, description="restoring", total=total, console=console, disable=not console.is_terminal)
+
+
+def _to_tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
+
+
+def _to_image(frame: Tensor) -> np.ndarray:
+    return (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="models/restore.py", description="Restore an image, a folder or a video.")
+    parser.add_argument("--model", required=True, help=f"{', '.join([*BASELINES, *MODELS])}")
+    parser.add_argument("--weights", type=Path, help="default: the authors' file in weights/, else your last training")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
+    parser.add_argument("input", type=Path, help="an image, a folder of images or a video")
+    parser.add_argument("output", type=Path)
+    arguments = parser.parse_args(argv)
+    try:
+        method = open_method(arguments.model, choose_weights(arguments.model, arguments.weights), arguments.device)
+        video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
+        failures = restore_path(method, arguments.input, arguments.output, clip=video_network and not arguments.stills)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"restore.py: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"restore.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"restore.py: {error.filename or arguments.output}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    for failure in failures:
+        print(f"restore.py: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Make blurred and sharp pairs from high-frame-rate video.
+
+    python synth/make_pairs.py --interp 16x [--video PATH ...] [...]
+    python synth/make_pairs.py verify DIR
+    python synth/make_pairs.py rebuild KEY --in DIR --out DIR
+
+Exit codes: 0 done (or verified), 1 a source broke or a finished set is damaged, 2 bad arguments or a refusal to start,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if (
+    __name__ == "__main__"
+):  # `python synth/make_pairs.py` puts synth/ first on the path; the project's root belongs there
+    sys.path[0] = str(ROOT)
+
+import argparse
+import errno
+import json
+from collections import Counter
+from typing import NoReturn
+
+from synth import provenance
+from synth.exposure import WindowPlan, count_windows
+from synth.interp import INTERPOLATORS
+from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
+from synth.pairs import LAYOUTS, SPLITS
+from synth.progress import PairProgress
+from synth.rebuild import rebuild
+from synth.recipes import RECIPES, recipe
+from synth.settings import (
+    DEFAULT_WINDOW,
+    SynthesisConfig,
+    SynthesisPlan,
+    make_plan,
+    parse_factor,
+    parse_list,
+    parse_paths,
+)
+from synth.synthesis import synthesise
+from synth.truth import summary_lines
+
+DEFAULT_OUT = ROOT / "out" / "pairs"
+# Flags of later versions: accepted by name so that the answer is one clear sentence.
+LATER = {
+    "camera": "camera models are not there yet; leave --camera out (the response is --response)",
+    "degrade": "degradations are not there yet; leave --degrade out",
+    "scheduler": "distributed runs are not there yet; use --workers on this machine",
+    "report": "the report page is not there yet; run.json has the figures",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code and prints one sentence on stderr for every expected error."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if argv[:1] == ["verify"]:
+            return _verify(argv[1:])
+        if argv[:1] == ["rebuild"]:
+            return _rebuild(argv[1:])
+        return _make(argv)
+    except Damage as error:
+        return _fail(error, 1)
+    except ValueError as error:  # Refusal is one
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the pairs written so far are complete, go on with --resume", 130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(
+                f"the disk is full; what was written before is complete, make room and use --resume ({error})", 1
+            )
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+
+
+def _make(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    _refuse_later(arguments)
+    config = _config(arguments)
+    out = Path(arguments.out) if arguments.out else DEFAULT_OUT
+    plan = make_plan(config)
+    # Through JSON, so that what is compared is what a file can hold.
+    pair_set = open_set(out, json.loads(json.dumps(plan.identity())), resume=arguments.resume)
+    pair_set.workers = arguments.workers
+    if not pair_set.finished:
+        with PairProgress(_expected_pairs(plan), done=len(pair_set.records)) as progress:
+            synthesise(plan, pair_set, arguments.workers, progress=progress.event)
+        pair_set.finish()
+        print(f"{len(pair_set.records)} pairs in {out}")
+    else:
+        print(f"{len(pair_set.records)} pairs in {out}, finished before and verified; nothing was written")
+    return _conclude(plan, pair_set)
+
+
+def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:
+    """Say what was skipped, what is wrong and how true the blur is; returns the exit code."""
+    for line in _skip_lines(pair_set):
+        print(line)
+    if pair_set.still:
+        print(f"{pair_set.still} pairs show no motion at all: blur and sharp are the same image")
+    if pair_set.truths:
+        print("\n".join(summary_lines(pair_set.truths, plan.config.interpolator, plan.config.factor)))
+    problems = list(pair_set.problems)
+    if not pair_set.records and not problems:
+        problems = ["no pair could be made: every window was skipped"]
+    for problem in problems:
+        _fail(problem, 1)
+    return 1 if problems else 0
+
+
+def _skip_lines(pair_set: PairSet) -> list[str]:
+    """One line per clip and reason: how many windows were skipped, and the captured frames that are to blame."""
+    why = {"cut": "a scene cut after frame", "frozen": "repeated frames"}
+    frames: dict[tuple[str, str], set[int]] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for skip in pair_set.skipped:
+        case = (str(skip["sequence"]), str(skip["reason"]))
+        counts[case] += 1
+        found = skip["frames"]
+        frames.setdefault(case, set()).update(found if isinstance(found, list) else [])
+    lines = []
+    for (sequence, reason), count in counts.items():
+        numbers = sorted(frames[sequence, reason])
+        text = ", ".join(map(str, numbers[:12])) + (f" and {len(numbers) - 12} more" if len(numbers) > 12 else "")
+        lines.append(f"{sequence}: {count} windows skipped because of {why[reason]} {text}")
+    return lines
+
+
+def _verify(argv: list[str]) -> int:
+    parser = _Parser(prog="make_pairs.py verify", description="Hash every image of a set again and compare.")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    print(verify(parser.parse_args(argv).folder))
+    return 0
+
+
+def _rebuild(argv: list[str]) -> int:
+    parser = _Parser(prog="make_pairs.py rebuild", description="Make one pair of a set again from its source.")
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("--in", dest="source_set", metavar="DIR", type=Path, required=True)
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    print(rebuild(arguments.key, arguments.source_set, arguments.out))
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with one sentence instead of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{message}; see --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="make_pairs.py", description="Make blurred and sharp pairs from high-frame-rate video.")
+    parser.add_argument("--interp", default="16x", metavar="Nx", help="virtual frames per captured gap (default 16x)")
+    parser.add_argument(
+        "--video",
+        action="extend",
+        nargs="+",
+        metavar="PATH",
+        help="video files or folders of frames; without it, the rendered default scenes",
+    )
+    parser.add_argument("--fps", type=float, metavar="F", help="overrides the source's frame rate")
+    parser.add_argument("--interpolator", metavar="NAME", help=f"{', '.join(INTERPOLATORS)} (default flow)")
+    parser.add_argument(
+        "--window", action="append", metavar="N[,N...]", help=f"captured frames, odd (default {DEFAULT_WINDOW})"
+    )
+    parser.add_argument("--stride", type=int, metavar="N", help="captured frames between windows (default: the window)")
+    parser.add_argument(
+        "--response", default="srgb", metavar="NAME|FILE", help="srgb, gamma2.2, bt709, linear or a file"
+    )
+    parser.add_argument("--recipe", metavar="NAME", help=f"{', '.join(RECIPES)} (default trapezoid; mean with 1x)")
+    parser.add_argument("--layout", default="flat", metavar="NAME", help=f"{', '.join(LAYOUTS)} (default flat)")
+    parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
+    parser.add_argument("--limit", type=int, metavar="PAIRS", help="stop after so many pairs")
+    parser.add_argument("--out", metavar="DIR", help="output folder (default out/pairs of this checkout)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
+    parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
+    parser.add_argument("--camera", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--degrade", action="append", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
+    parser.add_argument("--report", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _refuse_later(arguments: argparse.Namespace) -> None:
+    """Errors: Refusal for a flag whose work is still to come."""
+    given = {"camera": arguments.camera, "degrade": arguments.degrade}
+    given |= {"scheduler": arguments.scheduler, "report": arguments.report}
+    for name, value in given.items():
+        if value:
+            raise Refusal(LATER[name])
+    if arguments.workers < 1:
+        raise Refusal(f"--workers is at least 1, got {arguments.workers}")
+
+
+def _config(arguments: argparse.Namespace) -> SynthesisConfig:
+    factor = parse_factor(arguments.interp)
+    windows = parse_list(arguments.window) or [str(DEFAULT_WINDOW)]
+    if not all(window.lstrip("-").isdecimal() for window in windows):
+        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)}")
+    interpolator = arguments.interpolator or "flow"
+    if interpolator not in INTERPOLATORS:
+        raise Refusal(f"there is no interpolator {interpolator!r}; there are {', '.join(INTERPOLATORS)}")
+    return SynthesisConfig(
+        videos=parse_paths(arguments.video),
+        fps=arguments.fps,
+        factor=factor,
+        windows=tuple(dict.fromkeys(int(window) for window in windows)),
+        stride=arguments.stride,
+        response=arguments.response,
+        recipe=recipe(arguments.recipe, factor).name,
+        interpolator=interpolator if factor > 1 else "none",
+        layout=arguments.layout,
+        split=arguments.split,
+        limit=arguments.limit,
+        seed=arguments.seed,
+    )
+
+
+def _expected_pairs(plan: SynthesisPlan) -> int | None:
+    """How many pairs there will be if no window is skipped; None if no container says how long its clip is."""
+    config, total = plan.config, 0
+    for clip in plan.clips:
+        frames = clip.source.frame_count or clip.source.frames_promised
+        if frames is None:
+            return config.limit
+        windows = WindowPlan(sizes=config.windows, stride=config.stride, seed=config.seed, sequence=clip.sequence)
+        total += count_windows(windows, frames)
+    return total if config.limit is None else min(total, config.limit)
+
+
+def _fail(error: object, code: int) -> int:
+    """Print one sentence on stderr; returns the exit code."""
+    print(f"make_pairs.py: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""The output folder of a synthesis run: starting, resuming, finishing and verifying it. Only the parent thread writes.
+
+Files: images, pairs.jsonl (a pair is in it when both its images are on the disk), run.json (what was asked, how far it
+got), truth.jsonl (rendered scenes only: PSNR of every pair against its true blur). run.json is written before the first
+image and after the last; a folder without it that is not empty is somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from synth import atomic, provenance
+from synth.exposure import Window
+from synth.pairs import (
+    MANIFEST,
+    PairRecord,
+    append_line,
+    append_record,
+    read_whole_lines,
+    rewrite_lines,
+    rewrite_manifest,
+)
+from synth.settings import differences
+from synth.truth import TruthRecord, summary
+
+RUN_FILE = "run.json"
+NOTE_EVERY_S = 2.0
+TRUTH_FILE = "truth.jsonl"
+PACKAGES = ("numpy", "opencv-python", "av", "scikit-image")
+
+
+class Refusal(ValueError):
+    """The run must not start: bad arguments, or an output folder that is not its own. Exit code 2."""
+
+
+class Damage(ValueError):
+    """A finished set is not as it was written. Exit code 1."""
+
+
+@dataclass(kw_only=True)
+class PairSet:
+    """An open output folder. records: the pairs in it, in order; skipped: windows left out, with the reason."""
+
+    folder: Path
+    configuration: dict[str, object]
+    records: list[PairRecord] = field(default_factory=list)
+    truths: list[TruthRecord] = field(default_factory=list)
+    skipped: list[dict[str, object]] = field(default_factory=list)
+    moving_since: dict[str, int] = field(default_factory=dict)  # first gap of a clip in which something moved
+    complete: dict[str, int] = field(default_factory=dict)  # clips that are done: captured frames seen
+    problems: list[str] = field(default_factory=list)
+    seconds_before: float = 0.0
+    workers: int = 1
+    finished: bool = False
+    _started: float = field(default_factory=monotonic)
+    _noted: float = 0.0  # when run.json was written last
+    _origin: dict[str, object] = field(default_factory=dict)
+    _done: set[tuple[str, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._done = {(record.sequence, record.first_frame) for record in self.records}
+        self._done |= {(str(skip["sequence"]), int(str(skip["first_frame"]))) for skip in self.skipped}
+
+    @property
+    def still(self) -> int:
+        """How many pairs show no motion at all: both images are the same file."""
+        return sum(record.blur_sha256 == record.sharp_sha256 for record in self.records)
+
+    def is_done(self, sequence: str, window: Window) -> bool:
+        """Is this window a pair already, or known to make none?"""
+        return (sequence, window.first) in self._done
+
+    def add(self, record: PairRecord, blur_png: bytes, sharp_png: bytes, truth: TruthRecord | None) -> None:
+        """Write a pair: the images first, the manifest's line last. Errors: OSError; the set stays valid."""
+        atomic.write_bytes(self.folder / record.blur, blur_png)
+        atomic.write_bytes(self.folder / record.sharp, sharp_png)
+        if truth is not None:
+            append_line(self.folder / TRUTH_FILE, asdict(truth))
+            self.truths.append(truth)
+        append_record(self.folder, record)
+        self.records.append(record)
+        self._done.add((record.sequence, record.first_frame))
+
+    def skip(self, sequence: str, window: Window, reason: str, frames: list[int]) -> None:
+        """Note that a window makes no pair. frames: where the cut or the repeated frames are (captured frames)."""
+        self.skipped.append(
+            {
+                "sequence": sequence,
+                "first_frame": window.first,
+                "last_frame": window.last,
+                "reason": reason,
+                "frames": frames,
+            }
+        )
+        self._done.add((sequence, window.first))
+        if monotonic() - self._noted > NOTE_EVERY_S:  # a skip that gets lost is found again
+            self.write_run_file()
+
+    def saw_motion(self, sequence: str, gap: int) -> None:
+        """Remember the first gap in which a clip moves; noted at once, because later windows depend on it."""
+        if sequence not in self.moving_since:
+            self.moving_since[sequence] = gap
+            self.write_run_file()
+
+    def finish_clip(self, sequence: str, frames: int, problems: list[str]) -> None:
+        """Note that a clip is done and what was wrong with it."""
+        self.complete[sequence] = frames
+        self.problems += problems
+        self.write_run_file()
+
+    def finish(self) -> None:
+        """The set is complete."""
+        self.finished = True
+        self.write_run_file()
+
+    def write_run_file(self) -> None:
+        """Bring run.json up to date. Errors: OSError; the old one stays."""
+        if not self._origin:
+            self._origin = {
+                "commit": provenance.commit(),
+                "versions": provenance.versions(PACKAGES),
+                "host": provenance.host(),
+            }
+        values: dict[str, object] = {
+            "status": "finished" if self.finished else "unfinished",
+            "configuration": self.configuration,
+            **self._origin,
+            "workers": self.workers,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(self.seconds_before + monotonic() - self._started, 3),
+            "pairs": len(self.records),
+            "skipped": self.skipped,
+            "still": self.still,
+            "moving_since": self.moving_since,
+            "complete": self.complete,
+            "problems": self.problems,
+        }
+        if self.truths:
+            values["truth"] = {
+                "unit": "PSNR in dB against the rendered true blur (simulated), encoded domain, float, 16 px border cut",
+                "pairs": len(self.truths),
+                **summary(self.truths),
+            }
+        atomic.write_json(self.folder / RUN_FILE, values)
+        self._noted = monotonic()
+
+
+def open_set(folder: Path, configuration: dict[str, object], *, resume: bool) -> PairSet:
+    """Start a set, go on with an unfinished one, or verify a finished one (then `finished` is True: nothing to do).
+
+    Errors: Refusal for a folder that is somebody else's, of another configuration, or unfinished without `resume`;
+    Damage for a finished set that was changed, unless `resume` allows to make its damaged part again; OSError.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise Refusal(f"{folder}: the output is a folder, and this is a file")
+    state = _read_run_file(folder)
+    if state is None:
+        strangers = [path.name for path in folder.iterdir() if not _is_leftover(path)] if folder.is_dir() else []
+        if strangers:
+            raise Refusal(f"{folder}: the folder is not empty and holds no set of pairs; choose another --out")
+        remove_leftovers(folder)
+        created = PairSet(folder=folder, configuration=configuration)
+        created.write_run_file()
+        return created
+    different = differences(state["configuration"], configuration)
+    if different:
+        raise Refusal(
+            f"{folder}: the pairs there are of another configuration ({'; '.join(different[:4])}); "
+            "choose another --out or delete the folder"
+        )
+    finished = state["status"] == "finished"
+    if not finished and not resume:
+        raise Refusal(f"{folder}: the pairs there are unfinished; add --resume to go on, or delete the folder")
+    if finished:
+        damage = damages(folder, state["pairs"])
+        if damage and not resume:
+            raise Damage(f"{damage}; add --resume to make what is damaged again")
+        if not damage:
+            return _restored(folder, state, read_whole_lines(folder), finished=True)
+    return _go_on(folder, state)
+
+
+def damages(folder: Path, pairs: int) -> str:
+    """One sentence about the first thing that is wrong with the files of a set of so many pairs; "" if nothing is."""
+    records = read_whole_lines(folder)
+    if len(records) != pairs:
+        return f"{folder / MANIFEST}: {len(records)} whole lines where {pairs} pairs were written"
+    return next((problem for problem in (record.problem(folder) for record in records) if problem), "")
+
+
+def verify(folder: Path) -> str:
+    """Hash every image of a set again and compare; returns one sentence about it.
+
+    Errors: Refusal if there is no set; Damage naming the first image that is missing or changed.
+    """
+    state = _read_run_file(Path(folder))
+    if state is None:
+        raise Refusal(f"{folder}: there is no set of pairs here (no {RUN_FILE})")
+    finished = state["status"] == "finished"
+    pairs = state["pairs"] if finished else len(read_whole_lines(folder))
+    damage = damages(Path(folder), pairs)
+    if damage:
+        raise Damage(damage)
+    if not finished:
+        raise Damage(f"{folder}: the {pairs} pairs there are as they were written, but the set is unfinished")
+    return f"{folder}: {pairs} pairs verified, every image is as it was written"
+
+
+def configuration_of(folder: Path) -> dict[str, object]:
+    """The configuration a set was made with. Errors: Refusal if there is none."""
+    state = _read_run_file(Path(folder))
+    if state is None:
+        raise Refusal(f"{folder}: there is no set of pairs here (no {RUN_FILE})")
+    return state["configuration"]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of a run that was killed."""
+    for path in folder.rglob(".*.part"):
+        if _is_leftover(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".part") and path.is_file()
+
+
+def _go_on(folder: Path, state: dict) -> PairSet:
+    """Keep the pairs up to the first damaged one; everything after it is made again, with the same bytes."""
+    remove_leftovers(folder)
+    records = read_whole_lines(folder)
+    truths = _read_truths(folder)
+    good = 0
+    for record in records:
+        if record.problem(folder) or (record.source.startswith("scene:") and record.key not in truths):
+            break
+        good += 1
+    kept = _restored(folder, state, records[:good], finished=False)
+    if good < len(records):
+        # Clips that are noted as complete may miss pairs now.
+        kept.complete, kept.problems = {}, []
+    rewrite_manifest(folder, kept.records)
+    if kept.truths or (folder / TRUTH_FILE).is_file():
+        rewrite_lines(folder / TRUTH_FILE, [asdict(truth) for truth in kept.truths])
+    kept.write_run_file()
+    return kept
+
+
+def _restored(folder: Path, state: dict, records: list[PairRecord], *, finished: bool) -> PairSet:
+    truths = _read_truths(folder)
+    return PairSet(
+        folder=folder,
+        configuration=state["configuration"],
+        records=records,
+        truths=[truths[record.key] for record in records if record.key in truths],
+        skipped=state["skipped"],
+        moving_since=state["moving_since"],
+        complete=state["complete"],
+        problems=state["problems"],
+        seconds_before=state["seconds"],
+        finished=finished,
+    )
+
+
+def _read_run_file(folder: Path) -> dict | None:
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    needed: dict[str, Callable] = {"status": str, "configuration": dict, "pairs": int, "skipped": list}
+    needed |= {"moving_since": dict, "complete": dict, "problems": list, "seconds": float}
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return state | {key: kind(state[key]) for key, kind in needed.items()}
+    except (ValueError, KeyError, TypeError):
+        raise Refusal(f"{path}: not the run.json of a set of pairs; choose another --out") from None
+
+
+def _read_truths(folder: Path) -> dict[str, TruthRecord]:
+    path = folder / TRUTH_FILE
+    found = {}
+    for line in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
+        try:
+            truth = TruthRecord(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        found[truth.key] = truth
+    return found

@@ -1,0 +1,179 @@
+"""The manifest of a set of pairs: one JSON object a line in pairs.jsonl, paths relative to its folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from synth import atomic
+
+MANIFEST = "pairs.jsonl"
+LAYOUTS = ("flat", "gopro", "dvd")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRecord:
+    """One line of pairs.jsonl.
+
+    blur, sharp: relative to the manifest's folder. first_frame, centre_frame, last_frame: captured frames, 0-based,
+    inclusive. window: captured frames; factor: virtual frames per captured gap; virtual_frames: how many were averaged.
+    span_s: from the first captured frame to the last; centre_s: the sharp frame's time in the clip. Units: s, Hz.
+    """
+
+    key: str
+    split: str
+    sequence: str
+    blur: str
+    sharp: str
+    blur_sha256: str
+    sharp_sha256: str
+    source: str
+    source_fps: float
+    first_frame: int
+    centre_frame: int
+    last_frame: int
+    window: int
+    factor: int
+    virtual_frames: int
+    span_s: float
+    centre_s: float
+    response: str
+    interpolator: str
+    recipe: str
+    camera: str
+    sharp_transform: str
+    degradations: list[str]
+    seed: int
+
+    def blur_path(self, folder: Path) -> Path:
+        """Absolute path of the blurred image of a set in `folder`."""
+        return (Path(folder) / self.blur).resolve()
+
+    def sharp_path(self, folder: Path) -> Path:
+        """Absolute path of the sharp image of a set in `folder`."""
+        return (Path(folder) / self.sharp).resolve()
+
+    def problem(self, folder: Path) -> str:
+        """One sentence if an image is missing or not the one that was written, "" if both are right."""
+        for path, expected in (
+            (self.blur_path(folder), self.blur_sha256),
+            (self.sharp_path(folder), self.sharp_sha256),
+        ):
+            if not path.is_file():
+                return f"{path}: the image of pair {self.key} is missing"
+            if atomic.sha256_of(path) != expected:
+                return f"{path}: the image of pair {self.key} is not the one that was written (its sha256 differs)"
+        return ""
+
+
+def read_manifest(folder: Path) -> list[PairRecord]:
+    """All pairs of the set in `folder`, in the order they were written. A last line without its end is left out.
+
+    Keys of later versions are ignored. Errors: ValueError, one sentence, if there is no manifest or a line is damaged.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"{path}: there are no pairs here; make them with synth/make_pairs.py --out {folder}")
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        record = _parse(line)
+        if record is None:
+            raise ValueError(f"{path}: line {number} is damaged; make the set again")
+        records.append(record)
+    return records
+
+
+def read_whole_lines(folder: Path) -> list[PairRecord]:
+    """The pairs up to the first damaged or torn line, for resuming; empty where there is no manifest."""
+    path = Path(folder) / MANIFEST
+    records: list[PairRecord] = []
+    if path.is_file():
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            record = _parse(line)
+            if record is None:
+                break
+            records.append(record)
+    return records
+
+
+def append_record(folder: Path, record: PairRecord) -> None:
+    """Add one line and bring it to the disk. Errors: OSError; a line that did not fit is taken back."""
+    append_line(Path(folder) / MANIFEST, asdict(record))
+
+
+def rewrite_manifest(folder: Path, records: Iterable[PairRecord]) -> None:
+    """Replace the manifest in one step, unless it has exactly these lines already."""
+    rewrite_lines(Path(folder) / MANIFEST, [asdict(record) for record in records])
+
+
+def append_line(path: Path, values: dict[str, object]) -> None:
+    """Append a JSON object as one line, flushed to the disk. Errors: OSError; the file is then as long as it was."""
+    data = _line(values)
+    with open(path, "ab", buffering=0) as stream:
+        start = stream.tell()
+        try:
+            if stream.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(stream.fileno())
+        except OSError:
+            os.truncate(path, start)
+            raise
+
+
+def rewrite_lines(path: Path, lines: list[dict[str, object]]) -> None:
+    """Make the file hold exactly these JSON objects; an equal file is left alone."""
+    data = b"".join(_line(values) for values in lines)
+    if (path.read_bytes() if path.is_file() else b"") != data:
+        atomic.write_bytes(path, data)
+
+
+def sequence_names(names: Iterable[str]) -> list[str]:
+    """A name for every clip that is safe in paths and not used twice: a second "run" becomes "run-2"."""
+    used: set[str] = set()
+    unique = []
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "clip"
+        candidate, number = plain, 1
+        while candidate.lower() in used:  # some file systems do not tell A from a
+            number += 1
+            candidate = f"{plain}-{number}"
+        used.add(candidate.lower())
+        unique.append(candidate)
+    return unique
+
+
+def pair_names(layout: str, split: str, sequence: str, first_frame: int) -> tuple[str, str, str]:
+    """(key, blur path, sharp path) of the pair whose window starts at a captured frame; no two windows share a start.
+
+    Layouts: protocols of the GOPRO_Large and DeepVideoDeblurring_Dataset archives; "flat" is ours.
+    Errors: ValueError for another layout.
+    """
+    if layout == "flat":
+        key = f"{sequence}_{first_frame:06d}"
+        return key, f"blur/{key}.png", f"sharp/{key}.png"
+    if layout == "gopro":
+        name, folder = f"{first_frame:06d}", f"{split}/{sequence}"
+        return f"{sequence}/{name}", f"{folder}/blur/{name}.png", f"{folder}/sharp/{name}.png"
+    if layout == "dvd":
+        name, folder = f"{first_frame:05d}", f"quantitative_datasets/{sequence}"
+        return f"{sequence}/{name}", f"{folder}/input/{name}.png", f"{folder}/GT/{name}.png"
+    raise ValueError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+
+
+def _line(values: dict[str, object]) -> bytes:
+    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _parse(line: bytes) -> PairRecord | None:
+    names = [field.name for field in fields(PairRecord)]
+    try:
+        values = json.loads(line)
+        return PairRecord(**{name: values[name] for name in names})
+    except (ValueError, KeyError, TypeError):
+        return None

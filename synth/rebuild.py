@@ -1,0 +1,58 @@
+"""Making one pair of a set again from its source, to check that a published set is what it says it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from synth import provenance
+from synth.exposure import Window
+from synth.pair_set import Damage, Refusal, configuration_of, open_set
+from synth.pairs import read_whole_lines
+from synth.settings import SynthesisConfig, make_plan
+from synth.synthesis import synthesise
+
+
+def rebuild(key: str, folder: Path, out: Path) -> str:
+    """Make the pair `key` of the set in `folder` again, as a set of one in `out`; returns one sentence about it.
+
+    Errors: Refusal if there is no such set or pair, or its source is gone or changed; Damage if the bytes differ.
+    """
+    configuration = configuration_of(folder)
+    old = next((record for record in read_whole_lines(folder) if record.key == key), None)
+    if old is None:
+        raise Refusal(f"{folder}: there is no pair {key!r} in this set")
+    plan = make_plan(_config_again(configuration))
+    # Through JSON, so that what is compared is what a file can hold.
+    identity = json.loads(json.dumps(plan.identity()))
+    if identity["sources"] != configuration["sources"]:
+        raise Refusal(f"{old.source}: the source is not the one that the set was made from")
+    rebuilt = open_set(out, {**identity, "only": key}, resume=True)
+
+    def only(sequence: str, window: Window) -> bool:
+        return (sequence, window.first, window.frames) == (old.sequence, old.first_frame, old.window)
+
+    if not rebuilt.finished:
+        synthesise(plan, rebuilt, provenance.cpu_count(), only=only)
+        rebuilt.finish()
+    made = next((record for record in rebuilt.records if record.key == key), None)
+    if made is None or asdict(made) != asdict(old):
+        raise Damage(f"{out}: pair {key} came out different from the one in {folder}")
+    return f"{out}: pair {key} made again, with the same bytes"
+
+
+def _config_again(configuration: dict) -> SynthesisConfig:
+    """The configuration of a set from its run.json, without the limit."""
+    sources = configuration["sources"]
+    embedded = all(source["source"].startswith("scene:") for source in sources)
+    rates = {source["fps"] for source in sources}
+    values = {key: configuration[key] for key in ("factor", "stride", "response", "recipe", "interpolator", "seed")}
+    return SynthesisConfig(
+        videos=() if embedded else tuple(Path(source["source"]) for source in sources),
+        fps=None if embedded or len(rates) > 1 else rates.pop(),
+        windows=tuple(configuration["windows"]),
+        layout=configuration["layout"],
+        split=configuration["split"],
+        **values,
+    )

@@ -1,0 +1,188 @@
+"""The configuration of a synthesis run: what decides its bytes, checked once, before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synth.camera import CameraResponse, response
+from synth.exposure import require_window
+from synth.interp import INTERPOLATORS
+from synth.pairs import LAYOUTS, SPLITS, sequence_names
+from synth.recipes import RECIPES, SynthesisRecipe, recipe
+from synth.video import SceneFrames, VideoSource, open_source
+
+DEFAULT_WINDOW = 11
+MAX_FACTOR = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """What is asked for.
+
+    videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is "none" where the factor is 1. limit None: all pairs.
+    Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
+    """
+
+    videos: tuple[Path, ...] = ()
+    fps: float | None = None
+    factor: int = 16
+    windows: tuple[int, ...] = (DEFAULT_WINDOW,)
+    stride: int | None = None
+    response: str = "srgb"
+    recipe: str = "trapezoid"
+    interpolator: str = "flow"
+    layout: str = "flat"
+    split: str = "train"
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.factor <= MAX_FACTOR:
+            raise ValueError(f"the interpolation factor lies between 1x and {MAX_FACTOR}x, got {self.factor}x")
+        if not self.windows:
+            raise ValueError("at least one window is needed, an odd number of captured frames such as 11")
+        for window in self.windows:
+            require_window(window)
+        if self.stride is not None and self.stride < 1:
+            raise ValueError(f"the stride between windows is at least 1 captured frame, got {self.stride}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"the limit is at least 1 pair, got {self.limit}")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise ValueError(f"the frame rate is a positive number of frames a second, got {self.fps:g}")
+        if self.fps is not None and not self.videos:
+            raise ValueError("--fps goes with --video; the embedded default is 240 fps by construction")
+        _require_known("recipe", self.recipe, RECIPES)
+        _require_known("layout", self.layout, LAYOUTS)
+        _require_known("split", self.split, SPLITS)
+        if (self.interpolator == "none") != (self.factor == 1):
+            raise ValueError(f"a factor of {self.factor} does not go with the interpolator {self.interpolator!r}")
+        if self.factor > 1:
+            _require_known("interpolator", self.interpolator, INTERPOLATORS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """An opened source, its name in this set, and its frame rate (Hz)."""
+
+    sequence: str
+    source: VideoSource
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisPlan:
+    """A configuration with everything it names opened and checked."""
+
+    config: SynthesisConfig
+    recipe: SynthesisRecipe
+    response: CameraResponse
+    clips: tuple[Clip, ...]
+
+    def identity(self) -> dict[str, object]:
+        """What decides the bytes of the set, for run.json and for telling two configurations apart."""
+        values = asdict(self.config)
+        values.pop("videos"), values.pop("fps")
+        values["windows"] = list(self.config.windows)
+        values["profile"] = self.recipe.profile
+        values["response_sha256"] = self.response.digest
+        values["camera"], values["degradations"] = "none", []
+        values["sources"] = [
+            {
+                "sequence": clip.sequence,
+                "source": clip.source.location,
+                "fps": clip.fps,
+                "height": clip.source.height,
+                "width": clip.source.width,
+                "fingerprint": clip.source.fingerprint,
+            }
+            for clip in self.clips
+        ]
+        return values
+
+
+def make_plan(config: SynthesisConfig) -> SynthesisPlan:
+    """Open every source and check it, before the first is processed.
+
+    Errors: ValueError, one sentence, naming the source or the name that cannot be used.
+    """
+    curve = response(config.response)
+    if config.videos:
+        sources: list[VideoSource] = [open_source(path, config.fps) for path in config.videos]
+    else:
+        from synth.scenes import default_scenes
+
+        sources = [SceneFrames(clip, curve) for clip in default_scenes(config.split, config.seed)]
+    clips = []
+    for source, sequence in zip(sources, sequence_names(source.name for source in sources), strict=True):
+        if source.fps is None:
+            raise ValueError(
+                f"{source.location}: nothing tells the frame rate; say it with --fps, for example --fps 240"
+            )
+        known = source.frame_count or source.frames_promised
+        if known is not None and known < min(config.windows):
+            raise ValueError(
+                f"{source.location}: the clip has {known} frames, fewer than the window of {min(config.windows)}; "
+                "choose a smaller --window or leave the clip out"
+            )
+        clips.append(Clip(sequence=sequence, source=source, fps=source.fps))
+    return SynthesisPlan(config=config, recipe=recipe(config.recipe, config.factor), response=curve, clips=tuple(clips))
+
+
+def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    """ "key: old -> new" for every entry in which two configurations (of `SynthesisPlan.identity`) differ."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        if key == "sources" and old.get(key) != new.get(key):
+            found += _source_differences(old.get(key), new.get(key))
+        elif old.get(key) != new.get(key):
+            found.append(f"{key}: {_short(old.get(key))} -> {_short(new.get(key))}")
+    return found
+
+
+def parse_factor(text: str) -> int:
+    """16 from "16x" or "16". Errors: ValueError."""
+    match = re.fullmatch(r"(\d{1,6})[xX]?", text.strip())
+    if match is None:
+        raise ValueError(f"--interp takes a whole factor such as 16x, got {text!r}")
+    return int(match[1])
+
+
+def parse_list(values: Sequence[str] | None) -> list[str]:
+    """The items of a flag that takes comma-separated lists and may be repeated."""
+    return [item for value in values or () for item in value.split(",") if item]
+
+
+def parse_paths(values: Sequence[str] | None) -> tuple[Path, ...]:
+    """The same for paths, where a comma may belong to a name: what exists as it stands is one path."""
+    found: list[Path] = []
+    for value in values or ():
+        found += [Path(value)] if Path(value).exists() else [Path(item) for item in value.split(",") if item]
+    return tuple(found)
+
+
+def _require_known(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise ValueError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+
+
+def _source_differences(old: object, new: object) -> list[str]:
+    before, after = (sources if isinstance(sources, list) else [] for sources in (old, new))
+    if [source.get("source") for source in before] != [source.get("source") for source in after]:
+        return [
+            f"sources: {_short([source.get('source') for source in before])} -> "
+            f"{_short([source.get('source') for source in after])}"
+        ]
+    return [
+        f"{key} of {second.get('source')}: {_short(first.get(key))} -> {_short(second.get(key))}"
+        for first, second in zip(before, after, strict=True)
+        for key in second
+        if first.get(key) != second.get(key)
+    ]
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

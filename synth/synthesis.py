@@ -1,0 +1,213 @@
+"""From clips to pairs: one thread reads frames and writes files, workers compute gaps and encode pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+
+from synth.camera import CameraResponse, to_8bit
+from synth.exposure import BlurWindow, Exposure, GapJob, Window, WindowPlan, blur_windows, integrate_gap
+from synth.image_files import encode_png
+from synth.interp import INTERPOLATORS
+from synth.pair_set import PairSet
+from synth.pairs import PairRecord, pair_names
+from synth.parallel import ordered_map
+from synth.settings import Clip, SynthesisPlan
+from synth.truth import TruthRecord, blur_psnr
+from synth.video import SceneFrames
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadePair:
+    """A finished pair, encoded but not yet written."""
+
+    record: PairRecord
+    blur_png: bytes
+    sharp_png: bytes
+    truth: TruthRecord | None
+
+
+@dataclass(kw_only=True)
+class FrameCount:
+    """How many captured frames a clip turned out to have, and what broke it."""
+
+    frames: int
+    problems: list[str]
+
+
+def synthesise(
+    plan: SynthesisPlan,
+    pair_set: PairSet,
+    workers: int,
+    *,
+    only: Callable[[str, Window], bool] | None = None,
+    progress: Callable[[str, str], None] = lambda sequence, event: None,
+) -> None:
+    """Make all pairs of `plan` that are not in `pair_set` yet.
+
+    only: leaves out windows (of a sequence) for which it is False. progress(sequence, event) is told "pair", "skipped"
+    and "clip" as they happen. The bytes do not depend on `workers`. Errors: OSError from writing; the set stays valid.
+    """
+    cv2.setNumThreads(1)  # parallel work is ours; and DIS results depend on the number of its threads
+    limit = plan.config.limit
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="synthesis") as pool:
+        try:
+            for clip in plan.clips:
+                if limit is not None and len(pair_set.records) >= limit:
+                    break
+                if clip.sequence in pair_set.complete:
+                    continue
+                count = FrameCount(frames=0, problems=[])
+                for made in _clip_pairs(plan, clip, pair_set, pool, workers, only, count, progress):
+                    pair_set.add(made.record, made.blur_png, made.sharp_png, made.truth)
+                    progress(clip.sequence, "pair")
+                    if limit is not None and len(pair_set.records) >= limit:
+                        break
+                else:
+                    pair_set.finish_clip(clip.sequence, count.frames, _problems(plan, clip, pair_set, count))
+                progress(clip.sequence, "clip")
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _clip_pairs(
+    plan: SynthesisPlan,
+    clip: Clip,
+    pair_set: PairSet,
+    pool: ThreadPoolExecutor,
+    workers: int,
+    only: Callable[[str, Window], bool] | None,
+    count: FrameCount,
+    progress: Callable[[str, str], None],
+) -> Iterator[MadePair]:
+    """The pairs of one clip that are still to be made, in the order in which their windows end."""
+    config = plan.config
+    windows = WindowPlan(sizes=config.windows, stride=config.stride, seed=config.seed, sequence=clip.sequence)
+
+    def finished(window: Window) -> bool:
+        return pair_set.is_done(clip.sequence, window) or (only is not None and not only(clip.sequence, window))
+
+    def moving(gap: int | None) -> bool:
+        if gap is not None:
+            pair_set.saw_motion(clip.sequence, gap)
+        return clip.sequence in pair_set.moving_since
+
+    def complete() -> Iterator[BlurWindow]:
+        for blur in blur_windows(gaps, windows, finished, moving):
+            if blur.skip_reason:
+                pair_set.skip(clip.sequence, blur.window, blur.skip_reason, blur.cut_after or blur.repeated)
+                progress(clip.sequence, "skipped")
+            else:
+                yield blur
+
+    jobs = _gap_jobs(clip, windows, finished, count)
+    interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
+    # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
+    gaps = ordered_map(pool, integrate, jobs, ahead=workers + 1)
+    yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)
+
+
+def _gap_jobs(
+    clip: Clip, windows: WindowPlan, finished: Callable[[Window], bool], count: FrameCount
+) -> Iterator[GapJob]:
+    """The gaps that unfinished windows need, as the frames come in."""
+    source = clip.source
+    needs = windows.needs(finished, source.frame_count)
+    wanted_gaps: dict[int, bool] = {-1: False}
+
+    def wanted(frame: int) -> bool:
+        wanted_gaps[frame] = needs(frame)
+        return wanted_gaps[frame] or wanted_gaps[frame - 1]
+
+    previous: np.ndarray | None = None
+    for index, frame in enumerate(source.frames(wanted, count.problems)):
+        count.frames = index + 1
+        before = wanted_gaps.pop(index - 1)
+        if before and previous is not None and frame is not None:
+            truth = partial(source.truth_lin, index - 1) if isinstance(source, SceneFrames) else None
+            yield GapJob(gap=index - 1, first=previous, second=frame, truth_lin=truth)
+        previous = frame
+
+
+def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
+    """Divide, encode, compare with the truth, name."""
+    config, window = plan.config, blur.window
+    exposure = Exposure(frames=window.frames, factor=config.factor, profile=plan.recipe.profile)
+    assert blur.gaps_lin is not None and blur.first is not None and blur.sharp is not None and blur.last is not None
+    first_lin, last_lin = plan.response.to_linear(blur.first), plan.response.to_linear(blur.last)
+    blur_lin = exposure.blur_lin(blur.gaps_lin, first_lin, last_lin)
+    key, blur_name, sharp_name = pair_names(config.layout, config.split, clip.sequence, window.first)
+    truth = None
+    if blur.truth_lin is not None and isinstance(clip.source, SceneFrames):
+        truth = _compare(key, blur, blur_lin, first_lin, last_lin, clip.source.truth_weight, plan.response)
+    blur_png = encode_png(to_8bit(plan.response.to_encoded(blur_lin)))
+    sharp_png = encode_png(blur.sharp)
+    record = PairRecord(
+        key=key,
+        split=config.split,
+        sequence=clip.sequence,
+        blur=blur_name,
+        sharp=sharp_name,
+        blur_sha256=hashlib.sha256(blur_png).hexdigest(),
+        sharp_sha256=hashlib.sha256(sharp_png).hexdigest(),
+        source=clip.source.location,
+        source_fps=clip.fps,
+        first_frame=window.first,
+        centre_frame=window.centre,
+        last_frame=window.last,
+        window=window.frames,
+        factor=config.factor,
+        virtual_frames=exposure.virtual_frames,
+        span_s=exposure.span_s(clip.fps),
+        centre_s=window.centre / clip.fps,
+        response=config.response,
+        interpolator=config.interpolator,
+        recipe=config.recipe,
+        camera="none",
+        sharp_transform="none",
+        degradations=[],
+        seed=config.seed,
+    )
+    return MadePair(record=record, blur_png=blur_png, sharp_png=sharp_png, truth=truth)
+
+
+def _compare(
+    key: str,
+    blur: BlurWindow,
+    blur_lin: np.ndarray,
+    first_lin: np.ndarray,
+    last_lin: np.ndarray,
+    truth_weight: int,
+    response: CameraResponse,
+) -> TruthRecord:
+    assert blur.truth_lin is not None and blur.captured_lin is not None
+    gaps = blur.window.frames - 1
+    truth_lin = blur.truth_lin * np.float32(1 / (gaps * truth_weight))
+    trapezoid_lin = blur.captured_lin * np.float32(1 / gaps)
+    plain_lin = (blur.captured_lin + (first_lin + last_lin) * np.float32(0.5)) * np.float32(1 / (gaps + 1))
+    return TruthRecord(
+        key=key,
+        synthesis=blur_psnr(blur_lin, truth_lin, response),
+        trapezoid=blur_psnr(trapezoid_lin, truth_lin, response),
+        plain=blur_psnr(plain_lin, truth_lin, response),
+    )
+
+
+def _problems(plan: SynthesisPlan, clip: Clip, pair_set: PairSet, count: FrameCount) -> list[str]:
+    """What was wrong with a clip that has been read to its end."""
+    if count.problems:
+        return count.problems
+    windows = WindowPlan(
+        sizes=plan.config.windows, stride=plan.config.stride, seed=plan.config.seed, sequence=clip.sequence
+    )
+    if next(windows.windows(count.frames), None) is None:
+        return [f"{clip.source.location}: the clip has {count.frames} frames and no window fits into it"]
+    return []

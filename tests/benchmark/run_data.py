@@ -1,0 +1,76 @@
+"""A tiny GoPro tree in the official layout, a tiny set of pairs, and a run over them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmark import run
+from synth.image_files import write_image
+from synth.rng import stream
+
+FRAMES, HEIGHT, WIDTH = 3, 48, 64
+SEQUENCES = ("GOPR0001_11_00", "GOPR0002_11_00")
+
+
+def images(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(blur, sharp), uint8 [H, W, 3]: texture, and the same texture blurred along the rows."""
+    noise = stream(0, name).random((HEIGHT, WIDTH, 3)).astype(np.float32)
+    sharp = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 1.2), None, 0, 255, cv2.NORM_MINMAX)
+    return cv2.blur(sharp, (5, 1)).round().astype(np.uint8), sharp.round().astype(np.uint8)
+
+
+def make_gopro(root: Path) -> Path:
+    """`root`/GOPRO_Large/test with two sequences of three pairs; returns `root`."""
+    for sequence in SEQUENCES:
+        for frame in range(1, FRAMES + 1):
+            blur, sharp = images(f"{sequence}/{frame}")
+            home = root / "GOPRO_Large" / "test" / sequence
+            for folder, image in (("blur", blur), ("blur_gamma", blur), ("sharp", sharp)):
+                write_image(home / folder / f"{frame:06d}.png", image)
+    return root
+
+
+def make_pairs(folder: Path) -> Path:
+    """A pairs.jsonl with six pairs of two sequences."""
+    lines = []
+    for index in range(6):
+        blur, sharp = images(f"pair {index}")
+        record = {
+            "key": f"s{index // 3}/{index}",
+            "split": "train",
+            "sequence": f"s{index // 3}",
+            "centre_s": index / 10,
+        }
+        for side, image in (("blur", blur), ("sharp", sharp)):
+            record[side] = f"{side}/{index}.png"
+            record[f"{side}_sha256"] = write_image(folder / side / f"{index}.png", image)
+        lines.append(json.dumps(record))
+    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+class World:
+    """Data, pairs and checkpoints that several runs share; every run has an output folder of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data = make_gopro(home / "data")
+        self.pairs = make_pairs(home / "pairs")
+        self.no_weights = home / "no-weights"
+        self.no_weights.mkdir()
+
+    def arguments(self, out: str, methods: str, *more: str) -> list[str]:
+        words = ["--methods", methods, "--testsets", "gopro", "--data-root", str(self.data), "--device", "cpu"]
+        words += ["--pairs", str(self.pairs), "--steps", "2", "--weights-dir", str(self.no_weights)]
+        words += ["--checkpoints", str(self.home / "checkpoints"), "--mini-root", str(self.home / "mini")]
+        return [*words, "--out", str(self.home / out), *more]
+
+    def run(self, out: str, methods: str, *more: str) -> int:
+        return run.main(self.arguments(out, methods, *more))
+
+    def bytes_of(self, out: str, name: str = "scores.csv") -> bytes:
+        return (self.home / out / name).read_bytes()

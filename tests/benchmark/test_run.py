@@ -1,0 +1,286 @@
+"""benchmark/run.py end to end on a tiny GoPro tree: tables, exit codes, resuming, workers, stored images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmark import cost, run, scoring
+from benchmark.plan import ROOT
+from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
+from benchmark.run import main
+from tests.benchmark.run_data import FRAMES, SEQUENCES, World
+
+METHODS = "identity,mimo-unet-test"
+
+
+def quick_cost(name: str, height: int, width: int, device: str) -> cost.Cost:
+    """Stands in for the measurement, which starts a process and is tested on its own."""
+    row = CostRow(
+        method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
+    )
+    return cost.Cost(row=row, params_m=None if name == "identity" else 0.5, macs_g=None)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "measure_apart", quick_cost)
+        made = World(tmp_path_factory.mktemp("run"))
+        assert made.run("first", METHODS, "--workers", "1") == 0
+        yield made
+
+
+def test_all_files_of_a_run(world: World) -> None:
+    out = world.home / "first"
+    scores = read_rows(out / "scores.csv", ScoreRow)
+    keys = [f"{sequence}/{frame:06d}" for sequence in SEQUENCES for frame in range(1, FRAMES + 1)]
+    # Two methods, two protocols, two metrics (the third lacks its weights).
+    assert len(scores) == 2 * 2 * 2 * len(keys)
+    assert [row.key for row in scores[: len(keys)]] == keys
+    assert {row.simulated for row in scores} == {False}
+    assert {(row.protocol, row.metric) for row in scores} == {
+        (protocol, metric) for protocol in ("gopro-linear", "gopro-gamma") for metric in ("psnr", "ssim-gauss-valid")
+    }
+    methods = read_rows(out / "methods.csv", MethodRow)
+    assert [(row.method, row.protocol, row.status) for row in methods] == [
+        (method, protocol, "ok") for method in METHODS.split(",") for protocol in ("gopro-linear", "gopro-gamma")
+    ]
+    trained = methods[-1]
+    assert (trained.steps, trained.profile, trained.task) == (2, "quick", "deblur")
+    assert len(trained.weights_sha256) == 64 and "mimo-unet-test" in trained.command
+    assert {row.method for row in read_rows(out / "cost.csv", CostRow)} == set(METHODS.split(","))
+    assert any(row.count == len(keys) for row in read_rows(out / "leaderboard.csv", Row))
+    for folder in ("gopro", "gopro-gamma"):
+        for name in ("identity", "mimo-unet-test"):
+            assert len(list((out / "images" / folder / name).rglob("*.png"))) == len(keys)
+        assert (out / "images" / folder / "_sharp" / f"{keys[0]}.png").is_file()
+        assert (out / f"contact-{folder}.png").is_file()
+
+
+def test_a_value_is_that_of_the_saved_image(world: World) -> None:
+    row = next(
+        row
+        for row in read_rows(world.home / "first" / "scores.csv", ScoreRow)
+        if row.method == "mimo-unet-test" and row.metric == "psnr"
+    )
+    import numpy as np
+
+    from synth.image_files import read_image
+
+    sequence, frame = row.key.split("/")
+    restored = read_image(world.home / "first" / "images" / "gopro" / "mimo-unet-test" / f"{row.key}.png")
+    sharp = read_image(world.data / "GOPRO_Large" / "test" / sequence / "sharp" / f"{frame}.png")
+    mse = np.mean((restored.astype(float) - sharp) ** 2)
+    assert row.value == pytest.approx(10 * math.log10(255**2 / mse), abs=1e-4)
+
+
+def test_missing_metric_weights_are_recorded(world: World) -> None:
+    for row in read_rows(world.home / "first" / "methods.csv", MethodRow):
+        assert row.missing.startswith("lpips-alex: ") and "; " not in row.missing
+    with open(world.home / "first" / "leaderboard.csv", encoding="utf-8", newline="") as stream:
+        empty = [row for row in csv.DictReader(stream) if row["metric"] == "lpips-alex"]
+    assert empty and all(row["value"] == "" and row["missing"] for row in empty)
+
+
+def test_finished_output_is_verified_and_not_rewritten(world: World) -> None:
+    out = world.home / "first"
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert world.run("first", METHODS) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_workers_change_nothing(world: World) -> None:
+    assert world.run("three-workers", METHODS, "--workers", "3") == 0
+    assert world.bytes_of("three-workers") == world.bytes_of("first")
+    first, second = (sorted((world.home / out / "images").rglob("*.png")) for out in ("first", "three-workers"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize("images_at_kill", [1, 8])
+def test_kill_and_resume_give_the_same_bytes(
+    world: World, images_at_kill: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL in the middle of restoring (1 image) and later (8 of 12 images of the second method)."""
+    name = f"killed-{images_at_kill}"
+    out = world.home / name
+    for method in METHODS.split(","):
+        (out / "parts" / method).mkdir(parents=True)
+        shutil.copy(world.home / "first" / "parts" / method / "cost.json", out / "parts" / method)
+    words = [sys.executable, str(ROOT / "benchmark" / "run.py"), *world.arguments(name, METHODS, "--workers", "1")]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    watched = out / "images"
+    deadline = time.monotonic() + 120
+    method = "identity" if images_at_kill == 1 else "mimo-unet-test"
+    while len(list(watched.glob(f"*/{method}/*/*.png"))) < images_at_kill:
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert json.loads((out / "run.json").read_text())["status"] == "unfinished"
+    assert world.run(name, METHODS) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert world.run(name, METHODS, "--resume") == 0
+    assert world.bytes_of(name) == world.bytes_of("first")
+
+
+def test_damaged_image_is_noticed_and_made_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(world.home / "first", world.home / "damaged")
+    image = next((world.home / "damaged" / "images" / "gopro" / "mimo-unet-test").rglob("*.png"))
+    intact = image.read_bytes()
+    image.write_bytes(intact[:-1])
+    assert world.run("damaged", METHODS) == 2
+    assert image.name in capsys.readouterr().err
+    assert world.run("damaged", METHODS, "--resume") == 0
+    assert image.read_bytes() == intact
+    assert world.bytes_of("damaged") == world.bytes_of("first")
+
+
+def test_methods_can_be_added_but_another_configuration_is_refused(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert world.run("grown", "identity") == 0
+    assert world.run("grown", "mimo-unet-test") == 0
+    assert world.bytes_of("grown") == world.bytes_of("first")
+    assert world.run("grown", "identity", "--limit", "2") == 2
+    assert "limit was None and is 2 now" in capsys.readouterr().err
+
+
+def test_stored_images_score_like_our_own(world: World) -> None:
+    images = world.home / "theirs"
+    for folder in ("gopro", "gopro-gamma"):
+        shutil.copytree(world.home / "first" / "images" / folder / "mimo-unet-test", images / folder)
+    assert world.run("folder", f"folder:{images}") == 0
+    ours = [
+        (row.protocol, row.metric, row.key, row.value)
+        for row in read_rows(world.home / "first" / "scores.csv", ScoreRow)
+        if row.method == "mimo-unet-test"
+    ]
+    theirs = read_rows(world.home / "folder" / "scores.csv", ScoreRow)
+    assert {row.method for row in theirs} == {"theirs"}
+    assert [(row.protocol, row.metric, row.key, row.value) for row in theirs] == ours
+
+
+def test_stored_images_directly_in_the_folder(world: World) -> None:
+    images = world.home / "direct"
+    shutil.copytree(world.home / "first" / "images" / "gopro" / "mimo-unet-test", images)
+    next(images.rglob("*.png")).unlink()
+    assert world.run("direct-out", f"folder:{images}", "--protocols", "gopro-linear") == 1
+    assert len({row.key for row in read_rows(world.home / "direct-out" / "scores.csv", ScoreRow)}) == 5
+    (row,) = read_rows(world.home / "direct-out" / "methods.csv", MethodRow)
+    assert row.status.startswith("1 of 6 images failed, first GOPR000")
+
+
+def test_a_failing_method_keeps_its_row_and_the_others_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from models import restorer
+
+    real = restorer.open_method
+
+    def open_method(name: str, *rest: object) -> object:
+        if name == "richardson-lucy":
+            raise RuntimeError("out of memory")
+        return real(name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(restorer, "open_method", open_method)
+    assert world.run("failing", "richardson-lucy,identity", "--protocols", "gopro-linear") == 1
+    rows = read_rows(world.home / "failing" / "methods.csv", MethodRow)
+    assert [row.status for row in rows] == ["RuntimeError: out of memory", "ok"]
+    assert "out of memory" in capsys.readouterr().err
+    # The failed method is taken up again by the same command, once its reason is gone.
+    monkeypatch.setattr(restorer, "open_method", real)
+    assert world.run("failing", "richardson-lucy,identity", "--protocols", "gopro-linear") == 0
+    assert {row.method for row in read_rows(world.home / "failing" / "scores.csv", ScoreRow)} == {
+        "identity",
+        "richardson-lucy",
+    }
+
+
+def test_an_unreadable_image_fails_alone(world: World) -> None:
+    data = world.home / "broken-data"
+    shutil.copytree(world.data, data)
+    broken = data / "GOPRO_Large" / "test" / SEQUENCES[0] / "blur" / "000002.png"
+    broken.write_bytes(b"no image")
+    words = world.arguments("broken", "identity", "--protocols", "gopro-linear")
+    words[words.index("--data-root") + 1] = str(data)
+    assert main(words) == 1
+    (row,) = read_rows(world.home / "broken" / "methods.csv", MethodRow)
+    assert row.status.startswith(f"1 of 6 images failed, first {SEQUENCES[0]}/000002: ")
+    assert len({row.key for row in read_rows(world.home / "broken" / "scores.csv", ScoreRow)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        (["--methods", "nothing"], "unknown method 'nothing'; there are all, demo, identity"),
+        (["--testsets", "nothing"], "unknown test set 'nothing'; there are gopro"),
+        (["--protocols", "nothing"], "unknown protocol"),
+        (["--protocols", "kohler"], "does not belong to the test sets"),
+        (["--metrics", "nothing"], "unknown metric 'nothing'; there are psnr"),
+        (["--methods", "folder:/does/not/exist"], "does not exist"),
+        (["--weights", "mimo-unet-test=/does/not/exist"], "the file does not exist"),
+        (["--weights", "stfan=x"], "not a network of --methods"),
+        (["--limit", "0"], "--limit is a number from 1 up"),
+        (["--pairs", "/does/not/exist"], "no pairs.jsonl"),
+        (["--device", "abacus"], "device"),
+    ],
+)
+def test_bad_arguments(world: World, more: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("refused", "mimo-unet-test", *more) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert word in errors[-1] and "Traceback" not in "".join(errors)
+    assert not (world.home / "refused" / "scores.csv").exists()
+
+
+def test_weights_of_another_network_are_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (weights,) = (world.home / "checkpoints" / "mimo-unet-test").rglob("checkpoint.safetensors")
+    assert world.run("refused", "stfan-test", "--weights", f"stfan-test={weights}") == 2
+    assert "another network" in capsys.readouterr().err
+
+
+def test_given_weights_take_the_place_of_training(world: World) -> None:
+    (weights,) = (world.home / "checkpoints" / "mimo-unet-test").rglob("checkpoint.safetensors")
+    assert world.run("given", METHODS, "--weights", f"mimo-unet-test={weights}") == 0
+    assert world.bytes_of("given") == world.bytes_of("first")
+
+
+def test_check_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("checked", METHODS, "--check") == 0
+    assert "methods: identity, mimo-unet-test" in capsys.readouterr().err
+    assert not (world.home / "checked").exists()
+
+
+def test_infinite_values_survive_the_record(tmp_path: Path) -> None:
+    scored = scoring.Scored(images={"a": ("00", {"psnr": math.inf})})
+    scoring._write(tmp_path / "r.json", scored)
+    assert scoring._read(tmp_path / "r.json").images == scored.images
+
+
+def test_all_means_every_restorer_without_test_variants() -> None:
+    names = run.configuration(run.parser().parse_args(["--methods", "all"])).methods
+    assert {"identity", "mimo-unet", "stfan"} <= set(names) and not any(name.endswith("-test") for name in names)
+
+
+def test_cost_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """mimo-unet-test at 32 x 48 px, measured in a process of its own."""
+    found = cost.measure_apart("mimo-unet-test", 32, 48, "cpu")
+    from models.zoo import MODELS
+
+    count = sum(weight.numel() for weight in MODELS["mimo-unet-test"].build().parameters())
+    assert found.params_m == pytest.approx(count / 1e6, abs=1e-4)
+    assert found.macs_g and found.macs_g > 0 and found.row.ms_median > 0
+    assert (found.row.height, found.row.width, found.row.device) == (32, 48, "cpu")
+    with pytest.raises(ValueError, match="unknown method"):
+        cost.measure_apart("nothing", 32, 48, "cpu")

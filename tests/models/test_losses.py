@@ -1,0 +1,44 @@
+"""Losses against the same thing written plainly with numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.losses import LOSSES
+
+
+@pytest.fixture
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    one, two = (torch.from_numpy(rng.random((2, 3, 6, 8))) for _ in range(2))
+    return one, two
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_scalar_with_gradient_and_smallest_where_equal(name: str, images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    restored, sharp = images
+    restored.requires_grad_()
+    loss = LOSSES[name](restored, sharp)
+    assert loss.shape == ()
+    loss.backward()
+    assert torch.isfinite(restored.grad).all() and restored.grad.abs().sum() > 0
+    assert LOSSES[name](sharp, sharp) < loss
+
+
+def test_l1(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    expected = np.mean(np.abs(images[0].numpy() - images[1].numpy()))
+    assert float(LOSSES["l1"](*images)) == pytest.approx(expected)
+
+
+def test_charbonnier(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    expected = np.mean(np.sqrt((images[0].numpy() - images[1].numpy()) ** 2 + 1e-6))
+    assert float(LOSSES["charbonnier"](*images)) == pytest.approx(expected)
+    assert float(LOSSES["charbonnier"](images[0], images[0])) == pytest.approx(1e-3)
+
+
+def test_mimo_frequency(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    one, two = (np.fft.fft2(image.numpy(), axes=(-2, -1)) for image in images)
+    expected = (np.abs(one.real - two.real) + np.abs(one.imag - two.imag)).mean() / 2
+    assert float(LOSSES["mimo-frequency"](*images)) == pytest.approx(expected)

@@ -1,0 +1,93 @@
+"""restore.py on images, folders and videos of the user's own, and on what is none of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from models import restore
+from models.zoo import MODELS
+from synth.image_files import read_image, write_image
+from synth.video import every_frame, open_source
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(MODELS["stfan-test"].build().state_dict(), tmp_path / "net.pth")
+    return tmp_path / "net.pth"
+
+
+def image(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_identity_of_an_image_is_bit_exact(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    assert restore.main(["--model", "identity", str(tmp_path / "a.png"), str(tmp_path / "out" / "b.png")]) == 0
+    assert np.array_equal(read_image(tmp_path / "out" / "b.png"), image(0))
+
+
+def test_folder_as_clip_and_as_stills(tmp_path: Path, weights: Path) -> None:
+    for number in (2, 10, 1):
+        write_image(tmp_path / "in" / f"{number}.png", image(number))
+    common = ["--model", "stfan-test", "--weights", str(weights), "--device", "cpu"]
+    assert restore.main([*common, str(tmp_path / "in"), str(tmp_path / "clip")]) == 0
+    assert restore.main([*common, "--stills", str(tmp_path / "in"), str(tmp_path / "stills")]) == 0
+    assert sorted(path.name for path in (tmp_path / "clip").iterdir()) == ["1.png", "10.png", "2.png"]
+    same = [
+        np.array_equal(read_image(tmp_path / "clip" / f"{n}.png"), read_image(tmp_path / "stills" / f"{n}.png"))
+        for n in (1, 2, 10)
+    ]
+    assert same == [True, False, False]  # the first frame of a clip is a still; later ones know the past
+
+
+def test_video_keeps_its_length_size_and_rate(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"crf": "5"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(5):
+            smooth = np.tile(np.linspace(10 * number, 200, 64, dtype=np.uint8)[None, :, None], (48, 1, 3))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(smooth, format="rgb24")))
+        container.mux(stream.encode())
+    assert restore.main(["--model", "identity", str(source), str(tmp_path / "out.mp4")]) == 0
+    before, after = (open_source(path) for path in (source, tmp_path / "out.mp4"))
+    assert (after.height, after.width, after.fps) == (48, 64, 24.0)
+    frames = zip(before.frames(every_frame, []), after.frames(every_frame, []), strict=True)
+    assert all(np.abs(a.astype(int) - b.astype(int)).max() <= 6 for a, b in frames)
+
+
+def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "in" / "good.png", image(1))
+    (tmp_path / "in" / "bad.png").write_bytes(b"nothing")
+    assert restore.main(["--model", "identity", str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    assert (tmp_path / "out" / "good.png").is_file()
+    assert "bad.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "nafnat", "a.png", "b.png"], "no method is called 'nafnat'"),
+        (["--model", "identity", "none.png", "b.png"], "no such image, folder or video"),
+        (["--model", "identity", "a.png", "b.gif"], "an image is written as"),
+        (["--model", "identity", "a.mp4", "b.mp4"], "not a video that can be decoded"),
+        (["--model", "mimo-unet-test", "--weights", "net.pth", "a.png", "b.png"], "checkpoint of another network"),
+        (["--model", "mimo-unet-test", "--weights", "none.pth", "a.png", "b.png"], "none.pth does not exist"),
+    ],
+)
+def test_bad_input(
+    arguments: list[str], sentence: str, tmp_path: Path, weights: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "a.png", image(0))
+    (tmp_path / "a.mp4").write_text("this is text")
+    assert restore.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+    assert not (tmp_path / "b.png").exists() and not (tmp_path / "b.mp4").exists()
