@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def to_train(config: RunConfig) -> tuple[str, ...]:
 def make_pairs(folders: Sequence[Path], workers: int) -> None:
     """Make the default pairs where they are missing, exactly as `make_pairs.py --interp 16x` does.
 
-    Only the default folder is made; a folder that the user named must be there.
+    Only the default folder is made; a folder that the user named must be there. Finished pairs are taken as they are.
     Errors: FileNotFoundError for a missing folder; ValueError if make_pairs.py refuses.
     """
     from benchmark.plan import ROOT
@@ -71,7 +72,7 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
         if folder.resolve() != default:
             if not (folder / "pairs.jsonl").is_file():
                 raise FileNotFoundError(f"--pairs {folder}: there is no pairs.jsonl; make it with synth/make_pairs.py")
-        else:
+        elif not _finished(folder):
             from synth import make_pairs as synthesis
 
             code = synthesis.main(["--interp", "16x", "--out", str(folder), "--workers", str(workers), "--resume"])
@@ -79,6 +80,14 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
                 raise ValueError(
                     f"synth/make_pairs.py could not make {folder} (exit code {code}); its message is above"
                 )
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        status = json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return status == "finished" and (folder / "pairs.jsonl").is_file()
 
 
 def weights_of(name: str, config: RunConfig) -> WeightsInUse:

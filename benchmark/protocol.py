@@ -69,7 +69,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
     "gopro-linear": EvalProtocol(
         name="gopro-linear",
         testset="gopro",
-        title="folder blur (linear light); RGB, 8-bit rounded, no cut, mean over images",
+        title="folder blur (plain mean of the frames); RGB, 8-bit rounded, no cut, mean over images",
         source=_GOPRO_SOURCE,
         blur_variant="blur",
         metrics=("psnr", "ssim-gauss-valid", "lpips-alex"),
@@ -77,7 +77,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
     "gopro-gamma": EvalProtocol(
         name="gopro-gamma",
         testset="gopro",
-        title="folder blur_gamma (gamma 2.2); RGB, 8-bit rounded, no cut, mean over images",
+        title="folder blur_gamma (mean after gamma 2.2 is undone); RGB, 8-bit rounded, no cut, mean over images",
         source="Nah et al., CVPR 2017 (the folder of the original paper); scoring as in gopro-linear",
         blur_variant="blur_gamma",
         metrics=("psnr", "ssim-gauss-valid", "lpips-alex"),

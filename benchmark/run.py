@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -82,7 +83,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     if stored is not None:
         ledger.compare(stored, facts, config.out, names)
         if stored["status"] == "finished" and _is_done(stored, names, targets):
-            return _verified(config, stored, resume, targets, facts)
+            return _verified(config, stored, resume, targets, untrained, facts)
     return _work(config, targets, untrained, real, minis, stored, facts)
 
 
@@ -95,7 +96,9 @@ def _triples(names: Sequence[str], targets: Sequence[Target]) -> list[tuple[str,
     return [(name, target.testset.name, target.testset.protocol.name) for name in names for target in targets]
 
 
-def _verified(config: RunConfig, stored: dict, resume: bool, targets: Sequence[Target], facts: dict) -> int:
+def _verified(
+    config: RunConfig, stored: dict, resume: bool, targets: Sequence[Target], untrained: Sequence[str], facts: dict
+) -> int:
     """Check a finished run's files; nothing is rewritten unless one is damaged and --resume allows it."""
     from benchmark import ledger
 
@@ -111,7 +114,7 @@ def _verified(config: RunConfig, stored: dict, resume: bool, targets: Sequence[T
     warn(f"{damage}; it is made again")
     real, _ = folders(config)
     minis = [name for name in config.testsets if name not in real]
-    return _work(config, targets, (), real, minis, stored, facts)
+    return _work(config, targets, untrained, real, minis, stored, facts)
 
 
 def _work(
@@ -192,8 +195,9 @@ def estimate(config: RunConfig, targets: Sequence[Target], costs: dict) -> float
     pixels = 0.0
     for group in by_images_folder(targets).values():
         for clip in clips_to_restore(group, whole_clips=False):
-            height, width = image_size(clip.samples[0].blur)
-            pixels += height * width
+            with suppress(ValueError, OSError):  # an unreadable image costs nothing; its row will say why
+                height, width = image_size(clip.samples[0].blur)
+                pixels += height * width
     return sum(cost.row.ms_median / 1000 * pixels / (cost.row.height * cost.row.width) for cost in costs.values())
 
 

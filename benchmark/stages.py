@@ -236,7 +236,8 @@ def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
 
 
 def _copy_image(source: Path, target: Path) -> None:
-    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_image(source))
+    image = read_image(source)  # also of a PNG: a broken file must not reach the contact sheet
+    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(image)
     if not target.is_file() or target.read_bytes() != data:
         atomic.write_bytes(target, data)
 

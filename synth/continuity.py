@@ -41,8 +41,8 @@ def continuity(first: np.ndarray, second: np.ndarray) -> Continuity:
 
 def _is_repeated(first: np.ndarray, second: np.ndarray) -> bool:
     difference = cv2.absdiff(first, second)
-    changed = cv2.countNonZero(cv2.compare(difference, 2, cv2.CMP_GT))
-    return cv2.mean(difference)[0] <= REPEATED_MEAN_LEVELS and changed <= REPEATED_SHARE * difference.size
+    changed = np.count_nonzero(difference > 2)
+    return bool(difference.mean() <= REPEATED_MEAN_LEVELS and changed <= REPEATED_SHARE * difference.size)
 
 
 def _is_cut(first: np.ndarray, second: np.ndarray) -> bool:
@@ -50,8 +50,11 @@ def _is_cut(first: np.ndarray, second: np.ndarray) -> bool:
     if abs(float(first.mean()) - float(second.mean())) > FLASH_LEVELS:
         return True
     places = np.stack(np.meshgrid(np.arange(first.shape[1]), np.arange(first.shape[0])), axis=-1).astype(np.float32)
-    motion_px = _dis().calc(first, second, None)
-    moved = cv2.remap(second, places + motion_px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    motion_px = _dis().calc(first, second, None)  # type: ignore[call-overload]
+    places += motion_px
+    moved = cv2.remap(  # type: ignore[call-overload]
+        second, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     first_flat = first.astype(np.float64) - first.mean()
     moved_flat = moved.astype(np.float64) - moved.mean()
     if np.abs(first_flat - moved_flat).mean() <= CUT_RESIDUAL_LEVELS:

@@ -142,7 +142,7 @@ class PairSet:
         }
         if self.truths:
             values["truth"] = {
-                "unit": "PSNR in dB against the rendered true blur (simulated), encoded domain, float, 16 px border cut",
+                "unit": "PSNR in dB against the rendered true blur (simulated): encoded, float, 16 px border cut",
                 "pairs": len(self.truths),
                 **summary(self.truths),
             }

@@ -22,7 +22,8 @@ MAX_FACTOR = 1024
 class SynthesisConfig:
     """What is asked for.
 
-    videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is "none" where the factor is 1. limit None: all pairs.
+    videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
+    "none" where the factor is 1. limit None: all pairs.
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 

@@ -72,9 +72,8 @@ class Flow:
         pad_y, pad_x = max(0, _SMALLEST_SIDE_PX - height), max(0, _SMALLEST_SIDE_PX - width)
         if pad_y or pad_x:
             grey = [cv2.copyMakeBorder(image, 0, pad_y, 0, pad_x, cv2.BORDER_REPLICATE) for image in grey]
-        dis = self._dis()
-        forward = dis.calc(grey[0], grey[1], None)[:height, :width]
-        backward = dis.calc(grey[1], grey[0], None)[:height, :width]
+        forward = self._flow(grey[0], grey[1])[:height, :width]
+        backward = self._flow(grey[1], grey[0])[:height, :width]
         # What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second.
         half = cv2.addWeighted(forward, 0.25, backward, -0.25, 0.0)
         places = _places(height, width)
@@ -82,10 +81,10 @@ class Flow:
         arriving = _sample(backward, places + half, cv2.INTER_LINEAR)
         return cv2.addWeighted(leaving, 0.5, arriving, -0.5, 0.0)
 
-    def _dis(self) -> cv2.DISOpticalFlow:
+    def _flow(self, first_grey: np.ndarray, second_grey: np.ndarray) -> np.ndarray:
         if not hasattr(self._local, "dis"):
             self._local.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        return self._local.dis
+        return self._local.dis.calc(first_grey, second_grey, None)
 
 
 def sample_steps(length_px: np.ndarray, factor: int) -> np.ndarray:
