@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -14,20 +13,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmark.metrics import METRICS
-from benchmark.plan import ROOT, RunConfig, Target, check, expand_methods, folders, method_name, open_targets, resolved
-from benchmark.protocol import PROTOCOLS
-from benchmark.testsets import TESTSETS, render_missing
-
-EPILOG = f"""\
-Test sets: {", ".join(TESTSETS)}. Those that are not under --data-root are replaced by rendered mini sets, and every
-row of them says "simulated". Protocols (default: all of the chosen sets): {", ".join(PROTOCOLS)}.
-Networks take the weights of --weights, else the authors' file found under --weights-dir, else they are trained on
---pairs with the profile (which is made first where the default folder is missing).
-folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
-
-Exit code: 0; 1 if a method or an image failed (its row says why); 2 for bad arguments or a refusal to start.
-"""
+from benchmark.arguments import configuration, parser
+from benchmark.plan import ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
+from benchmark.testsets import render_missing
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +40,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     Errors: ValueError, FileNotFoundError (refusal to start); OSError (disk full).
     """
-    from benchmark import checkpoints, ledger
+    from benchmark import checkpoints, ledger, stages
     from benchmark.metrics.weights_dir import set_weights_dir
 
     check(config)
@@ -73,7 +61,10 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
         return 0
     if minis:
         say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
-        render_missing(config.mini_root, minis, 0, config.workers)
+        with stages.progress("rendering or verifying mini sets", minis) as step:
+            for name in minis:
+                render_missing(config.mini_root, [name], 0, config.workers)
+                step(1)
     targets, left_out = open_targets(config, real)
     for sentence in left_out:
         warn(sentence)
@@ -234,76 +225,6 @@ def say(sentence: str) -> None:
 
 def warn(sentence: str) -> None:
     print(f"run.py: warning: {sentence}", file=sys.stderr, flush=True)
-
-
-def configuration(arguments: argparse.Namespace) -> RunConfig:
-    """The RunConfig of a command line. Errors: ValueError for unknown names."""
-    defaults = RunConfig(methods=())
-    weights = []
-    for text in arguments.weights or []:
-        name, equals, file = text.partition("=")
-        if not equals or not name or not file:
-            raise ValueError(f"--weights takes NAME=FILE, got {text!r}")
-        weights.append((name, Path(file)))
-    testsets = listed(arguments.testsets)
-    if not testsets and (wanted := listed(arguments.protocols)):
-        testsets = [name for name, entry in TESTSETS.items() if set(entry.protocols) & set(wanted)]
-    return RunConfig(
-        methods=expand_methods(listed(arguments.methods)),
-        testsets=tuple(name for name in TESTSETS if name in testsets)
-        + tuple(name for name in testsets if name not in TESTSETS)
-        or defaults.testsets,
-        protocols=tuple(listed(arguments.protocols)),
-        metrics=tuple(listed(arguments.metrics)),
-        pairs=tuple(arguments.pairs or defaults.pairs),
-        profile=arguments.profile,
-        steps=arguments.steps,
-        weights=tuple(weights),
-        weights_dir=arguments.weights_dir,
-        data_root=arguments.data_root,
-        mini_root=arguments.mini_root,
-        checkpoints=arguments.checkpoints,
-        out=arguments.out,
-        seed=arguments.seed,
-        device=arguments.device,
-        workers=arguments.workers,
-        limit=arguments.limit,
-    )
-
-
-def listed(groups: Sequence[str] | None) -> list[str]:
-    """Comma-separated values of a flag that may be repeated; each once."""
-    return list(dict.fromkeys(name for group in groups or [] for name in group.split(",") if name))
-
-
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="run.py",
-        description="Restore and score test sets with methods; write the leaderboard.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    defaults, add = RunConfig(methods=()), made.add_argument
-    add("--methods", action="append", required=True, metavar="all|demo|NAME,...|folder:PATH")
-    add("--testsets", action="append", metavar="ID,...", help="default: all")
-    add("--protocols", action="append", metavar="ID,...", help="default: all of the test sets")
-    add("--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}")
-    add("--pairs", type=Path, nargs="+", metavar="DIR", help="training pairs (default: out/pairs)")
-    add("--profile", choices=("quick", "paper"), default=defaults.profile)
-    add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
-    add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
-    add("--weights-dir", type=Path, metavar="DIR", help="where authors' weights and metrics' files are searched")
-    add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")
-    add("--mini-root", type=Path, default=defaults.mini_root, metavar="DIR", help="where mini sets are rendered")
-    add("--checkpoints", type=Path, default=defaults.checkpoints, metavar="DIR", help="where trainings are kept")
-    add("--out", type=Path, default=defaults.out, metavar="DIR", help="default: reports/out")
-    add("--seed", type=int, default=defaults.seed)
-    add("--device", default=defaults.device, help="auto, cpu, cuda, cuda:N")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
-    add("--limit", type=int, metavar="N", help="only the first N images of each test set")
-    add("--resume", action="store_true", help="go on with an unfinished run")
-    add("--check", action="store_true", help="check the arguments, print the plan and stop")
-    return made
 
 
 if __name__ == "__main__":

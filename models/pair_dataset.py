@@ -60,8 +60,7 @@ def load_pairs(folders: Sequence[Path]) -> PairSets:
     if validation:
         held_out = f"{len(validation)} pairs of the split val"
     else:
-        validation, held_out = _hold_out(train)
-        train = [pair for pair in train if pair not in validation]
+        train, validation, held_out = _hold_out(train)
     if not train:
         where = ", ".join(str(folder) for folder in folders)
         raise ValueError(
@@ -70,16 +69,18 @@ def load_pairs(folders: Sequence[Path]) -> PairSets:
     return PairSets(train=tuple(train), validation=tuple(validation), digest=digest.hexdigest(), held_out=held_out)
 
 
-def _hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], str]:
-    """The last sequence (or, if there is one only, the last tenth of it)."""
-    wanted = max(1, round(len(pairs) * HELD_OUT_SHARE))
+def _hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair], str]:
+    """Keep back the whole last sequence (of a single one, its last tenth): what trains, what validates, in words."""
     if len(pairs) < 2:
-        return [], "nothing (there is one pair only)"
+        return list(pairs), [], "nothing (there is one pair only)"
     names = list(dict.fromkeys(pair.sequence for pair in pairs))
     if len(names) == 1:
-        return list(pairs[-wanted:]), f"the last {wanted} pairs of {names[0]}"
-    last = [pair for pair in pairs if pair.sequence == names[-1]]
-    return last[:HELD_OUT_MOST], f"{min(len(last), HELD_OUT_MOST)} pairs of the sequence {names[-1]}"
+        kept = min(HELD_OUT_MOST, max(1, round(len(pairs) * HELD_OUT_SHARE)))
+        return list(pairs[:-kept]), list(pairs[-kept:]), f"the last {kept} pairs of {names[0]}"
+    # All of the sequence leaves the training, even where a part of it is enough to validate.
+    rest = [pair for pair in pairs if pair.sequence != names[-1]]
+    last = [pair for pair in pairs if pair.sequence == names[-1]][:HELD_OUT_MOST]
+    return rest, last, f"{len(last)} pairs of the sequence {names[-1]}"
 
 
 def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
@@ -135,7 +136,7 @@ class PairSampler:
         mirrored, upside_down, reversed_ = rng.random(3) < 0.5
         ordered = clip[::-1] if reversed_ and self.reversal else clip
         window = np.s_[top : top + self.crop_px, left : left + self.crop_px]
-        sides = []
+        sides: list[np.ndarray] = []
         for paths in ([pair.blur for pair in ordered], [pair.sharp for pair in ordered]):
             frames = np.stack([self._read(path)[window] for path in paths])  # [T, crop, crop, 3]
             if self.flips:
@@ -156,7 +157,7 @@ class PairSampler:
 
 def smallest_side(pairs: Sequence[Pair]) -> int:
     """The shortest side of all images. Units: px. Errors: ValueError if the two images of a pair differ in size."""
-    sides = []
+    sides: list[int] = []
     for pair in pairs:
         size = image_size(pair.blur)
         if size != image_size(pair.sharp):

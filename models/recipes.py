@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -53,8 +54,6 @@ class Recipe:
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step number `step` (from 0) of `steps`."""
-        import math
-
         warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         done = step / steps
         if self.schedule == "cosine":

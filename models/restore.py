@@ -9,7 +9,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -140,7 +140,7 @@ def _video_writer(target: Path, fps: float, height: int, width: int) -> Iterator
         part.unlink(missing_ok=True)
 
 
-def _shown(items: Iterator, total: int | None) -> Iterator:
+def _shown(items: Iterator, total: int | None) -> Iterable:
     console = Console(stderr=True)
     return track(items, description="restoring", total=total, console=console, disable=not console.is_terminal)
 

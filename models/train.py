@@ -1,4 +1,8 @@
-"""Train a network on blurred/sharp pairs: `python models/train.py --model mimo-unet --pairs out/pairs`."""
+"""Train a network on blurred/sharp pairs: `python models/train.py --model mimo-unet --pairs out/pairs`.
+
+Exit codes: 0 trained (or verified), 1 the loss is not finite or the disk failed, 2 bad arguments or a refusal to start,
+130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     except TrainingFailed as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("train.py: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        return 130
     except OSError as error:
         print(f"train.py: {error.filename or config.out}: {error.strerror or error}", file=sys.stderr)
         return 1

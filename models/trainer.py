@@ -4,109 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from benchmark.metrics import METRICS
 from models import checkpoint
 from models.checkpoint import CheckpointInfo
-from models.pair_dataset import Pair, PairSampler, PairSets, centre_crop, load_pairs, smallest_side
-from models.recipes import Recipe, find_recipe
-from models.restorer import Restorer, choose_device
-from models.spec import ModelSpec
-from models.zoo import MODELS
+from models.pair_dataset import Pair, PairSampler, centre_crop
+from models.recipes import Recipe
+from models.restorer import Restorer
+from models.training_plan import DEFAULT_OUT, TRAINING_THREADS, Plan, TrainConfig, find, plan
+from models.training_progress import progress
 from synth import atomic
 
+__all__ = ["DEFAULT_OUT", "Plan", "TrainConfig", "TrainingFailed", "estimate_seconds", "find", "plan", "train"]
+
 VALIDATION_CROP_PX = 256
-DEFAULT_OUT = Path(__file__).resolve().parents[1] / "out" / "checkpoints"
 
 
 class TrainingFailed(RuntimeError):
     """Training had to stop; the last checkpoint is good."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What the user chooses. recipe "" is the network's own; steps None is the profile's number."""
-
-    model: str
-    recipe: str = ""
-    pairs: tuple[Path, ...]
-    profile: str = "quick"
-    steps: int | None = None
-    out: Path = DEFAULT_OUT
-    seed: int = 0
-    device: str = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A checked training: everything that its result depends on."""
-
-    config: TrainConfig
-    spec: ModelSpec
-    recipe: Recipe
-    sets: PairSets
-    crop_px: int
-    steps: int
-    device: torch.device
-    folder: Path
-    configuration: dict[str, Any]
-
-
-def plan(config: TrainConfig) -> Plan:
-    """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence."""
-    if config.model not in MODELS:
-        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(MODELS)}")
-    spec = MODELS[config.model]
-    recipe = find_recipe(config.recipe or spec.recipe, config.profile)
-    if config.steps is not None and config.steps < 1:
-        raise ValueError(f"the number of steps is at least 1, got {config.steps}")
-    device = choose_device(config.device)
-    sets = load_pairs(config.pairs)
-    crop_px = _crop(recipe, spec, smallest_side(sets.train))
-    steps = config.steps or recipe.steps or recipe.epochs * math.ceil(len(sets.train) / recipe.batch)
-    configuration = {
-        "model": config.model,
-        "recipe": _facts(recipe),
-        "steps": steps,
-        "crop_px": crop_px,
-        "seed": config.seed,
-        "pairs": len(sets.train),
-        "pairs_digest": sets.digest,
-        "held_out": sets.held_out,
-        "device": device.type,
-    }
-    name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
-    return Plan(
-        config=config,
-        spec=spec,
-        recipe=recipe,
-        sets=sets,
-        crop_px=crop_px,
-        steps=steps,
-        device=device,
-        folder=config.out / config.model / name,
-        configuration=configuration,
-    )
-
-
-def find(config: TrainConfig) -> CheckpointInfo | None:
-    """The finished checkpoint of exactly this configuration, verified; None where there is none."""
-    info = checkpoint.read(plan(config).folder)
-    if info is None or not info.finished:
-        return None
-    checkpoint.verify(info)
-    return info
 
 
 def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
@@ -170,7 +92,7 @@ class _Training:
         first = self.load()
         log = SummaryWriter(str(self.plan.folder / "tensorboard"), purge_step=first)
         try:
-            with _progress(f"training {self.plan.config.model}", self.plan.steps, first) as advance:
+            with progress(f"training {self.plan.config.model}", self.plan.steps, first) as advance:
                 for step in range(first, self.plan.steps):
                     loss = self.step(step)
                     log.add_scalar("loss", loss, step)
@@ -178,7 +100,9 @@ class _Training:
                     advance(f"loss {loss:.4f}")
                     if (step + 1) % self.recipe.checkpoint_every == 0 and step + 1 < self.plan.steps:
                         self.save(step + 1, None)
-            return self.save(self.plan.steps, self.validate(log))
+                    if self.recipe.validate_every and (step + 1) % self.recipe.validate_every == 0:
+                        self.validate(log, step + 1)
+            return self.save(self.plan.steps, self.validate(log, self.plan.steps))
         finally:
             log.close()
 
@@ -213,7 +137,7 @@ class _Training:
             else:
                 self.average[key].copy_(value.detach())
 
-    def validate(self, log: Any) -> dict[str, float | None]:
+    def validate(self, log: Any, steps_done: int) -> dict[str, float | None]:
         """PSNR of the averaged network and of its input on the held-out pairs: middle crops, rounded to 8 bits."""
         pairs = self.plan.sets.validation
         if not pairs:
@@ -225,11 +149,15 @@ class _Training:
         for clip in _by_sequence(pairs):
             blur = [centre_crop(pair.blur, VALIDATION_CROP_PX) for pair in clip]
             sharp = [centre_crop(pair.sharp, VALIDATION_CROP_PX) for pair in clip]
-            for output, source, target in zip(restorer.restore(iter(blur)), blur, sharp, strict=True):
+            try:
+                outputs = list(restorer.restore(iter(blur)))
+            except FloatingPointError as error:
+                raise TrainingFailed(f"{error} after {steps_done} steps; try another seed or fewer steps") from None
+            for output, source, target in zip(outputs, blur, sharp, strict=True):
                 restored.append(METRICS["psnr"].fn((output * 255).round() / 255, target))
                 blurred.append(METRICS["psnr"].fn(source, target))
         result = {"psnr": sum(restored) / len(restored), "psnr_blur": sum(blurred) / len(blurred)}
-        log.add_scalar("validation/psnr", result["psnr"], self.plan.steps)
+        log.add_scalar("validation/psnr", result["psnr"], steps_done)
         return {key: value if math.isfinite(value) else None for key, value in result.items()}
 
     def load(self) -> int:
@@ -237,9 +165,13 @@ class _Training:
         path = self.plan.folder / checkpoint.STATE
         if not path.is_file():
             return 0
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
-        state = load(path.read_bytes())
+        try:
+            state = load(path.read_bytes())
+        except SafetensorError:
+            raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
         self.module.load_state_dict(_section(state, "weights."))
         self.average = {key: value.to(self.plan.device) for key, value in _section(state, "average.").items()}
         moments = self.optimiser.state_dict()
@@ -270,7 +202,7 @@ class _Training:
             "steps_done": steps_done,
             "seed": config.seed,
             "device": self.plan.device.type,
-            "threads": torch.get_num_threads(),
+            "threads": TRAINING_THREADS,
             "pairs": len(self.plan.sets.train),
             "pairs_digest": self.plan.sets.digest,
             "held_out": self.plan.sets.held_out,
@@ -295,23 +227,6 @@ def switches(recipe: Recipe) -> list[str]:
     return found
 
 
-def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
-    """The recipe's crop, or the largest that fits the images and the network."""
-    largest = side_px // spec.multiple_of * spec.multiple_of
-    if largest < max(spec.multiple_of, 16):
-        raise ValueError(
-            f"the smallest image is {side_px} px on a side, but {spec.name} trains on crops of at least "
-            f"{max(spec.multiple_of, 16)} px; use larger images"
-        )
-    return min(recipe.crop_px, largest)
-
-
-def _facts(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, for the digest."""
-    facts = {key: value for key, value in asdict(recipe).items() if key not in ("targets", "source")}
-    return facts | {"targets": recipe.targets.__name__}
-
-
 def _by_sequence(pairs: tuple[Pair, ...]) -> list[list[Pair]]:
     names = list(dict.fromkeys(pair.sequence for pair in pairs))
     return [sorted((pair for pair in pairs if pair.sequence == name), key=lambda pair: pair.order) for name in names]
@@ -323,36 +238,14 @@ def _section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _reproducible(chosen: Plan) -> Iterator[None]:
-    """Deterministic kernels and a fixed number of threads; a resumed run takes the number it began with."""
+    """Deterministic kernels, a fixed number of threads, and the same starting weights for the same seed."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    begun = checkpoint.read(chosen.folder)
     try:
-        torch.set_num_threads(int(begun.meta["threads"]) if begun else threads)
+        torch.set_num_threads(TRAINING_THREADS)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.manual_seed(chosen.config.seed)
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
-
-
-@contextmanager
-def _progress(title: str, total: int, done: int) -> Iterator[Any]:
-    quiet = not sys.stderr.isatty()
-    if quiet:
-        print(f"{title}: {total - done} steps", file=sys.stderr, flush=True)
-    from rich.console import Console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-    bar = Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(title, total=total, completed=done, note="")
-        yield lambda note: bar.update(task, advance=1, note=note)

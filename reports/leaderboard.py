@@ -8,6 +8,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -175,16 +176,16 @@ def _main_metric(protocol: str) -> list[str]:
     return [PROTOCOLS[protocol].metrics[0]] if protocol in PROTOCOLS else ["psnr"]
 
 
-def _cost_columns(cost: CostRow | None) -> dict[str, object]:
+def _cost_columns(cost: CostRow | None) -> dict[str, Any]:
     return {} if cost is None else {name: getattr(cost, name) for name in columns(CostRow) if name != "method"}
 
 
 def _ranked(rows: Sequence[Row], metric: str) -> list[str]:
     """Methods from best to worst in a metric; those without a value come last, in their own order."""
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
-    value = {row.method: row.value for row in rows if row.metric == metric}
+    value = {row.method: sign * row.value for row in rows if row.metric == metric and row.value is not None}
     names = list(dict.fromkeys(row.method for row in rows))
-    return sorted(names, key=lambda name: sign * value[name] if value.get(name) is not None else math.inf)
+    return sorted(names, key=lambda name: value.get(name, math.inf))
 
 
 def _best(rows: Sequence[Row], metric: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Image layers of rendered scenes: photographs in linear light at twice the frame's resolution, and cut-outs of them."""
+"""Image layers of rendered scenes: photographs in linear light, at twice the frame's resolution, and cut-outs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def photograph_lin(name: str) -> np.ndarray:
     if read_header(path).mode != "grey":
         return response.to_linear(read_image(path))
     grey = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    return response.to_linear(np.repeat(grey[..., None], 3, axis=2)) * np.float32(TINTS.get(name, (1.0, 1.0, 1.0)))
+    if grey is None:
+        raise ValueError(f"{path}: this photograph of scikit-image is damaged; install scikit-image again")
+    tint = np.array(TINTS.get(name, (1.0, 1.0, 1.0)), dtype=np.float32)
+    return response.to_linear(np.repeat(grey[..., None], 3, axis=2)) * tint
 
 
 def background_layer(

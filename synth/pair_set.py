@@ -52,8 +52,7 @@ class PairSet:
     truths: list[TruthRecord] = field(default_factory=list)
     skipped: list[dict[str, object]] = field(default_factory=list)
     moving_since: dict[str, int] = field(default_factory=dict)  # first gap of a clip in which something moved
-    complete: dict[str, int] = field(default_factory=dict)  # clips that are done: captured frames seen
-    problems: list[str] = field(default_factory=list)
+    complete: dict[str, dict] = field(default_factory=dict)  # clips that are done: see `finish_clip`
     seconds_before: float = 0.0
     workers: int = 1
     finished: bool = False
@@ -65,6 +64,11 @@ class PairSet:
     def __post_init__(self) -> None:
         self._done = {(record.sequence, record.first_frame) for record in self.records}
         self._done |= {(str(skip["sequence"]), int(str(skip["first_frame"]))) for skip in self.skipped}
+
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong with the clips that are done, one sentence each."""
+        return [problem for clip in self.complete.values() for problem in clip["problems"]]
 
     @property
     def still(self) -> int:
@@ -108,9 +112,8 @@ class PairSet:
             self.write_run_file()
 
     def finish_clip(self, sequence: str, frames: int, problems: list[str]) -> None:
-        """Note that a clip is done and what was wrong with it."""
-        self.complete[sequence] = frames
-        self.problems += problems
+        """Note that a clip is done: its captured frames, the pairs there are by then, what was wrong with it."""
+        self.complete[sequence] = {"frames": frames, "pairs": len(self.records), "problems": problems}
         self.write_run_file()
 
     def finish(self) -> None:
@@ -138,7 +141,6 @@ class PairSet:
             "still": self.still,
             "moving_since": self.moving_since,
             "complete": self.complete,
-            "problems": self.problems,
         }
         if self.truths:
             values["truth"] = {
@@ -242,9 +244,8 @@ def _go_on(folder: Path, state: dict) -> PairSet:
             break
         good += 1
     kept = _restored(folder, state, records[:good], finished=False)
-    if good < len(records):
-        # Clips that are noted as complete may miss pairs now.
-        kept.complete, kept.problems = {}, []
+    # A clip that was noted as complete may miss pairs now.
+    kept.complete = {sequence: clip for sequence, clip in kept.complete.items() if clip["pairs"] <= good}
     rewrite_manifest(folder, kept.records)
     if kept.truths or (folder / TRUTH_FILE).is_file():
         rewrite_lines(folder / TRUTH_FILE, [asdict(truth) for truth in kept.truths])
@@ -262,7 +263,6 @@ def _restored(folder: Path, state: dict, records: list[PairRecord], *, finished:
         skipped=state["skipped"],
         moving_since=state["moving_since"],
         complete=state["complete"],
-        problems=state["problems"],
         seconds_before=state["seconds"],
         finished=finished,
     )
@@ -273,7 +273,7 @@ def _read_run_file(folder: Path) -> dict | None:
     if not path.is_file():
         return None
     needed: dict[str, Callable] = {"status": str, "configuration": dict, "pairs": int, "skipped": list}
-    needed |= {"moving_since": dict, "complete": dict, "problems": list, "seconds": float}
+    needed |= {"moving_since": dict, "complete": dict, "seconds": float}
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         return state | {key: kind(state[key]) for key, kind in needed.items()}

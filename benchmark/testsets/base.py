@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from benchmark.protocol import EvalProtocol
 
@@ -34,12 +34,26 @@ class Clip:
 class TestSet(Protocol):
     """A test set on disk under one protocol. simulated: it is the rendered mini set, not the real one."""
 
-    __test__ = False  # not a pytest class
-    name: str
-    title: str  # of tables: "GoPro" or "GoPro (mini, simulated)"
-    simulated: bool
-    protocol: EvalProtocol
-    images_folder: str  # folder under images/: the set's id, with "-gamma" added for gopro's other input folder
+    __test__: ClassVar[bool] = False  # not a pytest class
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str:
+        """Of tables: "GoPro" or "GoPro (mini, simulated)"."""
+        ...
+
+    @property
+    def simulated(self) -> bool: ...
+
+    @property
+    def protocol(self) -> EvalProtocol: ...
+
+    @property
+    def images_folder(self) -> str:
+        """Folder under images/: the set's id, with "-gamma" added for gopro's other input folder."""
+        ...
 
     def clips(self) -> tuple[Clip, ...]:
         """All clips in natural order. Errors: FileNotFoundError that names what is missing."""

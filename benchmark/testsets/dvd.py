@@ -1,4 +1,4 @@
-"""DVD: the quantitative half of DeepVideoDeblurring_Dataset, whole videos; and a rendered mini set in the same layout."""
+"""DVD: the quantitative half of DeepVideoDeblurring_Dataset, whole videos; and a rendered mini set in its layout."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ TEST_SEQUENCES = (
     "IMG_0037",
 )
 TEST_LENGTH = 100
-# protocol.frames: by how much floor(linspace(2, 97, 30)) is shifted. The authors' MATLAB counts frames from 1, those who
-# followed them from 0, and nobody has said which is meant.
+# protocol.frames: by how much floor(linspace(2, 97, 30)) is shifted. The authors' MATLAB counts frames from 1, those
+# who followed them from 0, and nobody has said which is meant.
 SU30_SHIFT = {"su30": 0, "su30-one-based": -1}
 
 MINI_SEQUENCE = "IMG_9001"
@@ -116,7 +116,7 @@ def mini_scene(seed: int) -> Scene:
         height=128,
         width=224,
         seed=seed,
-        extent_px=12.0,
+        extent_px=8.0,
         duration_s=MINI_FRAMES * MINI_STEP / CAPTURED_FPS,
         focus=(0.35, 0.5),
         magnification=0.45,

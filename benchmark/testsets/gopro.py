@@ -84,8 +84,8 @@ def problems(folder: Path) -> list[str]:
 def open_gopro(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet:
     """The test set; protocol.blur_variant chooses the input folder (`blur` or `blur_gamma`).
 
-    Keys: `<sequence>/<frame>`. A flat re-pack's images become the sequences that their names tell; where names tell none,
-    each is a still of the sequence `test`. Errors: FileNotFoundError from clips() if the variant is not there.
+    Keys: `<sequence>/<frame>`. A flat re-pack's images become the sequences that their names tell; where names tell
+    none, each is a still of the sequence `test`. Errors: FileNotFoundError from clips() if the variant is not there.
     """
     variant = protocol.blur_variant or "blur"
     return listed(
@@ -174,7 +174,7 @@ def _clips(folder: Path, variant: str) -> tuple[Clip, ...]:
     if (flat := _flat(folder)) is not None:
         if variant != "blur":
             raise FileNotFoundError(
-                f"{folder}: a flat re-pack has only the linear blur; {variant} needs GOPRO_Large as its authors packed it"
+                f"{folder}: a flat re-pack has only the linear blur; {variant} needs the authors' GOPRO_Large"
             )
         return _flat_clips(*flat)
     clips = []

@@ -1,4 +1,4 @@
-"""Kohler: 4 images x 12 recorded camera trajectories, every trajectory frame a ground truth; and a rendered mini set."""
+"""Kohler: 4 images x 12 recorded camera trajectories, each frame of one a ground truth; and a rendered mini set."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def open_kohler(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSe
 def render_mini(data_root: Path, seed: int, workers: int) -> None:
     """Render Kohler (mini, simulated): 2 photographs x 2 trajectories of 256x256, each with 199 ground-truth frames.
 
-    As in the real set, a flat picture stands still while the camera moves in six degrees of freedom: ground-truth frame f
-    is the sharp picture seen at the f-th of 199 instants 1/3840 s apart, and the blurred image is the mean of all of
+    As in the real set, a flat picture stands still while the camera moves in six degrees of freedom: ground-truth frame
+    f is the sharp picture seen at the f-th of 199 instants 1/3840 s apart, and the blurred image is the mean of all of
     them in linear light (trapezoid weights). The blurred image is darker by a factor of 0.97 and has Gaussian noise of
     sigma 0.004, which the protocol's gain and the many frames are there for.
     """
@@ -90,7 +90,7 @@ def render_mini(data_root: Path, seed: int, workers: int) -> None:
 
 
 def mini_scenes(seed: int) -> dict[tuple[int, int], Scene]:
-    """The scene of each (image, kernel) of the mini set. Units: extents of a window of 41.7 ms; the exposure is 51.6."""
+    """The scene of each (image, kernel). Their extents are those of 41.7 ms; the exposure lasts 51.6 ms."""
     photographs = {1: "motorcycle_left.png", 2: "camera.png"}
     extents_px = {1: 8.0, 2: 14.0}
     return {

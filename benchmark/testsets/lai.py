@@ -1,4 +1,4 @@
-"""Lai et al. 2016: the synthetic uniform and non-uniform sets and the real images (no ground truth); rendered mini sets."""
+"""Lai et al. 2016: the synthetic uniform and non-uniform sets, and the real images, which have no ground truth."""
 
 from __future__ import annotations
 

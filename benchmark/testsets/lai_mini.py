@@ -1,4 +1,4 @@
-"""Rendered stand-ins for the three Lai sets, in their layout: uniform, non-uniform, and blurred images without truth."""
+"""Rendered stand-ins for the three Lai sets, in their layout: uniform, non-uniform, and images without ground truth."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from benchmark.protocol import EvalProtocol
 from benchmark.testsets.base import Clip, Sample
@@ -18,7 +19,7 @@ MARKER = "mini.json"  # in the folder of a rendered mini set; written first as u
 class ListedTestSet:
     """A `TestSet` whose clips are listed from a folder when they are asked for."""
 
-    __test__ = False
+    __test__: ClassVar[bool] = False
     name: str
     title: str
     simulated: bool

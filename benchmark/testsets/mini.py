@@ -1,4 +1,4 @@
-"""Rendering the mini sets: the same bytes for any number of workers, written by the caller's thread alone, redone if cut."""
+"""Rendering the mini sets: the same bytes for any number of workers, written by one thread, redone if interrupted."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class MobileNetPyramid(nn.Module):
         self.features = mobilenet_v2_features()
         # The same modules under a second name, as in the authors' checkpoints.
         self.enc0, self.enc1, self.enc2, self.enc3, self.enc4 = (
-            nn.Sequential(*self.features[first:last]) for first, last in self.TAPS
+            nn.Sequential(*list(self.features)[first:last]) for first, last in self.TAPS
         )
         self.td1, self.td2, self.td3 = (_conv_norm_relu(channels, channels) for _ in range(3))
         tap0, tap1, tap2, tap3, tap4 = self.TAP_CHANNELS
@@ -123,13 +123,15 @@ class _Adapter:
             _, height, width = frame.shape
             # One block more even where the side divides already, zeros (mid grey) after the range is changed.
             bottom, right = ((side // PADDING_BLOCK + 1) * PADDING_BLOCK - side for side in (height, width))
+            if height < PADDING_BLOCK and width < PADDING_BLOCK:
+                bottom += PADDING_BLOCK  # norm statistics need more than one value at the deepest level
             image = functional.pad(frame[None] * 2 - 1, (0, right, 0, bottom))
             yield (self._forward(image)[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
 
     def _forward(self, image: Tensor) -> Tensor:
         norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d)]
-        counts = [layer.num_batches_tracked.clone() for layer in norms]
         momenta, training = [layer.momentum for layer in norms], self.module.training
+        counts = {name: value.clone() for name, value in self.module.named_buffers() if "num_batches" in name}
         try:
             self.module.train()
             for layer in norms:
@@ -137,9 +139,11 @@ class _Adapter:
             return self.module(image)
         finally:
             self.module.train(training)
-            for layer, momentum, count in zip(norms, momenta, counts, strict=True):
+            for layer, momentum in zip(norms, momenta, strict=True):
                 layer.momentum = momentum
-                layer.num_batches_tracked.copy_(count)
+            for name, value in self.module.named_buffers():
+                if name in counts:
+                    value.copy_(counts[name])
 
 
 def _adapt(module: nn.Module) -> Method:

@@ -39,8 +39,8 @@ COST = CostRow(
 def test_columns_are_the_agreed_ones() -> None:
     """Scripts of users read these names; later columns go behind them."""
     assert SCORES_COLUMNS == ("method", "testset", "protocol", "metric", "key", "value", "simulated")
-    agreed = "method testset protocol task params_m macs_g trained_on steps feature_net switches weights_sha256 status commit command"
-    assert METHODS_COLUMNS[:14] == tuple(agreed.split())
+    agreed = "method testset protocol task params_m macs_g trained_on steps feature_net switches weights_sha256 status"
+    assert METHODS_COLUMNS[:14] == (*agreed.split(), "commit", "command")
     assert COST_COLUMNS == ("method", "height", "width", "device", "threads", "ms_median", "ms_iqr", "peak_mb")
     agreed = "method testset protocol metric value ci95_low ci95_high count published simulated"
     assert columns(Row)[:10] == tuple(agreed.split())

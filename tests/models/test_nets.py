@@ -25,7 +25,7 @@ def restorer(name: str) -> Restorer:
 
 
 @pytest.mark.parametrize("name", TEST_VARIANTS)
-@pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 64), (3, 130)])
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 64), (3, 130), (5, 6)])
 def test_odd_sizes(name: str, height: int, width: int) -> None:
     clip = frames(3, height, width)
     restored = list(restorer(name).restore(iter(clip)))

@@ -1,0 +1,115 @@
+"""What a training is, checked before it starts: the user's choice, and everything that its result depends on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models import checkpoint
+from models.checkpoint import CheckpointInfo
+from models.pair_dataset import PairSets, load_pairs, smallest_side
+from models.recipes import Recipe, find_recipe
+from models.restorer import choose_device
+from models.spec import ModelSpec
+from models.zoo import MODELS
+
+DEFAULT_OUT = Path(__file__).resolve().parents[1] / "out" / "checkpoints"
+# Sums are split among threads, so that their number is a part of the result's last bits.
+TRAINING_THREADS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What the user chooses. recipe "" is the network's own; steps None is the profile's number."""
+
+    model: str
+    recipe: str = ""
+    pairs: tuple[Path, ...]
+    profile: str = "quick"
+    steps: int | None = None
+    out: Path = DEFAULT_OUT
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A checked training: everything that its result depends on."""
+
+    config: TrainConfig
+    spec: ModelSpec
+    recipe: Recipe
+    sets: PairSets
+    crop_px: int
+    steps: int
+    device: torch.device
+    folder: Path
+    configuration: dict[str, Any]
+
+
+def plan(config: TrainConfig) -> Plan:
+    """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence."""
+    if config.model not in MODELS:
+        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(MODELS)}")
+    spec = MODELS[config.model]
+    recipe = find_recipe(config.recipe or spec.recipe, config.profile)
+    if config.steps is not None and config.steps < 1:
+        raise ValueError(f"the number of steps is at least 1, got {config.steps}")
+    device = choose_device(config.device)
+    sets = load_pairs(config.pairs)
+    crop_px = _crop(recipe, spec, smallest_side(sets.train))
+    steps = config.steps or recipe.steps or recipe.epochs * math.ceil(len(sets.train) / recipe.batch)
+    configuration = {
+        "model": config.model,
+        "recipe": _facts(recipe),
+        "steps": steps,
+        "crop_px": crop_px,
+        "seed": config.seed,
+        "pairs": len(sets.train),
+        "pairs_digest": sets.digest,
+        "held_out": sets.held_out,
+        "device": device.type,
+        "threads": TRAINING_THREADS,
+    }
+    name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
+    return Plan(
+        config=config,
+        spec=spec,
+        recipe=recipe,
+        sets=sets,
+        crop_px=crop_px,
+        steps=steps,
+        device=device,
+        folder=config.out / config.model / name,
+        configuration=configuration,
+    )
+
+
+def find(config: TrainConfig) -> CheckpointInfo | None:
+    """The finished checkpoint of exactly this configuration, verified; None where there is none."""
+    info = checkpoint.read(plan(config).folder)
+    if info is None or not info.finished:
+        return None
+    checkpoint.verify(info)
+    return info
+
+
+def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
+    """The recipe's crop, or the largest that fits the images and the network."""
+    largest = side_px // spec.multiple_of * spec.multiple_of
+    if largest < max(spec.multiple_of, 16):
+        raise ValueError(
+            f"the smallest image is {side_px} px on a side, but {spec.name} trains on crops of at least "
+            f"{max(spec.multiple_of, 16)} px; use larger images"
+        )
+    return min(recipe.crop_px, largest)
+
+
+def _facts(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values, for the digest."""
+    facts = {key: value for key, value in asdict(recipe).items() if key not in ("targets", "source")}
+    return facts | {"targets": recipe.targets.__name__}

@@ -1,0 +1,104 @@
+"""Every interpolator: shapes, symmetry, agreement of its two methods; and that flow beats the cross-fade where things move."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from synth.camera import response, to_8bit
+from synth.interp import INTERPOLATORS
+from synth.interp.base import sum_of_virtual_frames
+from synth.interp.flow import MAX_SPACING_PX, Flow, sample_steps, step_levels
+from synth.rng import stream
+from tests.synth.clips import moving_frames, texture
+
+SRGB = response("srgb")
+
+
+@pytest.mark.parametrize("name", INTERPOLATORS)
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (31, 45), (129, 33)])
+def test_shapes_and_ranges_on_odd_sizes(name: str, height: int, width: int) -> None:
+    first, second = stream(0, height).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    interpolator = INTERPOLATORS[name]()
+    frames = interpolator.between(first, second, [0.25, 0.5], SRGB)
+    assert frames.shape == (2, height, width, 3) and frames.dtype == np.float32
+    assert frames.min() >= 0 and frames.max() <= 1
+    total = interpolator.gap_sum(first, second, 6, SRGB)
+    assert total.shape == (height, width, 3) and total.dtype == np.float32
+    assert not interpolator.gap_sum(first, second, 1, SRGB).any()
+
+
+@pytest.mark.parametrize("name", INTERPOLATORS)
+def test_bad_arguments_are_refused(name: str) -> None:
+    interpolator = INTERPOLATORS[name]()
+    frame = moving_frames(1)[0]
+    with pytest.raises(ValueError, match="one size"):
+        interpolator.gap_sum(frame, frame[:-1], 4, SRGB)
+    with pytest.raises(ValueError, match="uint8"):
+        interpolator.gap_sum(frame.astype(np.float32), frame, 4, SRGB)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        interpolator.between(frame, frame, [0.0], SRGB)
+    with pytest.raises(ValueError, match="at least 1"):
+        interpolator.gap_sum(frame, frame, 0, SRGB)
+
+
+@pytest.mark.parametrize("name", INTERPOLATORS)
+@pytest.mark.parametrize("factor", [2, 7, 16])
+def test_gap_sum_agrees_with_between(name: str, factor: int) -> None:
+    """The fused sum is the sum of the single frames, up to where it takes fewer samples of slow pixels."""
+    first, second = moving_frames(2, speed_px=9.0)
+    interpolator = INTERPOLATORS[name]()
+    fused = interpolator.gap_sum(first, second, factor, SRGB)
+    plain = sum_of_virtual_frames(interpolator, first, second, factor, SRGB)
+    assert np.abs(fused - plain)[8:-8, 16:-16].mean() / factor < 1.5e-3
+
+
+@pytest.mark.parametrize("name", INTERPOLATORS)
+def test_time_reversed_gap_has_the_same_sum(name: str) -> None:
+    first, second = moving_frames(2, speed_px=4.0)
+    interpolator = INTERPOLATORS[name]()
+    forth = interpolator.gap_sum(first, second, 8, SRGB)
+    back = interpolator.gap_sum(second, first, 8, SRGB)
+    assert np.abs(forth - back).max() < 2e-3 * 8
+
+
+def moved(shift_px: float) -> np.ndarray:
+    """The texture, shifted, in linear light."""
+    shift = np.array([[1, 0, -100 - shift_px], [0, 1, -40 - 0.5 * shift_px]], dtype=np.float64)
+    return cv2.warpAffine(SRGB.to_linear(texture(3)), shift, (160, 120), flags=cv2.INTER_CUBIC)
+
+
+def gap_psnr(name: str, speed_px: float) -> float:
+    """PSNR in dB of a gap's integral against the mean of 64 rendered positions, 16 px border cut."""
+    truth = (moved(0) + moved(speed_px)) / 2 + sum(moved(speed_px * step / 64) for step in range(1, 64))
+    first, second = (to_8bit(SRGB.to_encoded(moved(shift))) for shift in (0, speed_px))
+    total = INTERPOLATORS[name]().gap_sum(first, second, 16, SRGB)
+    total += (SRGB.to_linear(first) + SRGB.to_linear(second)) / 2
+    error = (SRGB.to_encoded(total / 16) - SRGB.to_encoded(truth / 64))[16:-16, 16:-16]
+    return float(-10 * np.log10(np.mean(np.square(error, dtype=np.float64))))
+
+
+@pytest.mark.parametrize(("speed_px", "gain_db"), [(0.5, -0.1), (3.0, 6.0), (6.0, 12.0)])
+def test_flow_gains_over_the_crossfade(speed_px: float, gain_db: float) -> None:
+    """No loss where almost nothing moves, several dB where something does."""
+    assert gap_psnr("flow", speed_px) - gap_psnr("crossfade", speed_px) >= gain_db
+
+
+def test_flow_measures_motion_and_slow_pixels_are_not_warped() -> None:
+    first, second = moving_frames(2, speed_px=3.0)
+    motion_px = np.median(Flow().motion(first, second)[16:-16, 16:-16], axis=(0, 1))
+    assert motion_px == pytest.approx([-3.0, -0.9], abs=0.15) or motion_px == pytest.approx([3.0, 0.9], abs=0.15)
+    first, second = moving_frames(2, speed_px=0.5)
+    expected = INTERPOLATORS["crossfade"]().gap_sum(first, second, 16, SRGB)
+    assert np.abs(Flow().gap_sum(first, second, 16, SRGB) - expected).max() < 1e-4
+
+
+def test_sample_spacing() -> None:
+    lengths_px = np.array([[0.0, MAX_SPACING_PX, 1.5, 2.9, 5.0, 100.0]])
+    for factor in (2, 7, 16):
+        steps = sample_steps(lengths_px, factor)
+        assert set(np.unique(steps)) <= set(step_levels(factor))
+        assert np.all((lengths_px / steps <= MAX_SPACING_PX) | (steps == factor))
+        assert steps[0, 0] == steps[0, 1] == 1
+    assert step_levels(16) == [1, 2, 4, 8, 16] and step_levels(7) == [1, 2, 4, 7] and step_levels(1) == [1]
