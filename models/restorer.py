@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,23 +30,38 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """float32 convolutions in float32: a GPU's shorter TF32 would cost more than the 1/255 by which it may differ."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
 class Restorer:
-    """A network with weights as a Method. Frames may be on any device; results come back on the CPU."""
+    """A network with weights as a Method. Frames may be on any device; results come back on the CPU.
+
+    Weights are laid out channels-last: the same numbers to about 1e-7, a quarter to a half less time on a CPU.
+    """
 
     def __init__(self, spec: ModelSpec, module: nn.Module, device: torch.device) -> None:
         self.spec = spec
         self.device = device
-        self.module = module.to(device).eval()
+        self.module = module.to(device, memory_format=torch.channels_last).eval()
         self._method = spec.adapt(self.module)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Shape: [3, H, W] each, as many out as in. Range: float32 RGB [0, 1], clamped.
 
-        Errors: ValueError for a frame that is not [3, H, W]; FloatingPointError if the network's output is not finite.
+        Errors: ValueError for a frame that is not float [3, H, W]; FloatingPointError if the network's output is not
+        finite.
         """
         restored = self._method.restore(self._checked(frame).to(self.device) for frame in frames)
         while True:
-            with torch.inference_mode():  # not around the yield: the caller must not run inside it
+            # Not around the yield: the caller must not run inside it.
+            with torch.no_grad(), full_precision(self.device):
                 frame = next(restored, None)
             if frame is None:
                 return
@@ -54,8 +70,8 @@ class Restorer:
             yield frame.cpu()
 
     def _checked(self, frame: Tensor) -> Tensor:
-        if frame.ndim != 3 or frame.shape[0] != 3:
-            raise ValueError(f"a frame is a tensor of shape [3, H, W], got {list(frame.shape)}")
+        if frame.ndim != 3 or frame.shape[0] != 3 or not frame.is_floating_point():
+            raise ValueError(f"a frame is a float tensor of shape [3, H, W], got {frame.dtype} {list(frame.shape)}")
         return frame
 
 

@@ -16,6 +16,7 @@ import argparse
 
 from models.recipes import PROFILES, RECIPES
 from models.trainer import DEFAULT_OUT, TrainConfig, TrainingFailed, train
+from models.training_plan import TRAINING_THREADS
 
 DEFAULT_PAIRS = Path(__file__).resolve().parents[1] / "out" / "pairs"
 
@@ -33,6 +34,9 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.add_argument(
+        "--threads", type=int, default=TRAINING_THREADS, help="fixed, because the last bits depend on it"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = vars(parser.parse_args(argv))
     resume = arguments.pop("resume")

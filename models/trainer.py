@@ -18,7 +18,7 @@ from models.checkpoint import CheckpointInfo
 from models.pair_dataset import Pair, PairSampler, centre_crop
 from models.recipes import Recipe
 from models.restorer import Restorer
-from models.training_plan import DEFAULT_OUT, TRAINING_THREADS, Plan, TrainConfig, find, plan
+from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import progress
 from synth import atomic
 
@@ -202,7 +202,7 @@ class _Training:
             "steps_done": steps_done,
             "seed": config.seed,
             "device": self.plan.device.type,
-            "threads": TRAINING_THREADS,
+            "threads": config.threads,
             "pairs": len(self.plan.sets.train),
             "pairs_digest": self.plan.sets.digest,
             "held_out": self.plan.sets.held_out,
@@ -224,6 +224,8 @@ def switches(recipe: Recipe) -> list[str]:
     found = [f"recipe {recipe.name}"]
     if recipe.zero_last:
         found.append("last layer starts at zero")
+    if recipe.profile == "quick":
+        found.append("loss " + " + ".join(f"{weight:g} {name}" for name, weight in recipe.losses))
     return found
 
 
@@ -242,7 +244,7 @@ def _reproducible(chosen: Plan) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        torch.set_num_threads(TRAINING_THREADS)
+        torch.set_num_threads(chosen.config.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.manual_seed(chosen.config.seed)
         yield

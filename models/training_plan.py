@@ -18,13 +18,15 @@ from models.spec import ModelSpec
 from models.zoo import MODELS
 
 DEFAULT_OUT = Path(__file__).resolve().parents[1] / "out" / "checkpoints"
-# Sums are split among threads, so that their number is a part of the result's last bits.
 TRAINING_THREADS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What the user chooses. recipe "" is the network's own; steps None is the profile's number."""
+    """What the user chooses. recipe "" is the network's own; steps None is the profile's number.
+
+    threads is a part of the result: sums are split among threads, so another number gives other last bits.
+    """
 
     model: str
     recipe: str = ""
@@ -34,6 +36,7 @@ class TrainConfig:
     out: Path = DEFAULT_OUT
     seed: int = 0
     device: str = "auto"
+    threads: int = TRAINING_THREADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ def plan(config: TrainConfig) -> Plan:
     recipe = find_recipe(config.recipe or spec.recipe, config.profile)
     if config.steps is not None and config.steps < 1:
         raise ValueError(f"the number of steps is at least 1, got {config.steps}")
+    if config.threads < 1:
+        raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     device = choose_device(config.device)
     sets = load_pairs(config.pairs)
     crop_px = _crop(recipe, spec, smallest_side(sets.train))
@@ -73,7 +78,7 @@ def plan(config: TrainConfig) -> Plan:
         "pairs_digest": sets.digest,
         "held_out": sets.held_out,
         "device": device.type,
-        "threads": TRAINING_THREADS,
+        "threads": config.threads,
     }
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
     return Plan(

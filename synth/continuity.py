@@ -16,9 +16,9 @@ import numpy as np
 CUT_CORRELATION = 0.8
 CUT_RESIDUAL_LEVELS = 4.0  # frames this alike are no cut even if nothing but noise is in them
 FLASH_LEVELS = 48.0  # lamps flicker by less at 240 fps
-# A repeated frame survives H.264 or H.265 with few pixels changed (a real run at crf 18 to 28: mean 0.02 to 0.08 levels,
-# 0.05 to 0.4 % by more than 2 levels; its moving frames 1.1 and 8 %). Where a key frame falls on the repetition, or the
-# coding is very coarse, it cannot be told from slow motion and is not found.
+# A repeated frame survives H.264 or H.265 with few pixels changed (a real run at crf 18 to 28: mean 0.02 to 0.08
+# levels, 0.05 to 0.4 % of them by more than 2; its moving frames 1.1 levels and 8 %). Where a key frame falls on the
+# repetition, or the coding is very coarse, it cannot be told from slow motion and is not found.
 REPEATED_MEAN_LEVELS = 0.1
 REPEATED_SHARE = 0.005
 _SMALL_SIDE_PX = 96

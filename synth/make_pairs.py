@@ -22,6 +22,7 @@ if (
 import argparse
 import errno
 import json
+import os
 from collections import Counter
 from typing import NoReturn
 
@@ -70,6 +71,9 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(error, 2)
     except KeyboardInterrupt:
         return _fail("interrupted; the pairs written so far are complete, go on with --resume", 130)
+    except BrokenPipeError:  # nobody reads our output any more (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(

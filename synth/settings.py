@@ -122,12 +122,7 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
             raise ValueError(
                 f"{source.location}: nothing tells the frame rate; say it with --fps, for example --fps 240"
             )
-        known = source.frame_count or source.frames_promised
-        if known is not None and known < min(config.windows):
-            raise ValueError(
-                f"{source.location}: the clip has {known} frames, fewer than the window of {min(config.windows)}; "
-                "choose a smaller --window or leave the clip out"
-            )
+        _require_frames(source, min(config.windows))
         clips.append(Clip(sequence=sequence, source=source, fps=source.fps))
     return SynthesisPlan(config=config, recipe=recipe(config.recipe, config.factor), response=curve, clips=tuple(clips))
 
@@ -162,6 +157,18 @@ def parse_paths(values: Sequence[str] | None) -> tuple[Path, ...]:
     for value in values or ():
         found += [Path(value)] if Path(value).exists() else [Path(item) for item in value.split(",") if item]
     return tuple(found)
+
+
+def _require_frames(source: VideoSource, window: int) -> None:
+    """Errors: ValueError if the clip is known to be shorter than the smallest window."""
+    frames = source.frame_count
+    if frames is None and source.frames_promised is not None and source.frames_promised < window + 3:
+        frames = sum(1 for _ in source.frames(lambda index: False, []))  # promises may be off by a frame: count them
+    if frames is not None and frames < window:
+        raise ValueError(
+            f"{source.location}: the clip has {frames} frames, fewer than the window of {window}; "
+            "choose a smaller --window or leave the clip out"
+        )
 
 
 def _require_known(what: str, name: str, known: Iterable[str]) -> None:

@@ -182,7 +182,9 @@ class SceneFrames:
         self.height, self.width = clip.scene.height, clip.scene.width
         self.frame_count: int | None = clip.frame_count
         self.frames_promised: int | None = clip.frame_count
-        self.fingerprint = hashlib.sha256(repr(clip).encode()).hexdigest()
+        # The first frame is in it, so that pairs of another version of the renderer are not taken for these.
+        first = to_8bit(response.to_encoded(clip.scene.frame_lin(0)))
+        self.fingerprint = hashlib.sha256(repr(clip).encode() + first.tobytes()).hexdigest()
         self._scene = clip.scene
         self._response = response
         self._virtual_per_gap = round(clip.scene.virtual_fps / clip.fps)
@@ -274,9 +276,9 @@ def _promised(container: av.container.InputContainer, stream: av.VideoStream) ->
     if not rate:
         return None
     if stream.duration and stream.time_base:
-        return int(stream.duration * stream.time_base * rate)
+        return round(stream.duration * stream.time_base * rate)
     if container.duration:
-        return int(Fraction(container.duration, 1_000_000) * rate)
+        return round(Fraction(container.duration, 1_000_000) * rate)
     return None
 
 

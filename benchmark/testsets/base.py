@@ -65,8 +65,8 @@ class TestSetEntry:
     """One line of TESTSETS: how to find the real set and how to render the stand-in in the same layout.
 
     find(data_root): the set's folder, or None where it is not there. problems(folder): sentences about missing parts.
-    open(folder, protocol, simulated): the TestSet. render_mini(folder, seed, workers): writes the mini set there, in the
-    official layout, atomically enough that a killed run is noticed and rendered again.
+    open(folder, protocol, simulated): the TestSet. render_mini(folder, seed, workers): writes the mini set there, in
+    the official layout, atomically enough that a killed run is noticed and rendered again.
     """
 
     __test__ = False

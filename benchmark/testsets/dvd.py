@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from benchmark.protocol import EvalProtocol
+from benchmark.protocol import EvalProtocol, su30_indices
 from benchmark.testsets.base import Clip, TestSet, TestSetEntry
 from benchmark.testsets.listing import first_folder, is_mini, listed, mini_problems, paired, pairing_problems, some
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, render_plan
@@ -28,24 +26,11 @@ TEST_SEQUENCES = (
     "IMG_0037",
 )
 TEST_LENGTH = 100
-# protocol.frames: by how much floor(linspace(2, 97, 30)) is shifted. The authors' MATLAB counts frames from 1, those
-# who followed them from 0, and nobody has said which is meant.
-SU30_SHIFT = {"su30": 0, "su30-one-based": -1}
 
 MINI_SEQUENCE = "IMG_9001"
 MINI_WINDOW = 7  # frames at 240 fps in a blurred frame
 MINI_STEP = 8  # one blurred frame from every 8: 30 fps
 MINI_FRAMES = 100
-
-
-def su30_indices(protocol_frames: str = "su30") -> tuple[int, ...]:
-    """The 30 scored positions in a sequence of 100 frames, counted from 0: 2, 5, ..., 97 (or 1, 4, ..., 96).
-
-    Errors: ValueError for another name than the keys of SU30_SHIFT. Source: Su et al., 2017, evaluation script.
-    """
-    if protocol_frames not in SU30_SHIFT:
-        raise ValueError(f"frames are chosen by one of {', '.join(SU30_SHIFT)}, got {protocol_frames!r}")
-    return tuple(int(index) + SU30_SHIFT[protocol_frames] for index in np.floor(np.linspace(2, 97, 30)))
 
 
 def find(data_root: Path) -> Path | None:
@@ -116,7 +101,7 @@ def mini_scene(seed: int) -> Scene:
         height=128,
         width=224,
         seed=seed,
-        extent_px=8.0,
+        extent_px=5.0,
         duration_s=MINI_FRAMES * MINI_STEP / CAPTURED_FPS,
         focus=(0.35, 0.5),
         magnification=0.45,
@@ -135,12 +120,12 @@ def _render_frame(scene: Scene, index: int) -> list[RenderedFile]:
 
 
 def _sequences(folder: Path) -> list[Path]:
-    """Folders of the test sequences in the paper's order, or of all sequences in natural order if none is there."""
+    """Folders of the test sequences, or of all sequences if none of these is there, in natural order."""
     home = folder / "quantitative_datasets"
     if not home.is_dir():
         return []
-    known = [home / name for name in TEST_SEQUENCES if (home / name).is_dir()]
-    return known or natural_sorted(path for path in home.iterdir() if path.is_dir())
+    sequences = natural_sorted(path for path in home.iterdir() if path.is_dir())
+    return [path for path in sequences if path.name in TEST_SEQUENCES] or sequences
 
 
 def _clips(folder: Path, frames: str) -> tuple[Clip, ...]:

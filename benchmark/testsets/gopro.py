@@ -70,7 +70,9 @@ def problems(folder: Path) -> list[str]:
     found, counts = [], {}
     for sequence in _sequences(folder):
         found += pairing_problems(sequence / "blur", sequence / "sharp")
-        if not (sequence / "blur_gamma").is_dir():
+        if (sequence / "blur_gamma").is_dir():
+            found += pairing_problems(sequence / "blur_gamma", sequence / "sharp")
+        else:
             found.append(f"{sequence / 'blur_gamma'}: the folder is missing (only protocol gopro-gamma needs it)")
         counts[sequence.name] = len(paired(sequence / "blur", sequence / "sharp", sequence.name))
     if absent := [name for name in TEST_LENGTHS if name not in counts]:
@@ -78,7 +80,7 @@ def problems(folder: Path) -> list[str]:
     for name, expected in TEST_LENGTHS.items():
         if counts.get(name, expected) != expected:
             found.append(f"{test / name}: {counts[name]} pairs, {expected} expected")
-    return found
+    return list(dict.fromkeys(found))  # both blurred folders may name the same missing sharp one
 
 
 def open_gopro(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet:
@@ -118,10 +120,14 @@ def render_mini(data_root: Path, seed: int, workers: int) -> None:
 
 
 def mini_scenes(seed: int) -> tuple[Scene, ...]:
-    """The scenes of the mini set, named like sequences."""
+    """The scenes of the mini set, named like sequences.
+
+    Their extents are such that the blurred images are about as far from the sharp ones (25.7 dB) as in the real set
+    (25.63 dB published).
+    """
     rows = (
-        ("GOPR9001_11_00", ("motorcycle_left.png", "chelsea.png"), 9.0),
-        ("GOPR9002_11_00", ("chelsea.png", "coins.png"), 14.0),
+        ("GOPR9001_11_00", ("motorcycle_left.png", "chelsea.png"), 5.0),
+        ("GOPR9002_11_00", ("chelsea.png", "coins.png"), 8.0),
     )
     return tuple(
         Scene(

@@ -47,13 +47,13 @@ def problems(folder: Path) -> list[str]:
     wanted = [(image, kernel) for image in range(1, IMAGES + 1) for kernel in range(1, KERNELS + 1)]
     if absent := [f"Blurry{image}_{kernel}.png" for image, kernel in wanted if (image, kernel) not in blurry]:
         found.append(f"{folder}: {len(absent)} of {len(wanted)} blurred images are missing: {some(absent)}")
-    for image, kernel in wanted:
-        truth = _truth_folder(folder, image, kernel)
-        count = len(_trajectory(folder, image, kernel))
-        if not truth.is_dir():
-            found.append(f"{truth}: the folder is missing, so Blurry{image}_{kernel} cannot be scored")
-        elif count != expected_frames(image, kernel):
-            found.append(f"{truth}: {count} ground-truth frames, {expected_frames(image, kernel)} expected")
+    counts = {key: len(_trajectory(folder, *key)) for key in wanted if key in blurry}
+    if lonely := [f"Image{image}/Kernel{kernel}" for (image, kernel), count in counts.items() if not count]:
+        found.append(f"{folder}: {len(lonely)} blurred images have no ground-truth frames, missing are {some(lonely)}")
+    for (image, kernel), count in counts.items():
+        if count and count != expected_frames(image, kernel):
+            home = _truth_folder(folder, image, kernel)
+            found.append(f"{home}: {count} ground-truth frames, {expected_frames(image, kernel)} expected")
     return found
 
 
@@ -70,7 +70,7 @@ def open_kohler(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSe
 
 
 def render_mini(data_root: Path, seed: int, workers: int) -> None:
-    """Render Kohler (mini, simulated): 2 photographs x 2 trajectories of 256x256, each with 199 ground-truth frames.
+    """Render Kohler (mini, simulated): 2 photographs x 2 trajectories of 192x192, each with 199 ground-truth frames.
 
     As in the real set, a flat picture stands still while the camera moves in six degrees of freedom: ground-truth frame
     f is the sharp picture seen at the f-th of 199 instants 1/3840 s apart, and the blurred image is the mean of all of
@@ -92,13 +92,13 @@ def render_mini(data_root: Path, seed: int, workers: int) -> None:
 def mini_scenes(seed: int) -> dict[tuple[int, int], Scene]:
     """The scene of each (image, kernel). Their extents are those of 41.7 ms; the exposure lasts 51.6 ms."""
     photographs = {1: "motorcycle_left.png", 2: "camera.png"}
-    extents_px = {1: 8.0, 2: 14.0}
+    extents_px = {1: 5.0, 2: 9.0}
     return {
         (image, kernel): Scene(
             name=f"kohler-kernel-{kernel}",  # one trajectory for all images, as in the real set
             photographs=(photographs[image], ""),
-            height=256,
-            width=256,
+            height=192,
+            width=192,
             seed=seed,
             extent_px=extents_px[kernel],
             duration_s=_DEFAULT_LAST_FRAME / VIRTUAL_FPS,

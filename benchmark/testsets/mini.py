@@ -17,7 +17,7 @@ from synth import atomic, camera
 from synth.image_files import encode_jpeg, encode_png
 from synth.rng import stream
 
-MINI_VERSION = 1  # raise it when a mini set's pictures change
+MINI_VERSION = 2  # raise it when a mini set's pictures change
 
 RenderedFile = tuple[str, bytes]  # path relative to the data root, contents
 
@@ -98,8 +98,8 @@ def _clear(home: Path) -> None:
     """Remove an old mini set, its marker last, so that a cut here still leaves a folder known to be one."""
     if not home.is_dir():
         return
-    children = [child for child in home.iterdir() if child.name != MARKER and not child.name.endswith(".part")]
-    if children and not (home / MARKER).is_file():
+    children = [child for child in home.iterdir() if child.name != MARKER]
+    if not (home / MARKER).is_file() and any(child.suffix != ".part" for child in children):
         raise ValueError(f"{home}: holds files that are not a rendered mini set; give the mini sets another folder")
     for child in children:
         if child.is_dir():

@@ -19,3 +19,11 @@ def charbonnier(restored: Tensor, sharp: Tensor, epsilon: float = 1e-3) -> Tenso
     Source: Lai et al., LapSRN, CVPR 2017, arXiv:1704.03915, equation 2 (epsilon = 1e-3).
     """
     return ((restored - sharp).square() + epsilon**2).sqrt().mean()
+
+
+def mse(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Mean squared difference. Shape: two tensors of one shape -> scalar.
+
+    Source: the content loss of STFAN (Zhou et al., ICCV 2019, arXiv:1904.12257).
+    """
+    return (restored - sharp).square().mean()

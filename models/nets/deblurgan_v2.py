@@ -112,7 +112,7 @@ class PyramidGenerator(nn.Module):
 class _Adapter:
     """The authors' way to restore an image: training mode, so that the norms use the statistics of the image itself.
 
-    The running statistics stay as they were: their momentum is set to zero while an image is restored.
+    The running statistics, which that mode would move, are put back after every image.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -129,21 +129,14 @@ class _Adapter:
             yield (self._forward(image)[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
 
     def _forward(self, image: Tensor) -> Tensor:
-        norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d)]
-        momenta, training = [layer.momentum for layer in norms], self.module.training
-        counts = {name: value.clone() for name, value in self.module.named_buffers() if "num_batches" in name}
+        training = self.module.training
+        statistics = [(value, value.clone()) for value in self.module.buffers()]
         try:
-            self.module.train()
-            for layer in norms:
-                layer.momentum = 0.0
-            return self.module(image)
+            return self.module.train()(image)
         finally:
             self.module.train(training)
-            for layer, momentum in zip(norms, momenta, strict=True):
-                layer.momentum = momentum
-            for name, value in self.module.named_buffers():
-                if name in counts:
-                    value.copy_(counts[name])
+            for value, before in statistics:
+                value.copy_(before)
 
 
 def _adapt(module: nn.Module) -> Method:

@@ -109,7 +109,6 @@ class MIMOUNet(nn.Module):
     def __init__(self, blocks: int = 8, channels: int = 32, feature_dropout: float = 0.0) -> None:
         super().__init__()
         c = channels
-        self.feature_dropout = feature_dropout
         self.Encoder = nn.ModuleList([BlockStack(c * scale, blocks) for scale in (1, 2, 4)])
         self.feat_extract = nn.ModuleList(
             [
@@ -129,6 +128,8 @@ class MIMOUNet(nn.Module):
         self.SCM1 = ShallowConvolution(c * 4)
         self.FAM2 = FeatureAttention(c * 2)
         self.SCM2 = ShallowConvolution(c * 2)
+        self.drop_full = nn.Dropout2d(feature_dropout) if feature_dropout else nn.Identity()
+        self.drop_half = nn.Dropout2d(feature_dropout) if feature_dropout else nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Shape: [B, 3, H, W], sides multiples of 4 -> [B, 3, H/4, W/4], [B, 3, H/2, W/2], [B, 3, H, W].
@@ -143,11 +144,8 @@ class MIMOUNet(nn.Module):
         deep = self.Encoder[2](self.FAM1(self.feat_extract[2](half), self.SCM1(quarter_image)))
 
         deep_at_half = _resized(deep, 2)
-        fused_half = self.AFFs[1](_resized(full, 0.5), half, deep_at_half)
-        fused_full = self.AFFs[0](full, _resized(half, 2), _resized(deep_at_half, 2))
-        if self.feature_dropout:
-            fused_half = functional.dropout2d(fused_half, self.feature_dropout, self.training)
-            fused_full = functional.dropout2d(fused_full, self.feature_dropout, self.training)
+        fused_half = self.drop_half(self.AFFs[1](_resized(full, 0.5), half, deep_at_half))
+        fused_full = self.drop_full(self.AFFs[0](full, _resized(half, 2), _resized(deep_at_half, 2)))
 
         x = self.Decoder[0](deep)
         quarter_output = self.ConvsOut[0](x) + quarter_image

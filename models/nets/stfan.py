@@ -107,15 +107,16 @@ class STFAN(nn.Module):
         k = self.kconv1_3(self.kconv1_2(self.kconv1_1(torch.cat([blur, previous_blur, previous_output], dim=1))))
         k = self.kconv2_3(self.kconv2_2(self.kconv2_1(k)))  # [B, c2, H/2, W/2]
         k = self.kconv3_3(self.kconv3_2(self.kconv3_1(k)))  # [B, c3, H/4, W/4]
-        warp_filters = self.fac_warp(k)  # [B, 25 c3, H/4, W/4]
-        deblur_filters = self.fac_deblur(torch.cat([k, self.kconv4(warp_filters)], dim=1))
-
         x = self.conv1_3(self.conv1_2(self.conv1_1(blur)))
         x = self.conv2_3(self.conv2_2(self.conv2_1(x)))
         x = self.conv3_3(self.conv3_2(self.conv3_1(x)))
-        deblurred = filter_adaptive_convolution(x, deblur_filters)
         previous = torch.cat([x, x], dim=1) if previous_features is None else previous_features
-        warped = filter_adaptive_convolution(self.fea(previous), warp_filters)
+
+        filters = self.fac_warp(k)  # [B, 25 c3, H/4, W/4], by far the largest tensor: only one is alive at a time
+        warped = filter_adaptive_convolution(self.fea(previous), filters)
+        k = torch.cat([k, self.kconv4(filters)], dim=1)
+        del filters
+        deblurred = filter_adaptive_convolution(x, self.fac_deblur(k))
         features = torch.cat([deblurred, warped], dim=1)  # [B, 2 c3, H/4, W/4]
 
         x = self.upconv2_1(self.upconv2_2(self.upconv2_u(features)))

@@ -38,6 +38,11 @@ def test_charbonnier(images: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert float(LOSSES["charbonnier"](images[0], images[0])) == pytest.approx(1e-3)
 
 
+def test_mse(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    expected = np.mean((images[0].numpy() - images[1].numpy()) ** 2)
+    assert float(LOSSES["mse"](*images)) == pytest.approx(expected)
+
+
 def test_mimo_frequency(images: tuple[torch.Tensor, torch.Tensor]) -> None:
     one, two = (np.fft.fft2(image.numpy(), axes=(-2, -1)) for image in images)
     expected = (np.abs(one.real - two.real) + np.abs(one.imag - two.imag)).mean() / 2

@@ -33,7 +33,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(folder: Path, out: Path, **changes: object) -> TrainConfig:
-    common = TrainConfig(model="mimo-unet-test", pairs=(folder,), steps=6, out=out, device="cpu")
+    common = TrainConfig(model="mimo-unet-test", pairs=(folder,), steps=6, out=out, device="cpu", threads=1)
     return replace(common, **changes)
 
 
@@ -52,8 +52,8 @@ def test_every_kind_of_network_trains(model: str, pairs: Path, tmp_path: Path) -
 
 
 def test_training_beats_the_blurred_input(pairs: Path, tmp_path: Path) -> None:
-    scores = run_training(config(pairs, tmp_path, steps=60), resume=False).meta["validation"]
-    assert scores["psnr"] > scores["psnr_blur"] + 0.3
+    scores = run_training(config(pairs, tmp_path, steps=100), resume=False).meta["validation"]
+    assert scores["psnr"] > scores["psnr_blur"] + 0.1
 
 
 def test_the_start_is_the_blurred_image(tmp_path: Path) -> None:
@@ -68,7 +68,18 @@ def test_the_start_is_the_blurred_image(tmp_path: Path) -> None:
 
 def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> None:
     """kill -9 in the middle, then --resume, against a run that was left alone. The state is saved every 50 steps."""
-    arguments = ["--model", "mimo-unet-test", "--pairs", str(pairs), "--steps", "160", "--device", "cpu"]
+    arguments = [
+        "--model",
+        "mimo-unet-test",
+        "--pairs",
+        str(pairs),
+        "--steps",
+        "110",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
     command = [sys.executable, str(ROOT / "models" / "train.py"), *arguments]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, timeout=300)
     killed = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stderr=subprocess.DEVNULL)
@@ -89,6 +100,39 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> No
     for path in whole:
         other = tmp_path / "cut" / path.relative_to(tmp_path / "whole")
         assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_a_kill_between_state_and_description_loses_nothing(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is ahead of checkpoint.json: going on gives what an uninterrupted run gives."""
+    whole = run_training(config(pairs, tmp_path / "whole"), resume=False)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("synth.atomic.write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(config(pairs, tmp_path / "cut"), resume=False)
+    assert find(config(pairs, tmp_path / "cut")) is None
+    resumed = run_training(config(pairs, tmp_path / "cut"), resume=True)
+    assert resumed.meta == whole.meta
+    for name in (checkpoint.WEIGHTS, checkpoint.STATE):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_mimo_unet_loss_is_the_papers() -> None:
+    """Equations 6 to 8: content of three scales + 0.1 times frequency of three scales."""
+    rng = np.random.default_rng(0)
+    sides = [[rng.random((1, 3, side, side)) for side in (4, 8, 16)] for _ in range(2)]
+    expected = 0.0
+    for restored, sharp in zip(*sides, strict=True):
+        spectrum = np.fft.fft2(restored - sharp)
+        expected += np.abs(restored - sharp).mean()
+        expected += 0.1 * (np.abs(spectrum.real).mean() + np.abs(spectrum.imag).mean()) / 2
+    scales = [(torch.from_numpy(one), torch.from_numpy(two)) for one, two in zip(*sides, strict=True)]
+    assert float(find_recipe("mimo-unet", "paper").loss(scales)) == pytest.approx(expected)
 
 
 def test_samples_depend_on_seed_and_step_alone(pairs: Path) -> None:
@@ -197,7 +241,18 @@ def test_a_changed_checkpoint_is_noticed(pairs: Path, tmp_path: Path) -> None:
 
 
 def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    common = ["--model", "mimo-unet-test", "--pairs", str(pairs), "--out", str(tmp_path), "--device", "cpu"]
+    common = [
+        "--model",
+        "mimo-unet-test",
+        "--pairs",
+        str(pairs),
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
     assert train.main([*common, "--steps", "2"]) == 0
     output = capsys.readouterr().out
     assert "2 steps, recipe mimo-unet, last layer starts at zero" in output and "blurred input" in output

@@ -65,7 +65,7 @@ def test_broken_curves_are_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_unknown_names_list_what_exists() -> None:
-    with pytest.raises(ValueError, match="srgb.*gamma2.2.*bt709.*linear"):
+    with pytest.raises(ValueError, match=r"srgb.*gamma2\.2.*bt709.*linear"):
         response("rec2020")
 
 

@@ -45,7 +45,11 @@ def test_windows_that_cannot_be_are_refused(frames: int) -> None:
 
 def test_windows_without_stride_do_not_overlap_and_tails_are_dropped() -> None:
     plan = WindowPlan(sizes=(5,), stride=None, seed=0, sequence="clip")
-    assert [(window.first, window.centre, window.last) for window in plan.windows(17)] == [(0, 2, 4), (5, 7, 9), (10, 12, 14)]
+    assert [(window.first, window.centre, window.last) for window in plan.windows(17)] == [
+        (0, 2, 4),
+        (5, 7, 9),
+        (10, 12, 14),
+    ]
     assert count_windows(plan, 4) == 0
     overlapping = WindowPlan(sizes=(5,), stride=2, seed=0, sequence="clip")
     assert [window.first for window in overlapping.windows(10)] == [0, 2, 4]
@@ -63,7 +67,9 @@ def test_window_sizes_are_drawn_from_the_seed() -> None:
 
 def windows_of(frames: list[np.ndarray], plan: WindowPlan, name: str, factor: int) -> list[BlurWindow]:
     interpolator = INTERPOLATORS[name]() if factor > 1 else None
-    jobs = (GapJob(gap=gap, first=first, second=second) for gap, (first, second) in enumerate(itertools.pairwise(frames)))
+    jobs = (
+        GapJob(gap=gap, first=first, second=second) for gap, (first, second) in enumerate(itertools.pairwise(frames))
+    )
     parts = (integrate_gap(job, interpolator, factor, SRGB) for job in jobs)
     moved: list[int] = []
     return list(blur_windows(parts, plan, lambda window: False, lambda gap: bool(moved.append(gap) if gap else moved)))
@@ -107,9 +113,9 @@ def test_mean_profile_counts_every_virtual_frame_alike(factor: int) -> None:
 
 @pytest.mark.parametrize("name", INTERPOLATORS)
 def test_linear_in_light(name: str) -> None:
-    """Half the light gives half the blur: in linear light, averaging commutes with exposure. (Flow from equal frames.)"""
+    """Half the light gives half the blur, where flow takes the same samples at both levels (slow motion)."""
     linear = response("linear")
-    frames = [frame // 2 * 2 for frame in moving_frames(3, speed_px=0.8)]  # slow: the same samples at both levels
+    frames = [frame // 2 * 2 for frame in moving_frames(3, speed_px=0.8)]
     interpolator = INTERPOLATORS[name]()
     bright = interpolator.gap_sum(frames[0], frames[1], 8, linear)
     dark = interpolator.gap_sum(frames[0] // 2, frames[1] // 2, 8, linear)

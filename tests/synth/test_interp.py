@@ -1,4 +1,4 @@
-"""Every interpolator: shapes, symmetry, agreement of its two methods; and that flow beats the cross-fade where things move."""
+"""Every interpolator: shapes, symmetry, agreement of its two methods; flow beats the cross-fade where things move."""
 
 from __future__ import annotations
 

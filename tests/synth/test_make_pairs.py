@@ -20,10 +20,10 @@ from tests.synth.clips import decoded, moving_frames, tree, write_frames, write_
 
 Run = Callable[..., tuple[int, str, str]]
 CONTRACT_KEYS = (
-    "key, split, sequence, blur, sharp, blur_sha256, sharp_sha256, source, source_fps, first_frame, centre_frame, "
-    "last_frame, window, factor, virtual_frames, span_s, centre_s, response, interpolator, recipe, camera, "
-    "sharp_transform, degradations, seed"
-).split(", ")
+    *("key", "split", "sequence", "blur", "sharp", "blur_sha256", "sharp_sha256", "source", "source_fps"),
+    *("first_frame", "centre_frame", "last_frame", "window", "factor", "virtual_frames", "span_s", "centre_s"),
+    *("response", "interpolator", "recipe", "camera", "sharp_transform", "degradations", "seed"),
+)
 
 
 @pytest.fixture
@@ -53,15 +53,21 @@ def test_pairs_of_a_folder_of_frames(tmp_path: Path, run: Run) -> None:
     code, text, _ = run("--interp", "16x", "--video", folder, "--fps", 240, "--window", 5, "--out", out, "--seed", 3)
     assert code == 0 and "3 pairs" in text
     records = read_manifest(out)
-    assert [field.name for field in fields(PairRecord)] == CONTRACT_KEYS
-    assert list(json.loads((out / "pairs.jsonl").read_text().splitlines()[0])) == CONTRACT_KEYS
+    assert tuple(field.name for field in fields(PairRecord)) == CONTRACT_KEYS
+    assert tuple(json.loads((out / "pairs.jsonl").read_text().splitlines()[0])) == CONTRACT_KEYS
     assert [(record.first_frame, record.centre_frame, record.last_frame) for record in records] == [
         (0, 2, 4),
         (5, 7, 9),
         (10, 12, 14),
     ]
     record = records[1]
-    assert (record.sequence, record.split, record.window, record.factor, record.virtual_frames) == ("my-clip", "train", 5, 16, 65)
+    assert (record.sequence, record.split, record.window, record.factor, record.virtual_frames) == (
+        "my-clip",
+        "train",
+        5,
+        16,
+        65,
+    )
     assert record.span_s == pytest.approx(4 / 240) and record.centre_s == pytest.approx(7 / 240)
     assert (record.response, record.interpolator, record.recipe, record.seed) == ("srgb", "flow", "trapezoid", 3)
     assert (record.camera, record.sharp_transform, record.degradations) == ("none", "none", [])
@@ -76,7 +82,7 @@ def test_pairs_of_a_folder_of_frames(tmp_path: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["srgb", "gamma2.2", "bt709", "linear"])
 def test_plain_and_trapezoid_averages_in_linear_light(tmp_path: Path, run: Run, name: str) -> None:
-    """`--interp 1x` is the plain mean of the captured frames, a cross-fade is their trapezoid: computed here on its own."""
+    """`--interp 1x` is the plain mean of the captured frames, a cross-fade their trapezoid; computed here again."""
     frames = moving_frames(7)
     folder, curve = write_frames(tmp_path / "clip", frames), response(name)
     common = ("--video", folder, "--fps", 240, "--window", 7, "--response", name)
@@ -241,9 +247,14 @@ def test_sources_are_checked_before_the_first_is_processed(tmp_path: Path, run: 
     good, short = write_frames(tmp_path / "good", moving_frames(11)), write_frames(tmp_path / "short", moving_frames(5))
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
-    for bad, sentence in ((text, "not a video"), (short, "5 frames, fewer than the window of 11")):
+    brief = write_video(tmp_path / "brief.mkv", moving_frames(10))
+    too_short = "frames, fewer than the window of 11"
+    for bad, sentence in ((text, "not a video"), (short, f"5 {too_short}"), (brief, f"10 {too_short}")):
         code, _, err = run("--video", good, bad, "--fps", 240, "--out", tmp_path / "out")
         assert code == 2 and sentence in one_sentence(err) and bad.name in err
+    just_right = write_video(tmp_path / "right.mkv", moving_frames(11))
+    assert run("--video", just_right, "--interp", "1x", "--out", tmp_path / "one")[0] == 0
+    assert len(read_manifest(tmp_path / "one")) == 1
     code, _, err = run("--video", good, "--out", tmp_path / "out")
     assert code == 2 and "--fps" in one_sentence(err)
     assert not (tmp_path / "out").exists()

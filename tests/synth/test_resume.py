@@ -102,11 +102,14 @@ def test_finished_pairs_are_not_computed_again(tmp_path: Path, kept: int, monkey
 def test_torch_and_numba_stay_out(tmp_path: Path) -> None:
     """A whole run of the flow interpolator loads none of the heavy libraries."""
     folder = write_frames(tmp_path / "clip", moving_frames(3))
+    out = tmp_path / "out"
     code = (
         "import sys; from synth.make_pairs import main; "
-        f"code = main(['--video', {str(folder)!r}, '--fps', '240', '--window', '3', '--out', {str(tmp_path / 'out')!r}]); "
+        f"code = main(['--video', {str(folder)!r}, '--fps', '240', '--window', '3', '--out', {str(out)!r}]); "
         "heavy = {'torch', 'numba', 'albumentations', 'skimage', 'scipy'} & set(sys.modules); print(heavy); "
         "sys.exit(code or len(heavy))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ENTRY.parents[1], capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ENTRY.parents[1], capture_output=True, text=True, timeout=120
+    )
     assert run.returncode == 0, run.stdout + run.stderr

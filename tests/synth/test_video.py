@@ -1,4 +1,4 @@
-"""Sources of frames: folders, video files of several kinds, rendered scenes; and everything that can be wrong with them."""
+"""Sources of frames: folders, video files of several kinds, rendered scenes; and what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def test_video_files(tmp_path: Path, name: str, codec: str) -> None:
     expected = decoded(path)
     assert not problems and source.fps == pytest.approx(240) and len(found) == 20
     assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
-    assert np.abs(np.stack(found).astype(float) - np.stack(moving_frames(20))).mean() < 6  # chroma is at half resolution
+    assert (
+        np.abs(np.stack(found).astype(float) - np.stack(moving_frames(20))).mean() < 6
+    )  # chroma is at half resolution
     assert open_source(path, fps=30).fps == 30
 
 
@@ -71,7 +73,7 @@ def test_rotation_in_the_container_is_carried_out(tmp_path: Path) -> None:
     data = path.read_bytes()
     unit, zero, minus = bytes.fromhex("00010000"), bytes(4), bytes.fromhex("ffff0000")
     identity = unit + zero * 3 + unit + zero * 3 + bytes.fromhex("40000000")
-    # The track header's matrix (the second in the file; the first is the movie's): turn by 90 degrees clockwise to view.
+    # The track header's matrix: turn by 90 degrees clockwise to view.
     clockwise = zero + unit + zero + minus + zero * 4 + bytes.fromhex("40000000")
     place = data.index(identity, data.index(b"tkhd"))
     (tmp_path / "turned.mp4").write_bytes(data[:place] + clockwise + data[place + len(identity) :])
@@ -127,7 +129,9 @@ def broken_source(folder: Path, kind: str) -> Path:
         with av.open(str(folder / "a.mp4"), "w") as container:
             sound = container.add_stream("aac", rate=48000)
             for _ in range(4):
-                samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+                samples = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono"
+                )
                 samples.sample_rate = 48000
                 container.mux(sound.encode(samples))
             container.mux(sound.encode())
@@ -202,7 +206,9 @@ def test_rendered_scene_is_sampled_and_its_truth_is_the_trapezoid_sum() -> None:
     source = SceneFrames(RampClip(), response("srgb"))  # type: ignore[arg-type]
     found, problems = all_frames(source)
     assert len(found) == 11 and not problems and source.fps == 240
-    levels = [to_8bit(response("srgb").to_encoded(np.array([[index / 10]], dtype=np.float32)))[0, 0] for index in range(11)]
+    levels = [
+        to_8bit(response("srgb").to_encoded(np.array([[index / 10]], dtype=np.float32)))[0, 0] for index in range(11)
+    ]
     assert [frame[0, 0, 0] for frame in found] == levels
     assert source.truth_weight == 16
     assert source.truth_lin(3) / 16 == pytest.approx(np.full((8, 6, 3), 3.5 / 10), abs=1e-6)
