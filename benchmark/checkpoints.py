@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.plan import FOREIGN, RunConfig
+from benchmark.plan import FOREIGN, RunConfig, given_files
 from synth import atomic
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
 
     Errors: ValueError if the file is no checkpoint of this network.
     """
-    from models.weights import find_weights, load_into
+    from models.weights import load_into
     from models.zoo import MODELS
 
-    named = dict(config.weights).get(name)
-    path = named or find_weights(MODELS[name], config.weights_dir)
+    path = given_files(config).get(name)
     if path is None:
         return None
     load_into(MODELS[name].build(), path, name)
+    named = name in dict(config.weights)
     trained_on = f"weights file {path.name}" if named else f"the authors' weights ({path.name})"
     return WeightsInUse(path=path, sha256=atomic.sha256_of(path), trained_on=trained_on)
 
@@ -88,6 +88,22 @@ def _finished(folder: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return status == "finished" and (folder / "pairs.jsonl").is_file()
+
+
+def training_seconds(config: RunConfig, names: Sequence[str]) -> float:
+    """How long the trainings of these networks take here, from one timed step of each; finished ones count nothing.
+
+    A network whose training cannot start counts nothing either; its row will say why.
+    """
+    from models.trainer import estimate_seconds
+
+    total = 0.0
+    for name in names:
+        try:
+            total += estimate_seconds(train_config(name, config))
+        except (ValueError, RuntimeError, OSError):
+            continue
+    return total
 
 
 def weights_of(name: str, config: RunConfig) -> WeightsInUse:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.plan import Target
+from benchmark.scoring import record_path, scored_images
+from synth import atomic
 from synth.image_files import IMAGE_SUFFIXES
 
 
@@ -39,3 +41,27 @@ def has_any(folder: Path, target: Target, targets: Sequence[Target]) -> bool:
     """Whether the folder has at least one image of the target."""
     places = homes(folder, target, targets)
     return any(find_image(places, key) is not None for key in target.keys)
+
+
+def with_images(folder: Path, targets: Sequence[Target]) -> list[Target]:
+    """The targets without the other input variants of a set (gopro-gamma) for which the folder has no image."""
+    return [
+        target
+        for target in targets
+        if target.testset.images_folder == target.testset.name or has_any(folder, target, targets) or len(targets) == 1
+    ]
+
+
+def change(folder: Path, targets: Sequence[Target], out: Path) -> str | None:
+    """The first image that is another one than when it was scored, as a sentence; None if all are the same."""
+    targets = with_images(folder, targets)
+    for target in targets:
+        places = homes(folder, target, targets)
+        recorded = scored_images(record_path(out, folder.resolve().name, target))
+        for key in target.keys:
+            path = find_image(places, key)
+            if path is None:
+                return f"{key} in {folder} is missing"
+            if atomic.sha256_of(path) != recorded.get(key):
+                return f"{path} was changed after it was scored"
+    return None

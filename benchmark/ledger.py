@@ -27,26 +27,29 @@ def read_run(out: Path) -> dict[str, Any] | None:
     """
     path = out / RUN
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        run = dict(json.loads(path.read_text(encoding="utf-8")))
+        if lacking := [name for name in ("status", "methods", "configuration", "done", "threads") if name not in run]:
+            raise ValueError(f"{lacking[0]} is missing")
+        return run
     except FileNotFoundError:
         if (out / SCORES).exists():
             raise ValueError(f"{out} holds a {SCORES} but no {RUN}; choose another --out or remove it") from None
         return None
     except (ValueError, TypeError):
-        raise ValueError(f"{path} is not readable JSON; choose another --out or remove the folder") from None
+        raise ValueError(f"{path} is not that of a benchmark run; choose another --out or remove the folder") from None
 
 
 def compare(stored: dict[str, Any], configuration: dict[str, Any], out: Path, methods: Sequence[str]) -> None:
     """Errors: ValueError that names the first difference between the folder's configuration and this one.
 
-    Test sets count only where both have them, weights only for methods that both have.
+    Test sets and pairs count only where both have them, weights only for methods that both have.
     """
     before = stored["configuration"]
     for name, value in configuration.items():
         old = before.get(name)
-        if name == "test_sets":
-            both = [key for key in value if key in old]
-            pairs = [(f"test set {key}", old[key], value[key]) for key in both]
+        if name in ("test_sets", "pairs_sha256"):
+            what = {"test_sets": "test set", "pairs_sha256": "sha256 of the pairs in"}[name]
+            pairs = [(f"{what} {key}", old[key], value[key]) for key in value if key in (old or {})]
         elif name == "weights":
             known = [key for key in methods if key in stored["methods"]]
             pairs = [(f"weights of {key}", old.get(key), value.get(key)) for key in known]
@@ -65,10 +68,10 @@ def begin(
 ) -> dict:
     """Write run.json of a run that starts (or goes on) and return it."""
     names = [method_name(method) for method in config.methods]
-    old = stored or {"methods": [], "done": [], "configuration": {"weights": {}, "test_sets": {}}}
+    old = stored or {"methods": [], "done": [], "configuration": {}}
     merged = dict(configuration)
-    for name in ("weights", "test_sets"):
-        merged[name] = {**old["configuration"][name], **configuration[name]}
+    for name in ("weights", "test_sets", "pairs_sha256"):
+        merged[name] = {**old["configuration"].get(name, {}), **configuration[name]}
     run = {
         "status": "unfinished",
         "methods": list(dict.fromkeys([*old["methods"], *names])),

@@ -126,6 +126,8 @@ def check(config: RunConfig) -> None:
             raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {asked})")
         if not path.is_file():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
+    if config.out.exists() and not config.out.is_dir():
+        raise ValueError(f"--out {config.out}: this is a file; name a folder")
     for flag, directory in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):
         if directory is not None and not directory.is_dir():
             raise ValueError(f"{flag} {directory}: the folder does not exist")
@@ -237,27 +239,48 @@ def clips_to_restore(targets: Sequence[Target], whole_clips: bool) -> list[Clip]
     ]
 
 
+def given_files(config: RunConfig) -> dict[str, Path]:
+    """The weights files that networks among the methods need no training with: --weights, else the authors'."""
+    from models.weights import find_weights
+    from models.zoo import MODELS
+
+    named = dict(config.weights)
+    files = {
+        name: named.get(name) or find_weights(MODELS[name], config.weights_dir)
+        for name in config.methods
+        if name in MODELS
+    }
+    return {name: path for name, path in files.items() if path is not None}
+
+
 def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     """What decides the numbers, for run.json: two runs that differ in it do not share a folder.
 
     Methods, test sets and protocols are not in it, since more of them can be added to a folder; nor are the numbers of
     workers and threads.
     """
+    from models.restorer import choose_device
+    from models.zoo import MODELS
+
     sets = {name: str(folder.resolve()) for name, folder in real.items()}
     for name in config.testsets:
         if name not in real and (folder := TESTSETS[name].find(config.mini_root)) is not None:
             home = folder / MINI_HOMES.get(name, "")
             markers = [atomic.sha256_of(marker) for marker in sorted(home.rglob(MARKER))]
             sets[name] = "mini " + " ".join(digest[:16] for digest in markers)
+    weights = given_files(config)
+    trains = any(name in MODELS and name not in weights for name in config.methods)
+    manifests = [path / "pairs.jsonl" for path in config.pairs] if trains else []
     return {
         "metrics": list(config.metrics),
         "profile": config.profile,
         "steps": config.steps,
         "seed": config.seed,
-        "device": config.device,
+        "device": str(choose_device(config.device)),
         "limit": config.limit,
         "pairs": [str(path.resolve()) for path in config.pairs],
-        "weights": {name: atomic.sha256_of(path) for name, path in config.weights},
+        "pairs_sha256": {path.parent.name: atomic.sha256_of(path) for path in manifests if path.is_file()},
+        "weights": {name: atomic.sha256_of(path) for name, path in weights.items()},
         "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
         "test_sets": sets,
     }

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmark.arguments import configuration, parser
+from benchmark.estimates import in_words, restoring_seconds, rough_estimate
 from benchmark.plan import ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
 from benchmark.testsets import render_missing
 
@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"run.py: {error.filename or ''}: {error.strerror or error}; go on with --resume", file=sys.stderr)
+        where = error.filename or arguments.out  # a full disk names no file
+        print(f"run.py: {where}: {error.strerror or error}; go on with --resume", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("run.py: interrupted; go on with --resume", file=sys.stderr)
@@ -56,8 +57,8 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     for sentence in problems:
         warn(sentence)
     minis = [name for name in config.testsets if name not in real]
+    print_plan(config, untrained, real, minis)
     if only_check:
-        print_plan(config, untrained, real, minis, None)
         return 0
     if minis:
         say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
@@ -74,8 +75,13 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     if stored is not None:
         ledger.compare(stored, facts, config.out, names)
         if stored["status"] == "finished" and _is_done(stored, names, targets):
-            return _verified(config, stored, resume, targets, untrained, facts)
-    return _work(config, targets, untrained, real, minis, stored, facts)
+            damage = ledger.damage(config.out, stored) or foreign_change(config, targets)
+            if damage is None:
+                return _verified(config.out)
+            if not resume:
+                raise ValueError(f"{damage}; add --resume to make it again")
+            warn(f"{damage}; it is made again")
+    return _work(config, targets, untrained, real, stored)
 
 
 def _is_done(stored: dict, names: Sequence[str], targets: Sequence[Target]) -> bool:
@@ -87,25 +93,22 @@ def _triples(names: Sequence[str], targets: Sequence[Target]) -> list[tuple[str,
     return [(name, target.testset.name, target.testset.protocol.name) for name in names for target in targets]
 
 
-def _verified(
-    config: RunConfig, stored: dict, resume: bool, targets: Sequence[Target], untrained: Sequence[str], facts: dict
-) -> int:
-    """Check a finished run's files; nothing is rewritten unless one is damaged and --resume allows it."""
-    from benchmark import ledger
+def _verified(out: Path) -> int:
+    say(f"finished before with this configuration; verified, nothing to do: {out}")
+    if not (out / "leaderboard.md").is_file():
+        return report(out)
+    print(f"leaderboard: {out / 'leaderboard.md'}")
+    return 0
 
-    damage = ledger.damage(config.out, stored)
-    if damage is None:
-        say(f"finished before with this configuration; verified, nothing to do: {config.out}")
-        if not (config.out / "leaderboard.md").is_file():
-            return report(config.out)
-        print(f"leaderboard: {config.out / 'leaderboard.md'}")
-        return 0
-    if not resume:
-        raise ValueError(f"{damage}; add --resume to make it again")
-    warn(f"{damage}; it is made again")
-    real, _ = folders(config)
-    minis = [name for name in config.testsets if name not in real]
-    return _work(config, targets, untrained, real, minis, stored, facts)
+
+def foreign_change(config: RunConfig, targets: Sequence[Target]) -> str | None:
+    """The first stored image of the folder:PATH methods that was changed since it was scored, as a sentence."""
+    from benchmark import foreign
+    from benchmark.plan import FOREIGN
+
+    folders_asked = [Path(method.removeprefix(FOREIGN)) for method in config.methods if method.startswith(FOREIGN)]
+    found = (foreign.change(folder, targets, config.out) for folder in folders_asked)
+    return next((sentence for sentence in found if sentence), None)
 
 
 def _work(
@@ -113,9 +116,7 @@ def _work(
     targets: Sequence[Target],
     untrained: Sequence[str],
     real: dict[str, Path],
-    minis: Sequence[str],
     stored: dict | None,
-    facts: dict,
 ) -> int:
     from benchmark import checkpoints, ledger, stages
     from synth import atomic
@@ -123,10 +124,14 @@ def _work(
     names = [method_name(method) for method in config.methods]
     if untrained:
         checkpoints.make_pairs(config.pairs, config.workers)
-    threads = int(stored["threads"]) if stored else len(os.sched_getaffinity(0))
+    facts = resolved(config, real)
+    if stored is not None:
+        ledger.compare(stored, facts, config.out, names)
+    threads = int(stored["threads"]) if stored else usable_cores()
     record = ledger.begin(config.out, stored, config, facts, threads)
     costs = measure_costs(config, record)
-    print_plan(config, untrained, real, minis, estimate(config, targets, costs))
+    training = in_words(checkpoints.training_seconds(config, untrained))
+    say(f"estimate for this machine: training {training}, restoring {in_words(restoring_seconds(targets, costs))}")
     stages.keep_sheet_inputs(config.out, targets)
     failed = False
     for number, method in enumerate(config.methods, start=1):
@@ -178,33 +183,19 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     return found
 
 
-def estimate(config: RunConfig, targets: Sequence[Target], costs: dict) -> float:
-    """Seconds that restoring takes, from the measured latencies and the images' sizes. Training is not in it."""
-    from benchmark.plan import by_images_folder, clips_to_restore
-    from synth.image_files import image_size
-
-    pixels = 0.0
-    for group in by_images_folder(targets).values():
-        for clip in clips_to_restore(group, whole_clips=False):
-            with suppress(ValueError, OSError):  # an unreadable image costs nothing; its row will say why
-                height, width = image_size(clip.samples[0].blur)
-                pixels += height * width
-    return sum(cost.row.ms_median / 1000 * pixels / (cost.row.height * cost.row.width) for cost in costs.values())
-
-
-def print_plan(
-    config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str], seconds: float | None
-) -> None:
-    """What will be done, on stderr."""
+def print_plan(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> None:
+    """What will be done and roughly how long it takes, on stderr, before anything is started."""
     say(f"methods: {', '.join(method_name(method) for method in config.methods)}")
     say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
     if untrained:
         how = f"{config.steps} steps" if config.steps else f"profile {config.profile}"
         say(f"trained first unless it was done before ({how}): {', '.join(untrained)}")
-    if config.profile == "quick" and untrained and seconds is not None:
-        say("a training of the profile quick takes one to three minutes a network on two CPU cores")
-    if seconds is not None:
-        say(f"restoring will take about {max(1, round(seconds))} s in all on this machine; scoring comes on top")
+    say(f"rough estimate for two CPU cores: {rough_estimate(config, untrained, real, minis)}")
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def report(out: Path) -> int:

@@ -26,6 +26,17 @@ class Scored:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+def record_path(out: Path, name: str, target: Target) -> Path:
+    """Where the scores of a method under a protocol are recorded."""
+    testset = target.testset
+    return out / "parts" / name / testset.images_folder / f"{testset.name}.{testset.protocol.name}.json"
+
+
+def scored_images(path: Path) -> dict[str, str]:
+    """Key -> sha256 of the images whose scores a record holds."""
+    return {key: digest for key, (digest, _) in _read(path).images.items()}
+
+
 def score_target(
     target: Target,
     files: Mapping[str, tuple[Path, str]],
@@ -39,9 +50,11 @@ def score_target(
     An image whose sha256 and metrics are recorded already is not scored again. Only the calling thread writes.
     """
     import cv2
+    import torch
     from joblib import Parallel, delayed
 
     cv2.setNumThreads(1)
+    threads = torch.get_num_threads()  # a single worker scores in this thread, with one of them
     known = _read(record_path)
     samples = {sample.key: sample for clip in target.clips for sample in clip.samples}
     scored, waiting = Scored(), []
@@ -71,6 +84,7 @@ def score_target(
             if time.monotonic() - last > RECORD_EVERY_S:
                 _write(record_path, scored)
                 last = time.monotonic()
+    torch.set_num_threads(threads)
     _write(record_path, scored)
     return scored
 

@@ -15,7 +15,7 @@ from benchmark.checkpoints import WeightsInUse, weights_of
 from benchmark.plan import FOREIGN, RunConfig, Target, by_images_folder, clips_to_restore, method_name
 from benchmark.restoring import one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
-from benchmark.scoring import Scored, score_target
+from benchmark.scoring import Scored, record_path, score_target
 from synth import atomic
 from synth.image_files import encode_png, read_image
 
@@ -48,7 +48,7 @@ def run_method(
     failures: dict[str, dict[str, str]] = {folder: {} for folder in by_images_folder(targets)}
     weights, broken = WeightsInUse(path=None, trained_on="elsewhere" if method.startswith(FOREIGN) else ""), ""
     if method.startswith(FOREIGN):
-        targets = _with_images(Path(method.removeprefix(FOREIGN)), targets)
+        targets = foreign.with_images(Path(method.removeprefix(FOREIGN)), targets)
     else:
         try:
             weights = weights_of(name, config)
@@ -70,7 +70,7 @@ def run_method(
             found, failed = files.get(folder, {}), failures[folder]
         scored = Scored()
         if not broken:
-            record = config.out / "parts" / name / folder / f"{target.testset.name}.{target.testset.protocol.name}.json"
+            record = record_path(config.out, name, target)
             with progress(
                 f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
             ) as step:
@@ -105,29 +105,19 @@ def _looks_at_clips(name: str) -> bool:
     return name in MODELS and MODELS[name].frames > 1
 
 
-def _with_images(folder: Path, targets: Sequence[Target]) -> list[Target]:
-    """The targets without the other input variants of a set (gopro-gamma) for which the folder has no image."""
-    return [
-        target
-        for target in targets
-        if target.testset.images_folder == target.testset.name
-        or foreign.has_any(folder, target, targets)
-        or len(targets) == 1
-    ]
-
-
 def _foreign(
     folder: Path, target: Target, targets: Sequence[Target], out: Path
 ) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
     homes = foreign.homes(folder, target, targets)
     found, failed = {}, {}
-    for number, key in enumerate(target.keys):
+    shown = sheet_keys(by_images_folder(targets)[target.testset.images_folder][0])
+    for key in target.keys:
         path = foreign.find_image(homes, key)
         if path is None:
             failed[key] = f"no image {key}.png in {' or '.join(home.name for home in homes)}"
             continue
         found[key] = (path, atomic.sha256_of(path))
-        if number < SHEET_KEYS:
+        if key in shown:
             try:
                 _copy_image(path, out / "images" / target.testset.images_folder / folder.resolve().name / f"{key}.png")
             except ValueError as error:
@@ -219,11 +209,17 @@ def _score_rows(name: str, target: Target, scored: Scored) -> Iterator[ScoreRow]
                 )
 
 
+def sheet_keys(target: Target) -> list[str]:
+    """The images that the contact sheet shows: spread over the test set."""
+    count = len(target.keys)
+    return list(dict.fromkeys(target.keys[index * count // SHEET_KEYS] for index in range(SHEET_KEYS) if count))
+
+
 def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
-    """Copies of the first blurred and sharp images of every images folder, for the contact sheets."""
+    """Copies of a few blurred and sharp images of every images folder, for the contact sheets."""
     for folder, group in by_images_folder(targets).items():
         samples = {sample.key: sample for clip in group[0].clips for sample in clip.samples}
-        for key in group[0].keys[:SHEET_KEYS]:
+        for key in sheet_keys(group[0]):
             references = samples[key].references
             chosen = [("_blur", samples[key].blur)]
             # Kohler: the middle of the trajectory.

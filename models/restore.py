@@ -9,14 +9,15 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+import errno
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from models import checkpoint
@@ -24,13 +25,14 @@ from models.baselines import BASELINES
 from models.restorer import open_method
 from models.spec import Method
 from models.trainer import DEFAULT_OUT
-from models.weights import find_weights
+from models.weights import DEFAULT_WEIGHTS, find_weights
 from models.zoo import MODELS
 from synth.image_files import IMAGE_SUFFIXES, image_size, list_images, read_image, write_image
 from synth.video import VIDEO_SUFFIXES, every_frame, open_source
 
 VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
-DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer curve
+LIMITED_RANGE = 1
 
 
 def choose_weights(model: str, given: Path | None) -> Path | None:
@@ -83,22 +85,30 @@ def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> l
         raise ValueError(f"{target} is a file; a folder's images are written to a folder")
     if source.resolve() == target.resolve():
         raise ValueError(f"{target}: input and output are one folder; the blurred images would be overwritten")
+    targets = [(target / path.name).with_suffix(".png") for path in paths]
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"{source}: some images differ only in their suffix; they would be written to one PNG file")
     if clip:
         sizes = {image_size(path) for path in paths}
         if len(sizes) > 1:
             raise ValueError(f"{source}: the frames of a clip have one size, these have {len(sizes)}; add --stills")
         frames = method.restore(_to_tensor(read_image(path)) for path in paths)
-        for path, frame in _shown(zip(paths, frames, strict=True), len(paths)):
-            write_image((target / path.name).with_suffix(".png"), _to_image(frame))
+        written = 0
+        try:
+            for path, frame in _shown(zip(targets, frames, strict=True), len(paths)):
+                write_image(path, _to_image(frame))
+                written += 1
+        except (ValueError, FloatingPointError, MemoryError) as error:
+            return [f"{error} (the clip ends here; {written} of {len(paths)} frames are restored)"]
         return []
     failures = []
-    for path in _shown(iter(paths), len(paths)):
+    for path, result in _shown(zip(paths, targets, strict=True), len(paths)):
         try:
             (frame,) = method.restore(iter([_to_tensor(read_image(path))]))
-        except (ValueError, FloatingPointError) as error:
-            failures.append(str(error))
+        except (ValueError, FloatingPointError, MemoryError) as error:
+            failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
             continue
-        write_image((target / path.name).with_suffix(".png"), _to_image(frame))
+        write_image(result, _to_image(frame))
     return failures
 
 
@@ -119,7 +129,10 @@ def _restore_video(method: Method, source: Path, target: Path) -> list[str]:
 
 @contextmanager
 def _video_writer(target: Path, fps: float, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Writes [H, W, 3] uint8 RGB frames as H.264; the file appears under its name when it is complete."""
+    """Writes [H, W, 3] uint8 RGB frames as H.264; the file appears under its name when it is complete.
+
+    Errors: OSError if it cannot be written (disk full).
+    """
     import av
 
     part = target.with_name(f".{target.stem}.part{target.suffix}")
@@ -129,20 +142,39 @@ def _video_writer(target: Path, fps: float, height: int, width: int) -> Iterator
             stream.height, stream.width = height, width
             # Colour at half resolution needs even sides; odd ones keep full colour resolution.
             stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
+            # The matrix is named in the file: where none is, players guess it from the size.
+            codec = stream.codec_context
+            codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+            codec.color_range = LIMITED_RANGE
 
             def write(image: np.ndarray) -> None:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame = frame.reformat(
+                    format=stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE, interpolation="BICUBIC"
+                )
+                container.mux(stream.encode(frame))
 
             yield write
             container.mux(stream.encode())
         part.replace(target)
+    except av.FFmpegError as error:
+        raise OSError(errno.EIO, f"the video cannot be written ({error.strerror or error})", str(target)) from None
     finally:
         part.unlink(missing_ok=True)
 
 
-def _shown(items: Iterator, total: int | None) -> Iterable:
+def _shown(items: Iterator, total: int | None) -> Iterator:
+    """The items, with a bar on stderr; not on a terminal: one line when all are done."""
     console = Console(stderr=True)
-    return track(items, description="restoring", total=total, console=console, disable=not console.is_terminal)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    done = 0
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("restoring", total=total)
+        for item in items:
+            yield item
+            done += 1
+            bar.advance(task)
+    print(f"restored {done} image{'s' if done != 1 else ''}", file=sys.stderr)
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:
@@ -154,7 +186,11 @@ def _to_image(frame: Tensor) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="models/restore.py", description="Restore an image, a folder or a video.")
+    parser = argparse.ArgumentParser(
+        prog="models/restore.py",
+        description="Restore an image, a folder or a video.",
+        epilog="Video networks take the images of a folder as the frames of one clip. A video loses its sound.",
+    )
     parser.add_argument("--model", required=True, help=f"{', '.join([*BASELINES, *MODELS])}")
     parser.add_argument("--weights", type=Path, help="default: the authors' file in weights/, else your last training")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
@@ -169,8 +205,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         print(f"restore.py: {error}", file=sys.stderr)
         return 2
-    except FloatingPointError as error:
-        print(f"restore.py: {error}", file=sys.stderr)
+    except (FloatingPointError, MemoryError) as error:
+        print(f"restore.py: {arguments.input}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"restore.py: {error.filename or arguments.output}: {error.strerror or error}", file=sys.stderr)

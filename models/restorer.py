@@ -43,31 +43,42 @@ def full_precision(device: torch.device) -> Iterator[None]:
 class Restorer:
     """A network with weights as a Method. Frames may be on any device; results come back on the CPU.
 
-    Weights are laid out channels-last: the same numbers to about 1e-7, a quarter to a half less time on a CPU.
+    Weights are laid out channels-last, which takes 30 to 40 % less CPU time and changes results by 3e-7 at
+    most; not where norms use the image's statistics: those are summed ten times less exactly in that layout.
     """
 
     def __init__(self, spec: ModelSpec, module: nn.Module, device: torch.device) -> None:
         self.spec = spec
         self.device = device
-        self.module = module.to(device, memory_format=torch.channels_last).eval()
+        self.module = module.to(device).eval()
+        if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         self._method = spec.adapt(self.module)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Shape: [3, H, W] each, as many out as in. Range: float32 RGB [0, 1], clamped.
 
         Errors: ValueError for a frame that is not float [3, H, W]; FloatingPointError if the network's output is not
-        finite.
+        finite; MemoryError for an image that is too large.
         """
         restored = self._method.restore(self._checked(frame).to(self.device) for frame in frames)
         while True:
             # Not around the yield: the caller must not run inside it.
             with torch.no_grad(), full_precision(self.device):
-                frame = next(restored, None)
+                frame = self._next(restored)
             if frame is None:
                 return
             if not bool(torch.isfinite(frame).all()):
                 raise FloatingPointError(f"{self.spec.name} gave NaN or infinity for this image")
             yield frame.cpu()
+
+    def _next(self, restored: Iterator[Tensor]) -> Tensor | None:
+        try:
+            return next(restored, None)
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            raise MemoryError(f"{self.spec.name} needs more memory for an image of this size than there is") from None
 
     def _checked(self, frame: Tensor) -> Tensor:
         if frame.ndim != 3 or frame.shape[0] != 3 or not frame.is_floating_point():

@@ -10,6 +10,7 @@ if __name__ == "__main__":
 
 import argparse
 import pickle
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".h5", ".tar", ".ckpt")
 # Authors wrap the state dict in one of these; the first one present counts.
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "deblurnet_state_dict", "model")
+DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # where the authors' files are kept
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
@@ -43,10 +45,10 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
             content: object = load(path.read_bytes())
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: not a checkpoint that can be loaded safely ({reason[:160]})") from None
+            with torch.serialization.safe_globals(_plain_numbers()):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a checkpoint that can be loaded safely ({_reason(error)})") from None
     except Exception as error:
         if type(error).__name__ != "SafetensorError":
             raise
@@ -58,6 +60,27 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{path}: the weights hold NaN or infinity (first in {key!r}); the checkpoint is broken")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """Torch's own message recommends to load the file unsafely; a user needs to know what is wrong with the file."""
+    foreign = re.search(r"GLOBAL (\S+)", str(error))
+    if foreign:
+        return f"besides tensors it holds a {foreign[1]}, which is not loaded because it could run code"
+    if isinstance(error, RuntimeError):
+        return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return "the file is empty, cut short, or no PyTorch file"
+
+
+def _plain_numbers() -> list:
+    """What a NumPy number is pickled with: authors store their best PSNR beside the weights. Harmless to rebuild."""
+    from numpy import dtype, dtypes
+    from numpy._core import multiarray
+
+    scalar = multiarray.scalar
+    kinds = [type(dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")]
+    # Files written with NumPy 1 name the module without its underscore.
+    return [scalar, (scalar, "numpy.core.multiarray.scalar"), dtype, dtypes.Float64DType, *kinds]
 
 
 def _unwrapped(content: object) -> dict[str, Tensor]:
@@ -174,7 +197,7 @@ def main(argv: list[str] | None = None) -> int:
     fetch = commands.add_parser("fetch", help="say where a file is to be had, or take one over into the weights folder")
     fetch.add_argument("name")
     fetch.add_argument("--from", dest="source", type=Path)
-    fetch.add_argument("--weights-dir", type=Path, default=Path(sys.path[0]) / "weights")
+    fetch.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS)
     check = commands.add_parser("check", help="does this file fit this network?")
     check.add_argument("name")
     check.add_argument("file", type=Path)

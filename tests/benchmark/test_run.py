@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import shutil
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import cost, run, scoring
-from benchmark.plan import ROOT
+from benchmark import cost, run, scoring, stages
+from benchmark.estimates import in_words
+from benchmark.plan import ROOT, RunConfig, open_targets
 from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
 from benchmark.run import main
 from tests.benchmark.run_data import FRAMES, SEQUENCES, World
@@ -191,6 +193,80 @@ def test_stored_images_directly_in_the_folder(world: World) -> None:
     assert row.status.startswith("1 of 6 images failed, first GOPR000")
 
 
+def test_changed_stored_images_are_scored_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    images = world.home / "improved"
+    shutil.copytree(world.home / "first" / "images" / "gopro" / "identity", images)
+    words = ("improved-out", f"folder:{images}", "--protocols", "gopro-linear")
+    assert world.run(*words) == 0
+    assert world.run(*words) == 0
+    before = world.bytes_of("improved-out")
+    for image in images.rglob("*.png"):
+        shutil.copy(world.data / "GOPRO_Large" / "test" / image.parent.name / "sharp" / image.name, image)
+    capsys.readouterr()
+    assert world.run(*words) == 2
+    assert "was changed after it was scored; add --resume" in capsys.readouterr().err
+    assert world.bytes_of("improved-out") == before
+    assert world.run(*words, "--resume") == 0
+    rows = read_rows(world.home / "improved-out" / "scores.csv", ScoreRow)
+    assert {row.value for row in rows if row.metric == "psnr"} == {math.inf}
+
+
+def test_other_pairs_are_another_configuration(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = world.pairs / "pairs.jsonl"
+    before = manifest.read_text(encoding="utf-8")
+    try:
+        manifest.write_text("".join(before.splitlines(keepends=True)[:-1]), encoding="utf-8")
+        assert world.run("first", METHODS) == 2
+        assert "sha256 of the pairs in pairs was" in capsys.readouterr().err
+        assert world.run("first", "identity") == 0, "the pairs matter only to networks that are trained"
+    finally:
+        manifest.write_text(before, encoding="utf-8")
+
+
+def test_one_worker_leaves_the_number_of_threads_alone(world: World) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        target, *_ = open_targets(RunConfig(methods=("identity",), testsets=("gopro",)), {"gopro": gopro(world)})[0]
+        image = world.home / "first" / "images" / "gopro" / "identity" / f"{target.keys[0]}.png"
+        record = world.home / "threads.json"
+        scored = scoring.score_target(target, {target.keys[0]: (image, "00")}, record, 1, None, lambda count: None)
+        assert math.isfinite(scored.images[target.keys[0]][1]["psnr"])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_sheet_shows_images_from_all_over_the_set(world: World) -> None:
+    target, *_ = open_targets(RunConfig(methods=("identity",), testsets=("gopro",)), {"gopro": gopro(world)})[0]
+    keys = stages.sheet_keys(target)
+    assert len(keys) == 3 and {key.split("/")[0] for key in keys} == set(SEQUENCES)
+    kept = {path.parent.name for path in (world.home / "first" / "images" / "gopro" / "_blur").rglob("*.png")}
+    assert kept == set(SEQUENCES)
+
+
+def gopro(world: World) -> Path:
+    return world.data / "GOPRO_Large"
+
+
+def test_estimates_are_said_before_the_work(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("estimated", METHODS, "--protocols", "gopro-linear") == 0
+    lines = capsys.readouterr().err.splitlines()
+    rough = next(
+        index for index, line in enumerate(lines) if "rough estimate for two CPU cores: training 2 steps" in line
+    )
+    measured = next(index for index, line in enumerate(lines) if "estimate for this machine: training about" in line)
+    assert rough < measured < next(index for index, line in enumerate(lines) if "method 1 of 2" in line)
+    assert [in_words(seconds) for seconds in (40, 300, 11520, 1036800)] == [
+        "about 40 s",
+        "about 5 min",
+        "about 3.2 h",
+        "about 12 days",
+    ]
+
+
 def test_a_failing_method_keeps_its_row_and_the_others_go_on(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +339,39 @@ def test_given_weights_take_the_place_of_training(world: World) -> None:
     (weights,) = (world.home / "checkpoints" / "mimo-unet-test").rglob("checkpoint.safetensors")
     assert world.run("given", METHODS, "--weights", f"mimo-unet-test={weights}") == 0
     assert world.bytes_of("given") == world.bytes_of("first")
+
+
+def test_an_output_folder_of_something_else_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (world.home / "a-file").write_text("text")
+    assert world.run("a-file", "identity") == 2
+    assert "this is a file" in capsys.readouterr().err
+    (world.home / "other").mkdir()
+    for text in ("{}", "not JSON"):
+        (world.home / "other" / "run.json").write_text(text)
+        assert world.run("other", "identity") == 2
+        assert "is not that of a benchmark run" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_written_stays_valid(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from synth import atomic
+
+    real, left = atomic.write_bytes, 12
+
+    def write_bytes(path: Path, data: bytes) -> str:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, data)
+
+    monkeypatch.setattr(atomic, "write_bytes", write_bytes)
+    assert world.run("full", METHODS) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("full: No space left on device; go on with --resume")
+    monkeypatch.setattr(atomic, "write_bytes", real)
+    assert world.run("full", METHODS, "--resume") == 0
+    assert world.bytes_of("full") == world.bytes_of("first")
 
 
 def test_check_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,8 +69,44 @@ def test_full_width_on_a_small_image(name: str) -> None:
 
 
 def test_a_frame_of_wrong_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"\[3, H, W\], got \[1, 3, 32, 32\]"):
+    with pytest.raises(ValueError, match=r"\[3, H, W\], got torch.float32 \[1, 3, 32, 32\]"):
         list(restorer("mimo-unet-test").restore(iter([torch.zeros(1, 3, 32, 32)])))
+    with pytest.raises(ValueError, match=r"float tensor .* got torch.uint8"):
+        list(restorer("mimo-unet-test").restore(iter([torch.zeros(3, 32, 32, dtype=torch.uint8)])))
+
+
+def test_an_output_that_is_not_finite_is_refused() -> None:
+    method = restorer("mimo-unet-test")
+    with torch.no_grad():
+        method.module.feat_extract[5].main[0].bias[1] = float("inf")
+        method.module.feat_extract[5].main[0].weight[1] = float("nan")
+    with pytest.raises(FloatingPointError, match="mimo-unet-test gave NaN or infinity"):
+        list(method.restore(iter(frames(1, 32, 32))))
+
+
+def test_too_little_memory_is_one_sentence() -> None:
+    class Hungry(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.empty(1 << 50)
+
+    with pytest.raises(MemoryError, match="mimo-unet-test needs more memory for an image of this size"):
+        list(Restorer(MODELS["mimo-unet-test"], Hungry(), choose_device("cpu")).restore(iter(frames(1, 32, 32))))
+
+
+@pytest.mark.parametrize("name", TEST_VARIANTS)
+def test_memory_layout_does_not_matter(name: str) -> None:
+    """The Restorer lays the weights out for speed; the adapted network itself gives the same image."""
+    torch.manual_seed(1)
+    spec, clip = MODELS[name], frames(2, 40, 52)
+    with torch.no_grad():
+        plain = torch.stack(list(spec.adapt(spec.build().eval()).restore(iter(clip))))
+    torch.testing.assert_close(torch.stack(list(restorer(name).restore(iter(clip)))), plain, rtol=0, atol=2e-6)
+
+
+def test_results_can_be_changed_and_need_no_gradient() -> None:
+    (restored,) = restorer("mimo-unet-test").restore(iter(frames(1, 32, 32)))
+    assert not restored.requires_grad
+    restored.mul_(2)  # an inference tensor would refuse
 
 
 def test_a_network_without_weights_is_refused() -> None:
@@ -88,6 +124,24 @@ def test_filter_adaptive_convolution_against_unfold() -> None:
     columns = functional.unfold(padded, 5).view(2, 3, 25, 7, 9)
     expected = (columns * filters.view(2, 3, 25, 7, 9)).sum(dim=2)
     torch.testing.assert_close(filter_adaptive_convolution(features, filters), expected)
+
+
+def test_filter_adaptive_convolution_has_exact_gradients() -> None:
+    rng = np.random.default_rng(1)
+    features = torch.from_numpy(rng.standard_normal((1, 2, 4, 3))).requires_grad_()
+    filters = torch.from_numpy(rng.standard_normal((1, 2 * 25, 4, 3))).requires_grad_()
+    assert torch.autograd.gradcheck(filter_adaptive_convolution, (features, filters))
+
+
+def test_filter_adaptive_convolution_shifts_without_a_flip() -> None:
+    """A filter whose only tap is channel 1's (row 0, column 4) reads two rows above and two columns to the right."""
+    features = torch.arange(2 * 6 * 7, dtype=torch.float32).view(1, 2, 6, 7)
+    filters = torch.zeros(1, 2 * 25, 6, 7)
+    filters[:, 25 + 4] = 1
+    moved = filter_adaptive_convolution(features, filters)
+    assert torch.equal(moved[0, 1, 2:, :-2], features[0, 1, :-2, 2:])
+    assert torch.equal(moved[0, 1, 0, :-2], features[0, 1, 0, 2:])  # the edge is repeated
+    assert not moved[0, 0].any()
 
 
 def test_filter_adaptive_convolution_needs_matching_shapes() -> None:

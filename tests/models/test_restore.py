@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import av
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import restore
+from models import checkpoint, restore
 from models.zoo import MODELS
 from synth.image_files import read_image, write_image
 from synth.video import every_frame, open_source
@@ -60,6 +62,9 @@ def test_video_keeps_its_length_size_and_rate(tmp_path: Path) -> None:
     assert (after.height, after.width, after.fps) == (48, 64, 24.0)
     frames = zip(before.frames(every_frame, []), after.frames(every_frame, []), strict=True)
     assert all(np.abs(a.astype(int) - b.astype(int)).max() <= 6 for a, b in frames)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert next(container.decode(video=0)).colorspace == restore.BT709  # no player has to guess
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]  # no half-written file stays
 
 
 def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +73,46 @@ def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Cap
     assert restore.main(["--model", "identity", str(tmp_path / "in"), str(tmp_path / "out")]) == 1
     assert (tmp_path / "out" / "good.png").is_file()
     assert "bad.png" in capsys.readouterr().err
+
+
+def test_a_clip_ends_at_a_bad_frame(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        write_image(tmp_path / "in" / f"{number}.png", image(number))
+    data = (tmp_path / "in" / "1.png").read_bytes()
+    (tmp_path / "in" / "1.png").write_bytes(data[: len(data) // 2])  # a good header, half of the pixels
+    command = ["--model", "stfan-test", "--weights", str(weights), str(tmp_path / "in"), str(tmp_path / "out")]
+    assert restore.main(command) == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
+    error = capsys.readouterr().err
+    assert "1.png" in error and "1 of 3 frames are restored" in error and error.count("\n") == 1
+
+
+def test_images_that_would_overwrite_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "a.jpg"):
+        write_image(tmp_path / "in" / name, image(0))
+    assert restore.main(["--model", "identity", str(tmp_path / "in"), str(tmp_path / "out")]) == 2
+    assert "differ only in their suffix" in capsys.readouterr().err
+
+
+def test_the_newest_finished_training_is_taken(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    state = MODELS["mimo-unet-test"].build().state_dict()
+    for name, finished in (("old", True), ("new", True), ("unfinished", False)):
+        folder = tmp_path / "checkpoints" / "mimo-unet-test" / name
+        folder.mkdir(parents=True)
+        (folder / checkpoint.WEIGHTS).write_bytes(checkpoint.pack(state))
+        os.utime(folder / checkpoint.WEIGHTS, ns=(len(name), {"old": 1, "new": 2, "unfinished": 3}[name] * 10**9))
+        meta = {"finished": finished, "profile": "quick", "steps_done": 7}
+        (folder / checkpoint.META).write_text(json.dumps(meta))
+    monkeypatch.setattr(restore, "DEFAULT_OUT", tmp_path / "checkpoints")
+    monkeypatch.setattr(restore, "DEFAULT_WEIGHTS", tmp_path / "weights")
+    assert restore.choose_weights("mimo-unet-test", None).parent.name == "new"
+    assert "quick, 7 steps" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="there are no weights for mimo-unet: name a file with --weights"):
+        restore.choose_weights("mimo-unet", None)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "MIMO-UNet.pkl").write_bytes(b"x")
+    assert restore.choose_weights("mimo-unet", None) == tmp_path / "weights" / "MIMO-UNet.pkl"
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from models import weights
+from models.spec import Weights
 from models.zoo import MODELS
 
 
@@ -20,7 +24,7 @@ def module() -> torch.nn.Module:
     return MODELS["mimo-unet-test"].build()
 
 
-@pytest.mark.parametrize("wrapper", [None, "model", "params", "params_ema", "state_dict"])
+@pytest.mark.parametrize("wrapper", [None, "model", "params", "params_ema", "state_dict", "deblurnet_state_dict"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_authors_wrappers(tmp_path: Path, module: torch.nn.Module, wrapper: str | None, prefix: str) -> None:
     state = {prefix + key: value for key, value in module.state_dict().items()}
@@ -28,6 +32,24 @@ def test_authors_wrappers(tmp_path: Path, module: torch.nn.Module, wrapper: str 
     other = MODELS["mimo-unet-test"].build()
     weights.load_into(other, tmp_path / "net.pth", "mimo-unet-test")
     assert all(torch.equal(value, module.state_dict()[key]) for key, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("module_name", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_a_checkpoint_with_its_score_and_optimiser(tmp_path: Path, module: torch.nn.Module, module_name: str) -> None:
+    """As STFAN's authors write it (.pth.tar, the format of old torch, a NumPy number beside the weights)."""
+    content = {
+        "epoch_idx": 3,
+        "Best_Img_PSNR": np.float64(31.24),
+        "deblurnet_state_dict": {f"module.{key}": value for key, value in module.state_dict().items()},
+        "deblurnet_solver_state_dict": torch.optim.Adam(module.parameters()).state_dict(),
+    }
+    path = tmp_path / "best-ckpt.pth.tar"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", module_name.encode()))
+    assert module_name.encode() in path.read_bytes()
+    state = weights.load_state_dict(path)
+    assert list(state) == list(module.state_dict())
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in state.items())
 
 
 def test_another_network(tmp_path: Path, module: torch.nn.Module) -> None:
@@ -69,11 +91,13 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "broken-in"),))
 
-    (tmp_path / "net.pkl").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(Evil(), protocol=2))
     torch.save({"model": Evil()}, tmp_path / "net.pth")
     for name in ("net.pkl", "net.pth"):
-        with pytest.raises(ValueError, match="not a checkpoint"):
+        with pytest.raises(ValueError, match="not a checkpoint") as error:
             weights.load_state_dict(tmp_path / name)
+        assert "\n" not in str(error.value) and "weights_only" not in str(error.value)  # no advice to load it anyway
+    assert "posix.mkdir" in str(error.value) or "nt.mkdir" in str(error.value)
     assert not (tmp_path / "broken-in").exists()
 
 
@@ -98,6 +122,15 @@ def test_command_line(tmp_path: Path, module: torch.nn.Module, capsys: pytest.Ca
     assert (tmp_path / "weights" / "mimo-unet-test.pth").read_bytes() == (tmp_path / "net.pth").read_bytes()
     assert weights.main(["list"]) == 0
     assert "MIMO-UNet.pkl" in capsys.readouterr().out
+
+
+def test_find_weights_by_hash(tmp_path: Path) -> None:
+    entry = Weights(file="published.pth", sha256=hashlib.sha256(b"x").hexdigest())
+    spec = dataclasses.replace(MODELS["stfan"], weights=(entry,))
+    (tmp_path / "a.pth").write_bytes(b"y")
+    assert weights.find_weights(spec, tmp_path) is None
+    (tmp_path / "renamed.pth").write_bytes(b"x")
+    assert weights.find_weights(spec, tmp_path) == tmp_path / "renamed.pth"
 
 
 def test_find_weights_by_name(tmp_path: Path) -> None:

@@ -74,48 +74,50 @@ def claimed() -> dict[str, str]:
 
 def run(fixtures: Path, weights_dir: Path | None = None) -> Iterator[Result]:
     """Compare every case of every fixture in a folder. Errors: FileNotFoundError if there is no fixture."""
-    manifests = sorted(Path(fixtures).glob("*.json"))
+    manifests = [(path, fill.load_manifest(path)) for path in sorted(Path(fixtures).glob("*.json"))]
+    manifests = [(path, manifest) for path, manifest in manifests if {"state_dict", "cases"} <= set(manifest)]
     if not manifests:
         raise FileNotFoundError(f"no fixtures (NAME.json with NAME.npz) in {fixtures}")
-    for path in manifests:
-        manifest = fill.load_manifest(path)
-        if "state_dict" in manifest and "cases" in manifest:
-            yield from run_fixture(path, manifest, weights_dir)
+    for path, manifest in manifests:
+        yield from run_fixture(path, manifest, weights_dir)
 
 
 def run_fixture(path: Path, manifest: dict, weights_dir: Path | None) -> Iterator[Result]:
-    owner = claimed().get(path.stem)
+    """Compare every case of one fixture; each gets a new module and the weights anew (norms move in training mode)."""
+    fixture = str(manifest.get("name", path.stem))  # the file may be called otherwise, as in another set of cases
+    owner = claimed().get(fixture)
     for case in manifest["cases"]:
-        name = str(case["case"])
-        if owner is None or path.stem not in FORWARDS:
-            yield Result(fixture=path.stem, case=name, state="skipped", detail="this network is not in the zoo yet")
-            continue
-        state = fill.fill_state_dict(manifest)
-        if case.get("weights") == "real":
-            found = _real_weights(manifest, weights_dir)
-            if found is None:
-                yield Result(fixture=path.stem, case=name, state="skipped", detail="the published weights are not here")
-                continue
-            state = load_state_dict(found)
-        yield _compare(path, manifest, case, MODELS[owner].build(), state)
+        state, detail = "skipped", "this network is not in the zoo yet"
+        if owner is not None:
+            try:
+                state, detail = _compare(path, manifest, case, MODELS[owner].build(), weights_dir)
+            except (AssertionError, KeyError, RuntimeError, ValueError) as error:
+                state, detail = "different", " ".join(f"{type(error).__name__}: {error}".split())
+        yield Result(fixture=fixture, case=str(case["case"]), state=state, detail=detail)
 
 
-def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, state: dict[str, Tensor]) -> Result:
-    keys = [entry[0] for entry in manifest["state_dict"]]
-    differing = sorted(set(keys) ^ set(module.state_dict()))
-    if differing:
-        detail = f"{len(differing)} keys differ, such as {differing[0]!r}"
-        return Result(fixture=path.stem, case=str(case["case"]), state="different", detail=detail)
-    module.load_state_dict(state, strict=True)
+def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_dir: Path | None) -> tuple[str, str]:
+    """(state, detail) of one case. Errors: whatever a wrong network throws: shapes, keys, outputs that are missing."""
+    if case.get("weights") == "real":
+        found = _real_weights(manifest, weights_dir)
+        if found is None:
+            return "skipped", "the published weights are not here"
+        weights = load_state_dict(found)
+    else:
+        weights = fill.fill_state_dict(manifest)
+    if list(module.state_dict()) != [entry[0] for entry in manifest["state_dict"]]:
+        differing = sorted({entry[0] for entry in manifest["state_dict"]} ^ set(module.state_dict()))
+        return "different", f"{len(differing)} keys differ, such as {differing[:1]}" if differing else "order of keys"
+    module.load_state_dict(weights, strict=True)
     _set_mode(module, case["mode"])
     inputs = {spec["name"]: fill.make_input(spec) for spec in case["inputs"]}
     with torch.no_grad():
-        outputs = FORWARDS[path.stem](module, inputs)
+        outputs = FORWARDS[manifest["name"]](module, inputs)
     report = fill.compare(outputs, case, path.with_suffix(".npz"))
-    worst = max(report, key=lambda name: report[name]["rel"])
-    equal = all(entry["rel"] <= case["tolerance_rel"] for entry in report.values())
-    detail = f"{worst} differs by {report[worst]['rel']:.1e} of its spread, {case['tolerance_rel']:.0e} allowed"
-    return Result(fixture=path.stem, case=str(case["case"]), state="equal" if equal else "different", detail=detail)
+    # The worst first; "not <=" so that NaN is a difference, too.
+    worst, entry = max(report.items(), key=lambda item: (item[1]["rel"] != item[1]["rel"], item[1]["rel"]))
+    state = "equal" if entry["rel"] <= case["tolerance_rel"] else "different"
+    return state, f"{worst} differs by {entry['rel']:.1e} of its spread, {case['tolerance_rel']:.0e} allowed"
 
 
 def _set_mode(module: nn.Module, mode: str) -> None:
