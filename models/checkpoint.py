@@ -1,8 +1,8 @@
 """Checkpoints on disk: a folder per configuration, its weights, the state to go on from, and what they are.
 
-<out>/<model>/<recipe>-<profile>-<digest>/checkpoint.safetensors      the weights to use (the moving average)
-                                          training_state.safetensors  weights, moments, average, step: enough to resume
-                                          checkpoint.json             written last; says whether training is finished
+checkpoint.safetensors      the weights to use (the moving average)
+training_state.safetensors  weights, moments, average, step: enough to resume
+checkpoint.json             the configuration from the start on; written last; says whether training is finished
 """
 
 from __future__ import annotations
@@ -52,6 +52,24 @@ def read(folder: Path) -> CheckpointInfo | None:
     except ValueError:
         raise ValueError(f"{path} is not readable JSON; remove {folder} and train again") from None
     return CheckpointInfo(folder=folder, meta=meta)
+
+
+def differences(info: CheckpointInfo, configuration: dict[str, Any]) -> list[str]:
+    """How a checkpoint's configuration differs from another: "steps is 6, not 8"; empty if it does not."""
+    there = _flat(info.meta.get("configuration", {}))
+    asked = _flat(json.loads(json.dumps(configuration)))
+    return [
+        f"{key} is {there.get(key)}, not {asked.get(key)}"
+        for key in {**asked, **there}
+        if there.get(key) != asked.get(key)
+    ]
+
+
+def _flat(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in configuration.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def verify(info: CheckpointInfo) -> None:

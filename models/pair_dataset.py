@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synth.camera import response
 from synth.image_files import image_size, read_image
 from synth.rng import stream
 
@@ -55,7 +56,7 @@ def load_pairs(folders: Sequence[Path]) -> PairSets:
         found, manifest = _read_manifest(Path(folder), f"{number}:" if len(folders) > 1 else "")
         pairs += found
         digest.update(manifest)
-    validation = [pair for pair in pairs if pair.split == "val"][:HELD_OUT_MOST]
+    validation = _some_of_each_sequence([pair for pair in pairs if pair.split == "val"])
     train = [pair for pair in pairs if pair.split == "train"]
     if validation:
         held_out = f"{len(validation)} pairs of the split val"
@@ -81,6 +82,16 @@ def _hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair], str]:
     rest = [pair for pair in pairs if pair.sequence != names[-1]]
     last = [pair for pair in pairs if pair.sequence == names[-1]][:HELD_OUT_MOST]
     return rest, last, f"{len(last)} pairs of the sequence {names[-1]}"
+
+
+def _some_of_each_sequence(pairs: Sequence[Pair]) -> list[Pair]:
+    """The first few pairs of every sequence, together about as many as validation can afford."""
+    names = list(dict.fromkeys(pair.sequence for pair in pairs))
+    each = max(1, HELD_OUT_MOST // max(1, len(names)))
+    kept: list[Pair] = []
+    for name in names:
+        kept += [pair for pair in pairs if pair.sequence == name][:each]
+    return kept[:HELD_OUT_MOST]
 
 
 def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
@@ -114,10 +125,19 @@ class PairSampler:
     """Random crops of training clips. What step n gets depends on the seed and n alone, so that resuming is exact."""
 
     def __init__(
-        self, pairs: Sequence[Pair], *, seed: int, crop_px: int, clip_frames: int, flips: bool, reversal: bool
+        self,
+        pairs: Sequence[Pair],
+        *,
+        seed: int,
+        crop_px: int,
+        clip_frames: int,
+        flips: Sequence[str],
+        reversal: bool,
+        plain_mean_share: float = 0.0,
     ):
         self.clips = _clips(pairs, clip_frames)
-        self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, flips, reversal
+        self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, tuple(flips), reversal
+        self.plain_mean_share = plain_mean_share
         self._cache: dict[Path, np.ndarray] = {}
         self._cached_bytes = 0
 
@@ -139,11 +159,12 @@ class PairSampler:
         sides: list[np.ndarray] = []
         for paths in ([pair.blur for pair in ordered], [pair.sharp for pair in ordered]):
             frames = np.stack([self._read(path)[window] for path in paths])  # [T, crop, crop, 3]
-            if self.flips:
-                frames = frames[:, :, ::-1] if mirrored else frames
-                frames = frames[:, ::-1] if upside_down else frames
+            frames = frames[:, :, ::-1] if mirrored and "horizontal" in self.flips else frames
+            frames = frames[:, ::-1] if upside_down and "vertical" in self.flips else frames
             sides.append(frames)
-        return sides[0], sides[1]
+        if rng.random() < self.plain_mean_share:
+            return plain_mean(sides[0], sides[1])
+        return _unit(sides[0]), _unit(sides[1])
 
     def _read(self, path: Path) -> np.ndarray:
         image = self._cache.get(path)
@@ -155,13 +176,34 @@ class PairSampler:
         return image
 
 
+def plain_mean(blur: np.ndarray, sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A pair whose blur is a plain mean of pixel values, from one that was averaged in linear light.
+
+    Decoded to linear light, the blurred image IS the plain mean of the sharp ones, and a common gain, which gives the picture
+    its brightness back, keeps it so. GoPro's folder `blur` is such a mean; a network that has seen linear light only
+    darkens it. Shape: two uint8 [T, H, W, 3] -> two float32 of that shape. Range: [0, 1].
+    """
+    decoded = [response("srgb").to_linear(side) for side in (blur, sharp)]
+    brightest = max(float(side.max()) for side in decoded)
+    wanted = float(_unit(sharp).mean()) / max(float(decoded[1].mean()), 1e-6)
+    gain = np.float32(min(wanted, 1 / max(brightest, 1e-6)))
+    return decoded[0] * gain, decoded[1] * gain
+
+
 def smallest_side(pairs: Sequence[Pair]) -> int:
-    """The shortest side of all images. Units: px. Errors: ValueError if the two images of a pair differ in size."""
+    """The shortest side of all images, read from their headers. Units: px.
+
+    Errors: ValueError if the two images of a pair, or the images of a sequence, differ in size.
+    """
     sides: list[int] = []
+    first: dict[str, tuple[Pair, tuple[int, int]]] = {}
     for pair in pairs:
         size = image_size(pair.blur)
         if size != image_size(pair.sharp):
             raise ValueError(f"{pair.blur} and {pair.sharp} have different sizes; a pair has one size")
+        other, expected = first.setdefault(pair.sequence, (pair, size))
+        if size != expected:
+            raise ValueError(f"{pair.blur} and {other.blur} have different sizes; a sequence has one size")
         sides += size
     return min(sides)
 
@@ -170,7 +212,7 @@ def centre_crop(path: Path, side: int) -> Tensor:
     """The middle of an image, at most `side` px. Shape: [3, h, w] float32. Range: [0, 1]."""
     image = read_image(path)
     top, left = (max(0, (extent - side) // 2) for extent in image.shape[:2])
-    return _to_tensor(image[top : top + side, left : left + side])
+    return _to_tensor(_unit(image[top : top + side, left : left + side]))
 
 
 def _clips(pairs: Sequence[Pair], frames: int) -> list[tuple[Pair, ...]]:
@@ -186,6 +228,11 @@ def _clips(pairs: Sequence[Pair], frames: int) -> list[tuple[Pair, ...]]:
     return clips
 
 
+def _unit(image: np.ndarray) -> np.ndarray:
+    """8-bit values as float32 in [0, 1], same shape."""
+    return image.astype(np.float32) / np.float32(255)
+
+
 def _to_tensor(image: np.ndarray) -> Tensor:
-    """[..., H, W, 3] uint8 -> [..., 3, H, W] float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3))).float().div_(255)
+    """[..., H, W, 3] -> [..., 3, H, W]."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))

@@ -1,37 +1,36 @@
-"""Training recipes: what a paper (or the quick profile) says about training, in one readable function each."""
+"""Training recipes: what a paper (or the quick profile) says about training, in one readable function each.
+
+How a network is fed, and what its outputs are compared with, belongs to the network: models/training_forms.py.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from models.losses import LOSSES
 
 PROFILES = ("quick", "paper")
-
-# (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, H, W].
-# blur and sharp: [B, T, 3, H, W], RGB in [0, 1]; T = 1 for still networks.
-Targets = Callable[[nn.Module, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One way to train. `epochs` counts when `steps` is 0. Milestones are fractions of the whole training.
 
-    losses: (name in LOSSES, weight), summed over the pairs that `targets` gives. schedule: "cosine" to zero, "step"
-    (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero).
-    zero_last: names of convolutions that start at zero, so that training starts from the blurred image.
+    losses: (name in LOSSES, weight), summed over all outputs of the network. schedule: "cosine" to zero, "step"
+    (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero). clip_frames:
+    for networks that look at several frames. flips: "horizontal", "vertical". starts_at_blur: the network's residual
+    is zero before the first step. plain_mean_share: share of samples turned into plain means
+    (`models.pair_dataset.plain_mean`). Units: crop_px px, learning_rate per step.
     """
 
     name: str
     profile: str
     source: str
-    targets: Targets
     losses: tuple[tuple[str, float], ...]
     batch: int
     crop_px: int
@@ -46,11 +45,12 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.999)
     ema_decay: float = 0.0
     gradient_clip: float = 0.0
-    flips: bool = True
+    flips: tuple[str, ...] = ("horizontal", "vertical")
     reversal: bool = False
-    zero_last: tuple[str, ...] = ()
+    starts_at_blur: bool = False
+    plain_mean_share: float = 0.0
     checkpoint_every: int = 1000
-    validate_every: int = 0
+    validate_every: int = 5000
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step number `step` (from 0) of `steps`."""
@@ -72,34 +72,6 @@ class Recipe:
         return torch.stack(terms).sum()
 
 
-def multi_scale(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """MIMO-UNet: quarter, half and full size; reduced targets take every second pixel, as the reduced inputs do."""
-    target = sharp[:, 0]
-    half = functional.interpolate(target, scale_factor=0.5)
-    quarter = functional.interpolate(half, scale_factor=0.5)
-    return list(zip(module(blur[:, 0]), (quarter, half, target), strict=True))
-
-
-def symmetric_range(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Networks on [-1, 1] (DeblurGAN and its successor)."""
-    return [(module(blur[:, 0] * 2 - 1) * 0.5 + 0.5, sharp[:, 0])]
-
-
-def recurrent(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """STFAN over a clip, in BGR; the gradient runs through all steps."""
-    return list(_recurrent_steps(module, blur, sharp))
-
-
-def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    previous_blur = previous_output = blur[:, 0].flip(1)
-    features = None
-    for step in range(blur.shape[1]):
-        frame = blur[:, step].flip(1)
-        output, features = module(frame, previous_blur, previous_output, features)
-        previous_blur, previous_output = frame, output
-        yield output.flip(1), sharp[:, step]
-
-
 def mimo_unet(profile: str) -> Recipe:
     """Multi-scale content + 0.1 multi-scale frequency reconstruction loss.
 
@@ -110,19 +82,17 @@ def mimo_unet(profile: str) -> Recipe:
         name="mimo-unet",
         profile="paper",
         source="Cho et al., ICCV 2021, section 4.1",
-        targets=multi_scale,
         losses=(("l1", 1.0), ("mimo-frequency", 0.1)),
         batch=4,
         crop_px=256,
         epochs=3000,
         schedule="step",
         milestones=(1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6),
+        flips=("horizontal",),
     )
     if profile == "paper":
         return paper
-    return _quick(
-        paper, steps=400, crop_px=64, zero_last=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
-    )
+    return _quick(paper, steps=400, crop_px=64)
 
 
 def charbonnier(profile: str) -> Recipe:
@@ -135,7 +105,6 @@ def charbonnier(profile: str) -> Recipe:
         name="charbonnier",
         profile="paper",
         source="schedule of Kupyn et al., ICCV 2019; the loss is not the paper's",
-        targets=symmetric_range,
         losses=(("charbonnier", 1.0),),
         batch=1,
         crop_px=256,
@@ -145,7 +114,7 @@ def charbonnier(profile: str) -> Recipe:
     )
     if profile == "paper":
         return paper
-    return _quick(paper, steps=600, crop_px=128, zero_last=("final",))
+    return _quick(paper, steps=600, crop_px=128)
 
 
 def stfan_plain(profile: str) -> Recipe:
@@ -159,7 +128,6 @@ def stfan_plain(profile: str) -> Recipe:
         name="stfan-plain",
         profile="paper",
         source="schedule of Zhou et al., ICCV 2019, section 5.1; the loss is not the paper's",
-        targets=recurrent,
         losses=(("charbonnier", 1.0),),
         batch=1,
         crop_px=256,
@@ -172,10 +140,10 @@ def stfan_plain(profile: str) -> Recipe:
     )
     if profile == "paper":
         return paper
-    return _quick(paper, steps=220, crop_px=64, clip_frames=3, zero_last=("img_prd.0",))
+    return _quick(paper, steps=220, crop_px=64, clip_frames=3)
 
 
-def _quick(paper: Recipe, *, steps: int, crop_px: int, zero_last: tuple[str, ...], clip_frames: int = 1) -> Recipe:
+def _quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1) -> Recipe:
     """About a minute and a half on two CPU cores; the number of steps is fixed, so that the result is reproducible.
 
     The loss is the mean squared error. Where most pixels are flat and need no change, the absolute error is smallest
@@ -196,8 +164,11 @@ def _quick(paper: Recipe, *, steps: int, crop_px: int, zero_last: tuple[str, ...
         milestones=(),
         ema_decay=0.95,
         gradient_clip=1.0,
-        zero_last=zero_last,
+        flips=("horizontal", "vertical"),
+        starts_at_blur=True,
+        plain_mean_share=0.5,
         checkpoint_every=50,
+        validate_every=0,
     )
 
 

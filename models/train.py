@@ -13,6 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+from collections.abc import Sequence
 
 from models.recipes import PROFILES, RECIPES
 from models.trainer import DEFAULT_OUT, TrainConfig, TrainingFailed, train
@@ -26,21 +27,44 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     parser = argparse.ArgumentParser(prog="models/train.py", description="Train a network on blurred/sharp pairs.")
     parser.add_argument("--model", required=True, help="a name of models/zoo.py")
     parser.add_argument("--recipe", default="", help=f"default: the network's own; there are {', '.join(RECIPES)}")
-    parser.add_argument("--pairs", type=Path, nargs="+", default=[DEFAULT_PAIRS], help="folders with pairs.jsonl")
+    parser.add_argument(
+        "--pairs", nargs="+", action="extend", metavar="DIR", help="folders with pairs.jsonl (default: out/pairs)"
+    )
     parser.add_argument(
         "--profile", choices=PROFILES, default="quick", help="quick: a minute or two; paper: as published"
     )
     parser.add_argument("--steps", type=int, help="another number of optimiser steps than the profile's")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="the checkpoint's folder (default: out/checkpoints/<model>/<recipe>-<profile>-<digest>)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument(
         "--threads", type=int, default=TRAINING_THREADS, help="fixed, because the last bits depend on it"
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
-    arguments = vars(parser.parse_args(argv))
-    resume = arguments.pop("resume")
-    return TrainConfig(**{**arguments, "pairs": tuple(arguments["pairs"])}), resume
+    arguments = parser.parse_args(argv)
+    config = TrainConfig(
+        model=arguments.model,
+        recipe=arguments.recipe,
+        pairs=_folders(arguments.pairs),
+        profile=arguments.profile,
+        steps=arguments.steps,
+        folder=arguments.out,
+        seed=arguments.seed,
+        device=arguments.device,
+        threads=arguments.threads,
+    )
+    return config, arguments.resume
+
+
+def _folders(given: Sequence[str] | None) -> tuple[Path, ...]:
+    """Several folders: separated by commas, by spaces, or by repeating the flag."""
+    names = [name for text in given or [] for name in ([text] if Path(text).is_dir() else text.split(",")) if name]
+    return tuple(Path(name) for name in names) or (DEFAULT_PAIRS,)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         print("train.py: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
         return 130
     except OSError as error:
-        print(f"train.py: {error.filename or config.out}: {error.strerror or error}", file=sys.stderr)
+        where = error.filename or config.folder or DEFAULT_OUT
+        print(f"train.py: {where}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"{info.weights}: {info.meta['steps_done']} steps, {', '.join(info.meta['switches'])}")
     scores = info.meta["validation"]

@@ -18,6 +18,7 @@ from models.checkpoint import CheckpointInfo
 from models.pair_dataset import Pair, PairSampler, centre_crop
 from models.recipes import Recipe
 from models.restorer import Restorer
+from models.training_forms import form_of, start_at_the_blurred_image
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import progress
 from synth import atomic
@@ -39,11 +40,21 @@ def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
     """
     chosen = plan(config)
     done = checkpoint.read(chosen.folder)
-    if done is not None and done.finished:
-        checkpoint.verify(done)
-        return done
-    if (chosen.folder / checkpoint.STATE).is_file() and not resume:
-        raise ValueError(f"{chosen.folder} holds an unfinished training; add --resume to go on with it, or remove it")
+    if done is None and (chosen.folder / checkpoint.STATE).is_file():
+        raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
+    if done is not None:
+        if differences := checkpoint.differences(done, chosen.configuration):
+            raise ValueError(
+                f"{chosen.folder} holds a training of another configuration ({'; '.join(differences)}); choose another "
+                "--out, or remove it"
+            )
+        if done.finished:
+            checkpoint.verify(done)
+            return done
+        if not resume:
+            raise ValueError(
+                f"{chosen.folder} holds an unfinished training; add --resume to go on with it, or remove it"
+            )
     with _reproducible(chosen):
         return _Training(chosen).run()
 
@@ -68,11 +79,11 @@ class _Training:
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
-        for name in self.recipe.zero_last:
-            layer = self.module.get_submodule(name)
-            for parameter in layer.parameters():
-                nn.init.zeros_(parameter)
-        self.module.to(chosen.device).train()
+        if self.recipe.starts_at_blur:
+            start_at_the_blurred_image(self.module)
+        # Channels last: a tenth less time for a step on a CPU.
+        self.module.to(chosen.device, memory_format=torch.channels_last).train()
+        self.outputs = form_of(self.module).outputs
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
         self.optimiser = torch.optim.Adam(
             self.module.parameters(), lr=self.recipe.learning_rate, betas=self.recipe.betas, foreach=False
@@ -81,15 +92,18 @@ class _Training:
             chosen.sets.train,
             seed=chosen.config.seed,
             crop_px=chosen.crop_px,
-            clip_frames=self.recipe.clip_frames,
+            clip_frames=chosen.clip_frames,
             flips=self.recipe.flips,
             reversal=self.recipe.reversal,
+            plain_mean_share=self.recipe.plain_mean_share,
         )
 
     def run(self) -> CheckpointInfo:
         from torch.utils.tensorboard import SummaryWriter
 
         first = self.load()
+        if first == 0:
+            self.describe(0, None, weights_sha256="")  # from here on the folder belongs to this configuration
         log = SummaryWriter(str(self.plan.folder / "tensorboard"), purge_step=first)
         try:
             with progress(f"training {self.plan.config.model}", self.plan.steps, first) as advance:
@@ -114,13 +128,10 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.recipe.loss(self.recipe.targets(self.module, blur, sharp))
+        loss = self.recipe.loss(self.outputs(self.module, blur, sharp))
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingFailed(
-                f"the loss of {self.plan.config.model} became {value} at step {step}; the last checkpoint in "
-                f"{self.plan.folder} is good; try another seed or fewer steps"
-            )
+            raise self.failure(f"the loss became {value} at step {step}")
         loss.backward()
         if self.recipe.gradient_clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.gradient_clip)
@@ -152,12 +163,13 @@ class _Training:
             try:
                 outputs = list(restorer.restore(iter(blur)))
             except FloatingPointError as error:
-                raise TrainingFailed(f"{error} after {steps_done} steps; try another seed or fewer steps") from None
+                raise self.failure(f"{error} after {steps_done} steps") from None
             for output, source, target in zip(outputs, blur, sharp, strict=True):
                 restored.append(METRICS["psnr"].fn((output * 255).round() / 255, target))
                 blurred.append(METRICS["psnr"].fn(source, target))
         result = {"psnr": sum(restored) / len(restored), "psnr_blur": sum(blurred) / len(blurred)}
-        log.add_scalar("validation/psnr", result["psnr"], steps_done)
+        for key, value in result.items():
+            log.add_scalar(f"validation/{key}", value, steps_done)
         return {key: value if math.isfinite(value) else None for key, value in result.items()}
 
     def load(self) -> int:
@@ -173,17 +185,28 @@ class _Training:
         except SafetensorError:
             raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
         self.module.load_state_dict(_section(state, "weights."))
-        self.average = {key: value.to(self.plan.device) for key, value in _section(state, "average.").items()}
+        for key, value in _section(state, "average.").items():
+            self.average[key].copy_(value)
         moments = self.optimiser.state_dict()
-        moments["state"] = {
-            int(index): {name: state[f"adam.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
-            for index in sorted({key.split(".")[1] for key in state if key.startswith("adam.")}, key=int)
-        }
+        moments["state"] = {}
+        for index, parameter in enumerate(self.module.parameters()):
+            if f"adam.{index}.step" not in state:
+                continue  # a layer that is never run
+            # In the memory layout of the parameter, as Adam makes them: sums over another layout round differently.
+            moments["state"][index] = {
+                name: torch.empty_like(parameter, device="cpu").copy_(state[f"adam.{index}.{name}"])
+                for name in ("exp_avg", "exp_avg_sq")
+            } | {"step": state[f"adam.{index}.step"]}
         self.optimiser.load_state_dict(moments)
         return int(state["steps_done"])
 
     def save(self, steps_done: int, validation: dict[str, float | None] | None) -> CheckpointInfo:
-        """Write state, weights and description, in this order; each in one step. `validation` is given at the end."""
+        """Write state, weights and description, in this order; each in one step. `validation` is given at the end.
+
+        Errors: TrainingFailed if a weight is not finite; nothing is written then.
+        """
+        if not all(bool(value.isfinite().all()) for value in self.module.state_dict().values()):
+            raise self.failure(f"a weight became NaN or infinite before step {steps_done}")
         state: dict[str, Tensor] = {"steps_done": torch.tensor(steps_done)}
         state |= {f"weights.{key}": value for key, value in self.module.state_dict().items()}
         state |= {f"average.{key}": value for key, value in self.average.items()}
@@ -192,6 +215,17 @@ class _Training:
         folder = self.plan.folder
         atomic.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
         digest = atomic.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(self.average))
+        return self.describe(steps_done, validation, weights_sha256=digest)
+
+    def failure(self, what: str) -> TrainingFailed:
+        return TrainingFailed(
+            f"{self.plan.config.model}: {what}; the last checkpoint in {self.plan.folder} is good; try another seed"
+        )
+
+    def describe(
+        self, steps_done: int, validation: dict[str, float | None] | None, *, weights_sha256: str
+    ) -> CheckpointInfo:
+        """Write checkpoint.json."""
         config, recipe = self.plan.config, self.recipe
         meta = {
             "model": config.model,
@@ -210,11 +244,11 @@ class _Training:
             "feature_net": "",
             "switches": switches(recipe),
             "validation": validation,
-            "weights_sha256": digest,
+            "weights_sha256": weights_sha256,
             "configuration": self.plan.configuration,
         }
-        atomic.write_json(folder / checkpoint.META, meta)
-        written = checkpoint.read(folder)
+        atomic.write_json(self.plan.folder / checkpoint.META, meta)
+        written = checkpoint.read(self.plan.folder)
         assert written is not None
         return written
 
@@ -222,7 +256,7 @@ class _Training:
 def switches(recipe: Recipe) -> list[str]:
     """What a reader of the table must know about how a network was trained."""
     found = [f"recipe {recipe.name}"]
-    if recipe.zero_last:
+    if recipe.starts_at_blur:
         found.append("last layer starts at zero")
     if recipe.profile == "quick":
         found.append("loss " + " + ".join(f"{weight:g} {name}" for name, weight in recipe.losses))

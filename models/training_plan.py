@@ -25,6 +25,8 @@ TRAINING_THREADS = 2
 class TrainConfig:
     """What the user chooses. recipe "" is the network's own; steps None is the profile's number.
 
+    out: trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest>; folder: this very folder.
+
     threads is a part of the result: sums are split among threads, so another number gives other last bits.
     """
 
@@ -34,6 +36,7 @@ class TrainConfig:
     profile: str = "quick"
     steps: int | None = None
     out: Path = DEFAULT_OUT
+    folder: Path | None = None
     seed: int = 0
     device: str = "auto"
     threads: int = TRAINING_THREADS
@@ -48,6 +51,7 @@ class Plan:
     recipe: Recipe
     sets: PairSets
     crop_px: int
+    clip_frames: int
     steps: int
     device: torch.device
     folder: Path
@@ -62,17 +66,21 @@ def plan(config: TrainConfig) -> Plan:
     recipe = find_recipe(config.recipe or spec.recipe, config.profile)
     if config.steps is not None and config.steps < 1:
         raise ValueError(f"the number of steps is at least 1, got {config.steps}")
+    if config.seed < 0:
+        raise ValueError(f"the seed is at least 0, got {config.seed}")
     if config.threads < 1:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     device = choose_device(config.device)
     sets = load_pairs(config.pairs)
     crop_px = _crop(recipe, spec, smallest_side(sets.train))
+    clip_frames = recipe.clip_frames if spec.frames > 1 else 1
     steps = config.steps or recipe.steps or recipe.epochs * math.ceil(len(sets.train) / recipe.batch)
     configuration = {
         "model": config.model,
         "recipe": _facts(recipe),
         "steps": steps,
         "crop_px": crop_px,
+        "clip_frames": clip_frames,
         "seed": config.seed,
         "pairs": len(sets.train),
         "pairs_digest": sets.digest,
@@ -87,17 +95,19 @@ def plan(config: TrainConfig) -> Plan:
         recipe=recipe,
         sets=sets,
         crop_px=crop_px,
+        clip_frames=clip_frames,
         steps=steps,
         device=device,
-        folder=config.out / config.model / name,
+        folder=config.folder or config.out / config.model / name,
         configuration=configuration,
     )
 
 
 def find(config: TrainConfig) -> CheckpointInfo | None:
     """The finished checkpoint of exactly this configuration, verified; None where there is none."""
-    info = checkpoint.read(plan(config).folder)
-    if info is None or not info.finished:
+    chosen = plan(config)
+    info = checkpoint.read(chosen.folder)
+    if info is None or not info.finished or checkpoint.differences(info, chosen.configuration):
         return None
     checkpoint.verify(info)
     return info
@@ -116,5 +126,4 @@ def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
 
 def _facts(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain values, for the digest."""
-    facts = {key: value for key, value in asdict(recipe).items() if key not in ("targets", "source")}
-    return facts | {"targets": recipe.targets.__name__}
+    return {key: value for key, value in asdict(recipe).items() if key != "source"}

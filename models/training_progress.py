@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,9 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 @contextmanager
 def progress(title: str, total: int, done: int) -> Iterator[Callable[[str], None]]:
     """Gives a function to call after every step with a note (the loss)."""
-    quiet = not sys.stderr.isatty()
-    if quiet:
-        print(f"{title}: {total - done} steps", file=sys.stderr, flush=True)
+    quiet, started, last = not sys.stderr.isatty(), time.monotonic(), ""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     bar = Progress(
         *columns,
@@ -27,4 +26,12 @@ def progress(title: str, total: int, done: int) -> Iterator[Callable[[str], None
     )
     with bar:
         task = bar.add_task(title, total=total, completed=done, note="")
-        yield lambda note: bar.update(task, advance=1, note=note)
+
+        def advance(note: str) -> None:
+            nonlocal last
+            last = note
+            bar.update(task, advance=1, note=note)
+
+        yield advance
+    words = [f"{title}: {total - done} steps in {time.monotonic() - started:.1f} s", last]
+    print(", ".join(word for word in words if word), file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows, write_bytes, write_rows, write_text
-from reports.contact_sheet import sheet, strip
+from reports.contact_sheet import sheet, sheet_keys, strip
 from reports.leaderboard import build_rows, load_published, markdown, readme_block
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "out"
@@ -61,7 +61,12 @@ def write_pictures(
             written.append(target / f"contact-{folder.name}.png")
             write_bytes(written[-1], data)
     best = best_trained(rows)
-    data = strip(images / "gopro", best) if best else None
+    data = None
+    if best is not None:
+        simulated = " (simulated)" if best.simulated else ""
+        steps = f" after {best.steps:,} steps" if best.steps else ""
+        labels = (f"blur{simulated}", f"{best.method}{steps}", "sharp")
+        data = strip(images / "gopro", best.method, most_blurred(images / "gopro", scores), labels)
     if data is not None:
         write_bytes(target / "strip.png", data)
     return written
@@ -78,11 +83,22 @@ def captions(scores: Sequence[ScoreRow], testset: str, protocol: str | None) -> 
     return texts
 
 
-def best_trained(rows: Sequence[Row]) -> str | None:
-    """The network with the best PSNR on gopro-linear."""
+def most_blurred(folder: Path, scores: Sequence[ScoreRow]) -> str | None:
+    """The sheet's image with the lowest PSNR before restoring, so that the choice favours no method; None: unknown."""
+    keys = sheet_keys(folder)
+    before = {
+        score.key: score.value
+        for score in scores
+        if (score.method, score.protocol, score.metric) == ("identity", "gopro-linear", "psnr") and score.key in keys
+    }
+    return min(before, key=lambda key: before[key], default=None)
+
+
+def best_trained(rows: Sequence[Row]) -> Row | None:
+    """The row of the network with the best PSNR on gopro-linear."""
     found = [row for row in rows if row.protocol == "gopro-linear" and row.metric == "psnr" and row.weights_sha256]
     found = [row for row in found if row.value is not None]
-    return max(found, key=lambda row: row.value or 0.0).method if found else None
+    return max(found, key=lambda row: row.value or 0.0, default=None)
 
 
 def update_readme(path: Path, rows: Sequence[Row]) -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 BLUR, SHARP = "_blur", "_sharp"  # folders beside the methods' with the input and the truth of the sheet's keys
 ROWS = 3
 CELL_WIDTH_PX = 300
-CROP_SHARE = 0.28  # side of the zoomed crop, in parts of the image's shorter side
+CROP_SHARE = 0.42  # side of the zoomed crop, in parts of the image's shorter side
 MARGIN_PX, LABEL_PX = 8, 24
 BACKGROUND, INK, FRAME = (250, 250, 250), (25, 25, 25), (230, 60, 40)
 
@@ -40,14 +40,16 @@ def sheet(folder: Path, methods: Sequence[str], title: str, captions: Mapping[tu
     return _png(canvas)
 
 
-def strip(folder: Path, method: str, key: str | None = None) -> bytes | None:
+def strip(
+    folder: Path, method: str, key: str | None = None, labels: tuple[str, str, str] | None = None
+) -> bytes | None:
     """PNG: blur | restored by `method` | sharp of one key, each with a label. None where one of them is missing."""
     keys = [key] if key else sheet_keys(folder)
     if not keys:
         return None
     files = [
         (label, folder / name / f"{keys[0]}.png")
-        for label, name in (("blur", BLUR), (method, method), ("sharp", SHARP))
+        for label, name in zip(labels or ("blur", method, "sharp"), (BLUR, method, SHARP), strict=True)
     ]
     if not all(path.is_file() for _, path in files):
         return None
@@ -101,7 +103,7 @@ def _row(folder: Path, columns: Sequence[str], key: str, captions: Mapping[tuple
         scale = CELL_WIDTH_PX / width
         ImageDraw.Draw(marked).rectangle([round(edge * scale) for edge in box], outline=FRAME, width=2)
         canvas.paste(marked, (left, top + LABEL_PX))
-        crop = image.crop(box).resize((CELL_WIDTH_PX, CELL_WIDTH_PX), Image.Resampling.NEAREST)
+        crop = image.crop(box).resize((CELL_WIDTH_PX, CELL_WIDTH_PX), Image.Resampling.BICUBIC)
         canvas.paste(crop, (left, top + LABEL_PX + cell_height + MARGIN_PX))
         caption = captions.get(("identity" if name == BLUR else name, key), "")
         _text(

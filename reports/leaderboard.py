@@ -122,7 +122,7 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
     with_published = [m for m in metrics if any(row.published is not None for row in here if row.metric == m)]
     head = ["method", *map(_metric_head, metrics)]
     head += [f"published {METRICS[m].title} ({where})" for m in with_published]
-    head += ["images", "trained", "parameters (M)", "MACs (G)", "ms"]
+    head += ["images", "trained", "parameters (M)", "MACs (G)", _latency_head(here)]
     lines = [f"## {here[0].title or testset}: {protocol}\n"]
     if protocol in PROTOCOLS:
         lines.append(f"{PROTOCOLS[protocol].title}\n")
@@ -199,6 +199,15 @@ def _metric_head(metric: str) -> str:
     entry = METRICS[metric]
     unit = f", {entry.unit}" if entry.unit else ""
     return f"{entry.title}{unit} {'↑' if entry.higher_is_better else '↓'}"
+
+
+def _latency_head(rows: Sequence[Row]) -> str:
+    """ "ms" with the image size and the device that all rows share; other sizes or devices are said in cost.csv."""
+    measured = {(row.width, row.height, row.device) for row in rows if row.ms_median is not None}
+    if len(measured) != 1:
+        return "ms"
+    width, height, device = next(iter(measured))
+    return f"ms ({width} x {height} px, {device})"
 
 
 def _digits(metric: str) -> int:

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: import directions, empty packages, lazy heavy libraries, no reserved file names."""
+"""House rules that a machine can check: import directions, empty packages, lazy heavy libraries, file names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def test_every_package_is_listed_for_installation() -> None:
 
 
 def test_no_file_hides_a_library() -> None:
-    taken = set(sys.stdlib_module_names) | {"torch", "numpy", "cv2", "joblib", "pandas", "imageio", "skimage", *PACKAGES}
+    libraries = {"torch", "numpy", "cv2", "joblib", "pandas", "imageio", "skimage"}
+    taken = {*sys.stdlib_module_names, *libraries, *PACKAGES}
     ours = {path.stem for path in python_files() if path.parent.parent == ROOT and path.stem != "__init__"}
     assert not ours & taken
 

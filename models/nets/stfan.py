@@ -162,7 +162,7 @@ STFAN_SPEC = ModelSpec(
     frames=2,
     multiple_of=4,
     value_range=(0.0, 1.0),
-    weights=(Weights(file="best-ckpt.pth.tar", source="github.com/sczhou/STFAN (README, DVD)", licence="MIT"),),
+    weights=(Weights(file="best-ckpt.pth.tar", source="github.com/sczhou/STFAN (README)", licence="MIT"),),
     recipe="stfan-plain",
     source=SOURCE,
     published="STFAN",

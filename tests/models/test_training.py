@@ -17,11 +17,12 @@ import pytest
 import torch
 
 from models import checkpoint, train
-from models.pair_dataset import PairSampler, load_pairs
 from models.recipes import RECIPES, find_recipe
 from models.trainer import TrainConfig, TrainingFailed, _Training, find, plan
 from models.trainer import train as run_training
+from models.training_forms import form_of
 from models.zoo import MODELS
+from synth.image_files import write_image
 from tests.models.training_data import make_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +33,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pairs(tmp_path_factory.mktemp("pairs"))
 
 
-def config(folder: Path, out: Path, **changes: object) -> TrainConfig:
-    common = TrainConfig(model="mimo-unet-test", pairs=(folder,), steps=6, out=out, device="cpu", threads=1)
+def config(pairs_folder: Path, out: Path, **changes: object) -> TrainConfig:
+    common = TrainConfig(model="mimo-unet-test", pairs=(pairs_folder,), steps=6, out=out, device="cpu", threads=1)
     return replace(common, **changes)
 
 
@@ -62,7 +63,7 @@ def test_the_start_is_the_blurred_image(tmp_path: Path) -> None:
         training = _Training(chosen)
         blur, sharp = training.sampler.batch(0, 1)
         with torch.no_grad():
-            output, _ = chosen.recipe.targets(training.module, blur, sharp)[-1]
+            output, _ = form_of(training.module).outputs(training.module, blur, sharp)[-1]
         torch.testing.assert_close(output, blur[:, -1], atol=1e-6, rtol=0)
 
 
@@ -84,12 +85,11 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> No
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, timeout=300)
     killed = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "cut").rglob(checkpoint.META)) and time.monotonic() < deadline:
+    while not (tmp_path / "cut" / checkpoint.WEIGHTS).is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    (meta,) = (tmp_path / "cut").rglob(checkpoint.META)
-    assert not json.loads(meta.read_text())["finished"]
+    assert not json.loads((tmp_path / "cut" / checkpoint.META).read_text())["finished"]
 
     refused = subprocess.run([*command, "--out", str(tmp_path / "cut")], capture_output=True, text=True, timeout=300)
     assert refused.returncode == 2 and "--resume" in refused.stderr
@@ -98,8 +98,7 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> No
     whole = sorted(path for path in (tmp_path / "whole").rglob("*") if path.suffix in (".safetensors", ".json"))
     assert [path.name for path in whole] == ["checkpoint.json", "checkpoint.safetensors", "training_state.safetensors"]
     for path in whole:
-        other = tmp_path / "cut" / path.relative_to(tmp_path / "whole")
-        assert path.read_bytes() == other.read_bytes(), path.name
+        assert path.read_bytes() == (tmp_path / "cut" / path.name).read_bytes(), path.name
 
 
 def test_a_kill_between_state_and_description_loses_nothing(
@@ -107,12 +106,15 @@ def test_a_kill_between_state_and_description_loses_nothing(
 ) -> None:
     """The state is ahead of checkpoint.json: going on gives what an uninterrupted run gives."""
     whole = run_training(config(pairs, tmp_path / "whole"), resume=False)
+    write_json = checkpoint.atomic.write_json
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    def killed_at_the_end(path: Path, meta: dict) -> str:
+        if meta["steps_done"]:
+            raise KeyboardInterrupt
+        return write_json(path, meta)
 
     with monkeypatch.context() as patch:
-        patch.setattr("synth.atomic.write_json", killed)
+        patch.setattr("synth.atomic.write_json", killed_at_the_end)
         with pytest.raises(KeyboardInterrupt):
             run_training(config(pairs, tmp_path / "cut"), resume=False)
     assert find(config(pairs, tmp_path / "cut")) is None
@@ -135,44 +137,6 @@ def test_mimo_unet_loss_is_the_papers() -> None:
     assert float(find_recipe("mimo-unet", "paper").loss(scales)) == pytest.approx(expected)
 
 
-def test_samples_depend_on_seed_and_step_alone(pairs: Path) -> None:
-    sets = load_pairs([pairs])
-    options = {"crop_px": 16, "clip_frames": 2, "flips": True, "reversal": True}
-    one, two = (PairSampler(sets.train, seed=3, **options) for _ in range(2))
-    one.batch(0, 2)
-    assert torch.equal(one.batch(7, 2)[0], two.batch(7, 2)[0])
-    assert not torch.equal(one.batch(8, 2)[0], two.batch(7, 2)[0])
-    assert not torch.equal(PairSampler(sets.train, seed=4, **options).batch(7, 2)[0], two.batch(7, 2)[0])
-    blur, sharp = two.batch(0, 2)
-    assert blur.shape == sharp.shape == (2, 2, 3, 16, 16)
-
-
-def test_blur_and_sharp_are_cropped_alike(tmp_path: Path) -> None:
-    """With blur == sharp on disk, every crop of both is the same."""
-    folder = make_pairs(tmp_path / "pairs", count=4)
-    for path in (folder / "sharp").iterdir():
-        (folder / "blur" / path.name).write_bytes(path.read_bytes())
-    sampler = PairSampler(load_pairs([folder]).train, seed=0, crop_px=24, clip_frames=1, flips=True, reversal=False)
-    for step in range(5):
-        blur, sharp = sampler.batch(step, 3)
-        assert torch.equal(blur, sharp)
-
-
-def test_an_epoch_sees_every_pair_once(pairs: Path) -> None:
-    sets = load_pairs([pairs])
-    sampler = PairSampler(sets.train, seed=0, crop_px=48, clip_frames=1, flips=False, reversal=False)
-    seen = {sampler.batch(step, 1)[0].numpy().tobytes() for step in range(len(sets.train))}
-    assert len(seen) == len(sets.train)
-
-
-def test_held_out_pairs_are_not_trained_on(pairs: Path, tmp_path: Path) -> None:
-    sets = load_pairs([pairs])
-    assert {pair.sequence for pair in sets.validation} == {"s1"}
-    assert {pair.sequence for pair in sets.train} == {"s0"}
-    named = load_pairs([pairs, make_pairs(tmp_path / "val", count=2, split="val")])
-    assert len(named.train) == 6 and len(named.validation) == 2
-
-
 @pytest.mark.parametrize("name", list(RECIPES))
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_schedules(name: str, profile: str) -> None:
@@ -183,7 +147,7 @@ def test_schedules(name: str, profile: str) -> None:
     after = rates[recipe.warmup_steps :]
     assert all(later <= earlier for earlier, later in itertools.pairwise(after))
     assert recipe.steps or recipe.epochs
-    assert bool(recipe.zero_last) == (profile == "quick")
+    assert recipe.starts_at_blur == (profile == "quick")
 
 
 def test_mimo_unet_paper_schedule() -> None:
@@ -219,6 +183,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pairs: Path, tmp_path: Path) ->
         ({"recipe": "adam"}, "no recipe is called 'adam'"),
         ({"pairs": (Path("nowhere"),)}, "pairs.jsonl does not exist"),
         ({"steps": 0}, "at least 1, got 0"),
+        ({"seed": -1}, "at least 0, got -1"),
         ({"device": "tpu0"}, "the device is auto, cpu, cuda"),
     ],
 )
@@ -231,6 +196,46 @@ def test_small_images_shrink_the_crop(tmp_path: Path) -> None:
     assert plan(config(make_pairs(tmp_path / "a", side=30), tmp_path)).crop_px == 28
     with pytest.raises(ValueError, match="smallest image is 12 px"):
         plan(config(make_pairs(tmp_path / "b", side=12), tmp_path))
+
+
+def test_sizes_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    folder = make_pairs(tmp_path, count=4)
+    write_image(folder / "sharp" / "000.png", np.zeros((48, 40, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"000\.png have different sizes; a pair has one size"):
+        plan(config(folder, tmp_path / "out"))
+    write_image(folder / "blur" / "000.png", np.zeros((48, 40, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"a sequence has one size"):
+        plan(config(folder, tmp_path / "out"))
+
+
+def test_another_configuration_in_the_folder_is_named(pairs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    first = config(pairs, tmp_path, folder=folder, steps=2)
+    info = run_training(first, resume=False)
+    assert info.folder == folder and find(first) == info
+    other = replace(first, seed=1, steps=3)
+    assert find(other) is None
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"another configuration \(steps is 2, not 3; seed is 0, not 1\)"):
+            run_training(other, resume=resume)
+
+
+def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path) -> None:
+    networks = [name for name in MODELS if name.endswith("-test")]
+    for number, name in enumerate(networks):
+        recipe = MODELS[networks[number - 1]].recipe
+        assert run_training(config(pairs, tmp_path, model=name, recipe=recipe, steps=1), resume=False).finished
+
+
+def test_weights_that_are_not_finite_are_never_saved(pairs: Path, tmp_path: Path) -> None:
+    training = _Training(plan(config(pairs, tmp_path)))
+    before = training.save(1, None)
+    kept = before.weights.read_bytes()
+    with torch.no_grad():
+        next(training.module.parameters()).fill_(np.inf)
+    with pytest.raises(TrainingFailed, match="a weight became NaN or infinite before step 2"):
+        training.save(2, None)
+    assert before.weights.read_bytes() == kept
 
 
 def test_a_changed_checkpoint_is_noticed(pairs: Path, tmp_path: Path) -> None:
@@ -256,6 +261,8 @@ def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert train.main([*common, "--steps", "2"]) == 0
     output = capsys.readouterr().out
     assert "2 steps, recipe mimo-unet, last layer starts at zero" in output and "blurred input" in output
+    config_, _ = train.parse(["--model", "m", "--pairs", "a,b", "c", "--pairs", "d"])
+    assert config_.pairs == (Path("a"), Path("b"), Path("c"), Path("d"))
     assert train.main(["--model", "mimo-unet-test", "--pairs", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("train.py: ") and error.count("\n") == 1

@@ -79,6 +79,12 @@ def test_pictures(folder: Path) -> None:
     assert strip.shape[1] > 1200
 
 
+def test_the_strip_shows_the_most_blurred_image(folder: Path) -> None:
+    scored = read_rows(folder / "scores.csv", ScoreRow)
+    assert build.most_blurred(folder / "images" / "gopro", scored) == "s1/000001"
+    assert build.most_blurred(folder / "images" / "gopro", []) is None
+
+
 def test_same_bytes_twice(folder: Path, tmp_path: Path) -> None:
     assert build.main(["--in", str(folder), "--out", str(tmp_path)]) == 0
     for name in ("leaderboard.csv", "leaderboard.md", "contact-gopro.png", "strip.png"):

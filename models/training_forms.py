@@ -1,0 +1,81 @@
+"""How a family of networks is run in training: what goes in, what every output should be, where the residual leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.nets.deblurgan_v2 import PyramidGenerator
+from models.nets.mimo_unet import MIMOUNet
+from models.nets.stfan import STFAN
+
+# (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, h, w].
+# blur and sharp: [B, T, 3, H, W], RGB in [0, 1]; T = 1 for networks that look at one frame.
+Outputs = Callable[[nn.Module, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingForm:
+    """outputs: see `Outputs`. residual: names of the convolutions whose result is added to the blurred image."""
+
+    outputs: Outputs
+    residual: tuple[str, ...] = ()
+
+
+def multi_scale(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """MIMO-UNet: outputs of quarter, half and full size; the sharp image is reduced bilinearly, as the authors do."""
+    outputs = module(blur[:, 0])
+    target = sharp[:, 0]
+    reduced = [functional.interpolate(target, scale_factor=scale, mode="bilinear") for scale in (0.25, 0.5)]
+    return list(zip(outputs, (*reduced, target), strict=True))
+
+
+def symmetric_range(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Networks on [-1, 1] (DeblurGAN and its successor)."""
+    return [(module(blur[:, 0] * 2 - 1) * 0.5 + 0.5, sharp[:, 0])]
+
+
+def recurrent(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """STFAN over a clip, in BGR; the gradient runs through all steps."""
+    return list(_recurrent_steps(module, blur, sharp))
+
+
+def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    previous_blur = previous_output = blur[:, 0].flip(1)
+    features = None
+    for step in range(blur.shape[1]):
+        frame = blur[:, step].flip(1)
+        output, features = module(frame, previous_blur, previous_output, features)
+        previous_blur, previous_output = frame, output
+        yield output.flip(1), sharp[:, step]
+
+
+def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """One image in [0, 1] in, one out."""
+    return [(module(blur[:, 0]), sharp[:, 0])]
+
+
+FORMS: dict[type[nn.Module], TrainingForm] = {
+    MIMOUNet: TrainingForm(
+        outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
+    ),
+    PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
+    STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
+}
+
+
+def form_of(module: nn.Module) -> TrainingForm:
+    """The form of a network; one that is not listed takes and gives one image in [0, 1]."""
+    return FORMS.get(type(module), TrainingForm(outputs=still))
+
+
+def start_at_the_blurred_image(module: nn.Module) -> None:
+    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity."""
+    with torch.no_grad():
+        for name in form_of(module).residual:
+            for parameter in module.get_submodule(name).parameters():
+                parameter.zero_()

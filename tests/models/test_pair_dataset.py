@@ -1,0 +1,58 @@
+"""Pairs for training: order and crops depend on the seed and the step alone; what is held out is not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.pair_dataset import PairSampler, load_pairs
+from tests.models.training_data import make_pairs
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+def test_samples_depend_on_seed_and_step_alone(pairs: Path) -> None:
+    sets = load_pairs([pairs])
+    options = {"crop_px": 16, "clip_frames": 2, "flips": ("horizontal", "vertical"), "reversal": True}
+    one, two = (PairSampler(sets.train, seed=3, **options) for _ in range(2))
+    one.batch(0, 2)
+    assert torch.equal(one.batch(7, 2)[0], two.batch(7, 2)[0])
+    assert not torch.equal(one.batch(8, 2)[0], two.batch(7, 2)[0])
+    assert not torch.equal(PairSampler(sets.train, seed=4, **options).batch(7, 2)[0], two.batch(7, 2)[0])
+    blur, sharp = two.batch(0, 2)
+    assert blur.shape == sharp.shape == (2, 2, 3, 16, 16)
+
+
+def test_blur_and_sharp_are_cropped_alike(tmp_path: Path) -> None:
+    """With blur == sharp on disk, every crop of both is the same."""
+    folder = make_pairs(tmp_path / "pairs", count=4)
+    for path in (folder / "sharp").iterdir():
+        (folder / "blur" / path.name).write_bytes(path.read_bytes())
+    sampler = PairSampler(
+        load_pairs([folder]).train, seed=0, crop_px=24, clip_frames=1, flips=("horizontal", "vertical"), reversal=False
+    )
+    for step in range(5):
+        blur, sharp = sampler.batch(step, 3)
+        assert torch.equal(blur, sharp)
+
+
+def test_an_epoch_sees_every_pair_once(pairs: Path) -> None:
+    sets = load_pairs([pairs])
+    sampler = PairSampler(sets.train, seed=0, crop_px=48, clip_frames=1, flips=(), reversal=False)
+    seen = {sampler.batch(step, 1)[0].numpy().tobytes() for step in range(len(sets.train))}
+    assert len(seen) == len(sets.train)
+
+
+def test_held_out_pairs_are_not_trained_on(pairs: Path, tmp_path: Path) -> None:
+    sets = load_pairs([pairs])
+    assert {pair.sequence for pair in sets.validation} == {"s1"}
+    assert {pair.sequence for pair in sets.train} == {"s0"}
+    named = load_pairs([pairs, make_pairs(tmp_path / "val", count=2, split="val")])
+    assert len(named.train) == 6 and len(named.validation) == 2
+
+
