@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synth.camera import response
 from synth.image_files import image_size, read_image
 from synth.rng import stream
 
@@ -133,11 +132,9 @@ class PairSampler:
         clip_frames: int,
         flips: Sequence[str],
         reversal: bool,
-        plain_mean_share: float = 0.0,
     ):
         self.clips = _clips(pairs, clip_frames)
         self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, tuple(flips), reversal
-        self.plain_mean_share = plain_mean_share
         self._cache: dict[Path, np.ndarray] = {}
         self._cached_bytes = 0
 
@@ -162,8 +159,6 @@ class PairSampler:
             frames = frames[:, :, ::-1] if mirrored and "horizontal" in self.flips else frames
             frames = frames[:, ::-1] if upside_down and "vertical" in self.flips else frames
             sides.append(frames)
-        if rng.random() < self.plain_mean_share:
-            return plain_mean(sides[0], sides[1])
         return _unit(sides[0]), _unit(sides[1])
 
     def _read(self, path: Path) -> np.ndarray:
@@ -174,20 +169,6 @@ class PairSampler:
                 self._cache[path] = image
                 self._cached_bytes += image.nbytes
         return image
-
-
-def plain_mean(blur: np.ndarray, sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A pair whose blur is a plain mean of pixel values, from one that was averaged in linear light.
-
-    Decoded to linear light, the blurred image IS the plain mean of the sharp ones, and a common gain, which gives the picture
-    its brightness back, keeps it so. GoPro's folder `blur` is such a mean; a network that has seen linear light only
-    darkens it. Shape: two uint8 [T, H, W, 3] -> two float32 of that shape. Range: [0, 1].
-    """
-    decoded = [response("srgb").to_linear(side) for side in (blur, sharp)]
-    brightest = max(float(side.max()) for side in decoded)
-    wanted = float(_unit(sharp).mean()) / max(float(decoded[1].mean()), 1e-6)
-    gain = np.float32(min(wanted, 1 / max(brightest, 1e-6)))
-    return decoded[0] * gain, decoded[1] * gain
 
 
 def smallest_side(pairs: Sequence[Pair]) -> int:

@@ -24,8 +24,7 @@ class Recipe:
     losses: (name in LOSSES, weight), summed over all outputs of the network. schedule: "cosine" to zero, "step"
     (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero). clip_frames:
     for networks that look at several frames. flips: "horizontal", "vertical". starts_at_blur: the network's residual
-    is zero before the first step. plain_mean_share: share of samples turned into plain means
-    (`models.pair_dataset.plain_mean`). Units: crop_px px, learning_rate per step.
+    is zero before the first step. Units: crop_px px, learning_rate per step.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Recipe:
     flips: tuple[str, ...] = ("horizontal", "vertical")
     reversal: bool = False
     starts_at_blur: bool = False
-    plain_mean_share: float = 0.0
     checkpoint_every: int = 1000
     validate_every: int = 5000
 
@@ -166,7 +164,6 @@ def _quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1) -> 
         gradient_clip=1.0,
         flips=("horizontal", "vertical"),
         starts_at_blur=True,
-        plain_mean_share=0.5,
         checkpoint_every=50,
         validate_every=0,
     )

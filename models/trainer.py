@@ -95,7 +95,6 @@ class _Training:
             clip_frames=chosen.clip_frames,
             flips=self.recipe.flips,
             reversal=self.recipe.reversal,
-            plain_mean_share=self.recipe.plain_mean_share,
         )
 
     def run(self) -> CheckpointInfo:
