@@ -54,5 +54,3 @@ def test_held_out_pairs_are_not_trained_on(pairs: Path, tmp_path: Path) -> None:
     assert {pair.sequence for pair in sets.train} == {"s0"}
     named = load_pairs([pairs, make_pairs(tmp_path / "val", count=2, split="val")])
     assert len(named.train) == 6 and len(named.validation) == 2
-
-
