@@ -23,8 +23,8 @@ class Recipe:
 
     losses: (name in LOSSES, weight), summed over all outputs of the network. schedule: "cosine" to zero, "step"
     (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero). clip_frames:
-    for networks that look at several frames. flips: "horizontal", "vertical". initialisation: "" (the network's own) or
-    "kaiming". starts_at_blur: the network's residual is zero before the first step. Units: crop_px px, learning_rate per step.
+    for networks that look at several frames. flips: "horizontal", "vertical". starts_at_blur: the network's residual
+    is zero before the first step. Units: crop_px px, learning_rate per step.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Recipe:
     gradient_clip: float = 0.0
     flips: tuple[str, ...] = ("horizontal", "vertical")
     reversal: bool = False
-    initialisation: str = ""
     starts_at_blur: bool = False
     checkpoint_every: int = 1000
     validate_every: int = 5000
@@ -91,7 +90,7 @@ def mimo_unet(profile: str) -> Recipe:
     )
     if profile == "paper":
         return paper
-    return _quick(paper, steps=400, crop_px=64, initialisation="kaiming")
+    return _quick(paper, steps=400, crop_px=64)
 
 
 def charbonnier(profile: str) -> Recipe:
@@ -142,17 +141,16 @@ def stfan_plain(profile: str) -> Recipe:
     return _quick(paper, steps=220, crop_px=64, clip_frames=3)
 
 
-def _quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1, initialisation: str = "") -> Recipe:
+def _quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1) -> Recipe:
     """About a minute and a half on two CPU cores; the number of steps is fixed, so that the result is reproducible.
 
-    The loss is the PSNR of every image (docs/log.md, 3). Where most pixels are flat and need no change, the absolute
-    error is smallest for no change at all, and a network that starts at the blurred image would stay there for too many
-    steps; the mean squared error is ruled by the few images with the strongest blur and spoils the others.
+    The loss is the mean squared error. Where most pixels are flat and need no change, the absolute error is smallest
+    for no change at all: a network that starts at the blurred image would stay there for too many steps.
     """
     return replace(
         paper,
         profile="quick",
-        losses=(("psnr", 1.0),),
+        losses=(("mse", 1.0),),
         steps=steps,
         epochs=0,
         batch=2,
@@ -165,7 +163,6 @@ def _quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1, ini
         ema_decay=0.95,
         gradient_clip=1.0,
         flips=("horizontal", "vertical"),
-        initialisation=initialisation,
         starts_at_blur=True,
         checkpoint_every=50,
         validate_every=0,

@@ -18,7 +18,7 @@ from models.checkpoint import CheckpointInfo
 from models.pair_dataset import Pair, PairSampler, centre_crop
 from models.recipes import Recipe
 from models.restorer import Restorer
-from models.training_forms import form_of, initialise_kaiming, start_at_the_blurred_image
+from models.training_forms import form_of, start_at_the_blurred_image
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import progress
 from synth import atomic
@@ -79,8 +79,6 @@ class _Training:
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
-        if self.recipe.initialisation == "kaiming":
-            initialise_kaiming(self.module)
         if self.recipe.starts_at_blur:
             start_at_the_blurred_image(self.module)
         # Channels last: a tenth less time for a step on a CPU.

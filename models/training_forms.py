@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +13,6 @@ from models.nets.deblurgan_v2 import PyramidGenerator
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.stfan import STFAN
 
-BRANCH_GAIN = 0.3
-
 # (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, h, w].
 # blur and sharp: [B, T, 3, H, W], RGB in [0, 1]; T = 1 for networks that look at one frame.
 Outputs = Callable[[nn.Module, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
@@ -23,14 +20,10 @@ Outputs = Callable[[nn.Module, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingForm:
-    """outputs: see `Outputs`. residual: names of the convolutions whose result is added to the blurred image.
-
-    branch_ends: names, with *, of the convolutions at the end of residual branches.
-    """
+    """outputs: see `Outputs`. residual: names of the convolutions whose result is added to the blurred image."""
 
     outputs: Outputs
     residual: tuple[str, ...] = ()
-    branch_ends: tuple[str, ...] = ()
 
 
 def multi_scale(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -68,36 +61,16 @@ def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, 
 
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
-        outputs=multi_scale,
-        residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0"),
-        branch_ends=("*coder.*.layers.*.main.1.main.0",),
+        outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
-    STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",), branch_ends=("*.stem.2",)),
+    STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
 }
 
 
 def form_of(module: nn.Module) -> TrainingForm:
     """The form of a network; one that is not listed takes and gives one image in [0, 1]."""
     return FORMS.get(type(module), TrainingForm(outputs=still))
-
-
-def initialise_kaiming(module: nn.Module) -> None:
-    """Weights that keep the size of features through every layer; biases zero. Uses torch's seed.
-
-    The ends of residual branches are scaled by 0.3, so that many of them do not add up to ever larger features.
-    Source: He et al., ICCV 2015, arXiv:1502.01852, equation 10.
-    """
-    ends = form_of(module).branch_ends
-    for name, layer in module.named_modules():
-        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            continue
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-        if any(fnmatch(name, pattern) for pattern in ends):
-            with torch.no_grad():
-                layer.weight.mul_(BRANCH_GAIN)
 
 
 def start_at_the_blurred_image(module: nn.Module) -> None:

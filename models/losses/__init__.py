@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from models.losses.pixel import charbonnier, l1, mse, psnr
+from models.losses.pixel import charbonnier, l1, mse
 from models.losses.spectral import mimo_frequency
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "l1": l1,
     "mse": mse,
-    "psnr": psnr,
     "charbonnier": charbonnier,
     "mimo-frequency": mimo_frequency,
 }
