@@ -101,4 +101,5 @@ def test_no_private_traces() -> None:
         if not path.is_file() or path.suffix in {".png", ".npz", ".jpg"} or path == Path(__file__):
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")
-        assert str(ROOT) not in text and "/home/" not in text, name
+        own_path = len(ROOT.parts) > 2 and str(ROOT) in text  # a short path such as /data stands in texts by chance
+        assert not own_path and "/home/" not in text, name
