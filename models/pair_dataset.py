@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synth import camera
 from synth.image_files import image_size, read_image
 from synth.rng import stream
 
 CACHE_BYTES = 2 << 30  # decoded 8-bit pairs kept in memory
 HELD_OUT_SHARE = 0.1
 HELD_OUT_MOST = 8
+RESPONSE_EXPONENTS = (1.0, 2.2)  # from GoPro's plain mean of values to its mean of linear light (gamma 2.2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Paths of a blurred image and its sharp counterpart."""
+    """Paths of a blurred image and its sharp counterpart. response: the camera response that it was averaged under."""
 
     key: str
     sequence: str
@@ -31,6 +33,7 @@ class Pair:
     order: float  # position in its sequence
     blur: Path
     sharp: Path
+    response: str = "srgb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,7 @@ def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
                 order=float(record["centre_s"]),
                 blur=folder / record["blur"],
                 sharp=folder / record["sharp"],
+                response=record["response"],
             )
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
@@ -121,7 +125,13 @@ def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
 
 
 class PairSampler:
-    """Random crops of training clips. What step n gets depends on the seed and n alone, so that resuming is exact."""
+    """Random crops of training clips. What step n gets depends on the seed and n alone, so that resuming is exact.
+
+    flips: "horizontal", "vertical", "transpose". response_share: this share of the clips is decoded to linear light,
+    brought to full scale by one gain, and encoded with the power 1/g, g drawn from RESPONSE_EXPONENTS: as a camera of
+    that response would have recorded them. g = 1 gives blur that is a plain mean of pixel values. A measured curve
+    that is not at hand any more leaves a clip as it is.
+    """
 
     def __init__(
         self,
@@ -132,9 +142,12 @@ class PairSampler:
         clip_frames: int,
         flips: Sequence[str],
         reversal: bool,
+        response_share: float = 0.0,
     ):
         self.clips = _clips(pairs, clip_frames)
         self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, tuple(flips), reversal
+        self.response_share = response_share
+        self._responses = _responses(pairs) if response_share else {}
         self._cache: dict[Path, np.ndarray] = {}
         self._cached_bytes = 0
 
@@ -153,13 +166,18 @@ class PairSampler:
         mirrored, upside_down, reversed_ = rng.random(3) < 0.5
         ordered = clip[::-1] if reversed_ and self.reversal else clip
         window = np.s_[top : top + self.crop_px, left : left + self.crop_px]
+        transposed = "transpose" in self.flips and rng.random() < 0.5
         sides: list[np.ndarray] = []
         for paths in ([pair.blur for pair in ordered], [pair.sharp for pair in ordered]):
             frames = np.stack([self._read(path)[window] for path in paths])  # [T, crop, crop, 3]
             frames = frames[:, :, ::-1] if mirrored and "horizontal" in self.flips else frames
             frames = frames[:, ::-1] if upside_down and "vertical" in self.flips else frames
+            frames = frames.swapaxes(1, 2) if transposed else frames
             sides.append(frames)
-        return _unit(sides[0]), _unit(sides[1])
+        response = self._responses.get(clip[0].response)
+        if response is None or rng.random() >= self.response_share:
+            return _unit(sides[0]), _unit(sides[1])
+        return _through_another_response(sides[0], sides[1], response, float(rng.uniform(*RESPONSE_EXPONENTS)))
 
     def _read(self, path: Path) -> np.ndarray:
         image = self._cache.get(path)
@@ -207,6 +225,27 @@ def _clips(pairs: Sequence[Pair], frames: int) -> list[tuple[Pair, ...]]:
         ordered = sorted(sequence, key=lambda pair: pair.order)
         clips += [tuple(ordered[start : start + frames]) for start in range(len(ordered) - frames + 1)]
     return clips
+
+
+def _responses(pairs: Sequence[Pair]) -> dict[str, camera.CameraResponse]:
+    """The responses of pairs by name, less those whose file is not at hand."""
+    found = {}
+    for name in sorted({pair.response for pair in pairs}):
+        try:
+            found[name] = camera.response(name)
+        except ValueError:
+            continue
+    return found
+
+
+def _through_another_response(
+    blur: np.ndarray, sharp: np.ndarray, response: camera.CameraResponse, exponent: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """8-bit clips as a camera of the response light^(1/exponent) would show them, float32 in [0, 1], same shapes."""
+    blur_lin, sharp_lin = (response.to_linear(np.ascontiguousarray(side)) for side in (blur, sharp))
+    top = np.float32(max(blur_lin.max(), sharp_lin.max(), 1e-3))
+    encoded = [np.power(side / top, np.float32(1 / exponent), dtype=np.float32) for side in (blur_lin, sharp_lin)]
+    return encoded[0], encoded[1]
 
 
 def _unit(image: np.ndarray) -> np.ndarray:

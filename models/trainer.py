@@ -95,6 +95,7 @@ class _Training:
             clip_frames=chosen.clip_frames,
             flips=self.recipe.flips,
             reversal=self.recipe.reversal,
+            response_share=self.recipe.response_share,
         )
 
     def run(self) -> CheckpointInfo:
@@ -257,6 +258,8 @@ def switches(recipe: Recipe) -> list[str]:
     found = [f"recipe {recipe.name}"]
     if recipe.starts_at_blur:
         found.append("last layer starts at zero")
+    if recipe.response_share:
+        found.append(f"other camera responses for {recipe.response_share:.0%} of the samples")
     if recipe.profile == "quick":
         found.append("loss " + " + ".join(f"{weight:g} {name}" for name, weight in recipe.losses))
     return found

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from models.losses.pixel import charbonnier, l1, mse
+from models.losses.pixel import charbonnier, l1, mse, psnr, psnr_40
 from models.losses.spectral import mimo_frequency
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "l1": l1,
     "mse": mse,
     "charbonnier": charbonnier,
+    "psnr": psnr,
+    "psnr-40": psnr_40,
     "mimo-frequency": mimo_frequency,
 }

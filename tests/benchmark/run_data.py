@@ -44,6 +44,7 @@ def make_pairs(folder: Path) -> Path:
             "split": "train",
             "sequence": f"s{index // 3}",
             "centre_s": index / 10,
+            "response": "linear",
         }
         for side, image in (("blur", blur), ("sharp", sharp)):
             record[side] = f"{side}/{index}.png"

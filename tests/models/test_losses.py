@@ -38,6 +38,13 @@ def test_charbonnier(images: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert float(LOSSES["charbonnier"](images[0], images[0])) == pytest.approx(1e-3)
 
 
+def test_psnr(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    errors = np.mean((images[0].numpy() - images[1].numpy()) ** 2, axis=(1, 2, 3))
+    assert float(LOSSES["psnr"](*images)) == pytest.approx(np.mean(10 * np.log10(errors + 1e-8)))
+    assert float(LOSSES["psnr"](images[0], images[0])) == pytest.approx(-80)
+    assert float(LOSSES["psnr-40"](images[0], images[0])) == pytest.approx(-40)
+
+
 def test_mse(images: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = np.mean((images[0].numpy() - images[1].numpy()) ** 2)
     assert float(LOSSES["mse"](*images)) == pytest.approx(expected)

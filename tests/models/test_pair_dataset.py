@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from models.pair_dataset import PairSampler, load_pairs
+from synth import camera
 from tests.models.training_data import make_pairs
 
 
@@ -34,11 +37,47 @@ def test_blur_and_sharp_are_cropped_alike(tmp_path: Path) -> None:
     for path in (folder / "sharp").iterdir():
         (folder / "blur" / path.name).write_bytes(path.read_bytes())
     sampler = PairSampler(
-        load_pairs([folder]).train, seed=0, crop_px=24, clip_frames=1, flips=("horizontal", "vertical"), reversal=False
+        load_pairs([folder]).train,
+        seed=0,
+        crop_px=24,
+        clip_frames=1,
+        flips=("horizontal", "vertical", "transpose"),
+        reversal=False,
+        response_share=0.5,
     )
     for step in range(5):
         blur, sharp = sampler.batch(step, 3)
         assert torch.equal(blur, sharp)
+
+
+def test_another_response_keeps_the_light(pairs: Path) -> None:
+    """Both sides, decoded with the drawn exponent, are the light of the pair times one gain, and full scale is used."""
+    sets = load_pairs([pairs])
+    plain, shown = (
+        PairSampler(
+            sets.train, seed=0, crop_px=16, clip_frames=2, flips=("transpose",), reversal=False, response_share=share
+        )
+        for share in (0.0, 1.0)
+    )
+    exponents = []
+    for step in range(8):
+        before, after = plain.batch(step, 1), shown.batch(step, 1)
+        light = [camera.response("linear").to_linear(side.numpy()) for side in before]
+        assert max(float(side.max()) for side in after) == pytest.approx(1.0)
+        top = max(side.max() for side in light)
+        middle = np.unravel_index(np.argmin(np.abs(light[1] / top - 0.3)), light[1].shape)
+        exponent = float(np.log(light[1][middle] / top) / np.log(after[1].numpy()[middle]))
+        exponents.append(exponent)
+        for seen, there in zip(after, light, strict=True):
+            np.testing.assert_allclose(seen.numpy() ** exponent, there / top, atol=2e-5)
+    assert 1.0 <= min(exponents) < 1.5 < max(exponents) <= 2.2
+
+
+def test_a_lost_response_file_leaves_the_pairs_as_they_are(pairs: Path) -> None:
+    lost = [dataclasses.replace(pair, response="lost.txt") for pair in load_pairs([pairs]).train]
+    options = {"seed": 0, "crop_px": 16, "clip_frames": 1, "flips": (), "reversal": False}
+    shown = PairSampler(lost, response_share=1.0, **options).batch(0, 2)
+    assert torch.equal(shown[0], PairSampler(lost, **options).batch(0, 2)[0])
 
 
 def test_an_epoch_sees_every_pair_once(pairs: Path) -> None:

@@ -22,7 +22,13 @@ def make_pairs(folder: Path, *, count: int = 6, side: int = 48, split: str = "tr
         key = f"{number:03d}"
         write_image(folder / "blur" / f"{key}.png", blur)
         write_image(folder / "sharp" / f"{key}.png", sharp)
-        record = {"key": key, "split": split, "sequence": f"s{number * 2 // count}", "centre_s": number / 10}
+        record = {
+            "key": key,
+            "split": split,
+            "sequence": f"s{number * 2 // count}",
+            "centre_s": number / 10,
+            "response": "linear",
+        }
         lines.append(json.dumps({**record, "blur": f"blur/{key}.png", "sharp": f"sharp/{key}.png"}))
     (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
     return folder
