@@ -8,13 +8,14 @@ every window that is open at the moment, so memory does not depend on the clip's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
 from synth.camera import CameraResponse
-from synth.continuity import continuity
-from synth.interp.base import Interpolator
+from synth.continuity import Continuity, continuity
+from synth.interp.base import Interpolator, Moving
 from synth.rng import stream
 
 PROFILES = ("trapezoid", "mean")
@@ -135,12 +136,21 @@ class GapsNeeded:
 
 @dataclass(frozen=True, kw_only=True)
 class GapJob:
-    """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one."""
+    """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one.
+
+    wanted: False for a gap that lies beside a window: only its motion is looked at. continuity and motion_px are found
+    by `measure_gap`, the motions before and after filled in by `with_neighbours`; None: not known.
+    """
 
     gap: int
     first: np.ndarray
     second: np.ndarray
     truth_lin: Callable[[], np.ndarray] | None = None
+    wanted: bool = True
+    continuity: Continuity | None = None
+    motion_px: np.ndarray | None = None
+    before_px: np.ndarray | None = None
+    after_px: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,12 +170,34 @@ class GapIntegral:
     truth_lin: np.ndarray | None = None
 
 
+def measure_gap(job: GapJob, interpolator: Interpolator | None) -> GapJob:
+    """Continuity, and the motion where the interpolator looks at it and there is any."""
+    state = continuity(job.first, job.second)
+    if not isinstance(interpolator, Moving) or state.cut or state.repeated:
+        return replace(job, continuity=state)
+    return replace(job, continuity=state, motion_px=interpolator.motion(job.first, job.second))
+
+
+def with_neighbours(jobs: Iterable[GapJob]) -> Iterator[GapJob]:
+    """Fill in the motions of the gaps before and after, and leave out what is not wanted. Jobs come in order."""
+    before: GapJob | None = None
+    here: GapJob | None = None
+    for after in chain(jobs, [None]):
+        if here is not None and here.wanted:
+            yield replace(here, before_px=_motion_of(before, here.gap - 1), after_px=_motion_of(after, here.gap + 1))
+        before, here = here, after
+
+
+def _motion_of(job: GapJob | None, gap: int) -> np.ndarray | None:
+    return job.motion_px if job is not None and job.gap == gap else None
+
+
 def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse) -> GapIntegral:
     """The work of one gap: continuity, virtual frames, their sum in linear light, the truth where there is one.
 
     interpolator: None goes with a factor of 1. Errors: those of the interpolator.
     """
-    state = continuity(job.first, job.second)
+    state = job.continuity or continuity(job.first, job.second)
     truth_lin = job.truth_lin() if job.truth_lin is not None else None
     ends_lin = response.to_linear(job.first)
     ends_lin += response.to_linear(job.second)
@@ -177,7 +209,10 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
     elif state.repeated:
         integral_lin = ends_lin * np.float32(factor)
     else:
-        integral_lin = interpolator.gap_sum(job.first, job.second, factor, response)
+        path = None
+        if isinstance(interpolator, Moving) and job.motion_px is not None:
+            path = interpolator.path(job.motion_px, job.before_px, job.after_px)
+        integral_lin = interpolator.gap_sum(job.first, job.second, factor, response, path)
         integral_lin += ends_lin
     return GapIntegral(
         gap=job.gap,

@@ -12,7 +12,17 @@ import cv2
 import numpy as np
 
 from synth.camera import CameraResponse, to_8bit
-from synth.exposure import BlurWindow, Exposure, GapJob, Window, WindowPlan, blur_windows, integrate_gap
+from synth.exposure import (
+    BlurWindow,
+    Exposure,
+    GapJob,
+    Window,
+    WindowPlan,
+    blur_windows,
+    integrate_gap,
+    measure_gap,
+    with_neighbours,
+)
 from synth.image_files import encode_png
 from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
@@ -107,33 +117,38 @@ def _clip_pairs(
             else:
                 yield blur
 
-    jobs = _gap_jobs(clip, windows, finished, count)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    jobs = _gap_jobs(clip, windows, finished, count, around=interpolator is not None and interpolator.looks_around)
+    measured = ordered_map(pool, partial(measure_gap, interpolator=interpolator), jobs, ahead=workers + 1)
     integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
     # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
-    gaps = ordered_map(pool, integrate, jobs, ahead=workers + 1)
+    gaps = ordered_map(pool, integrate, with_neighbours(measured), ahead=workers + 1)
     yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)
 
 
 def _gap_jobs(
-    clip: Clip, windows: WindowPlan, finished: Callable[[Window], bool], count: FrameCount
+    clip: Clip, windows: WindowPlan, finished: Callable[[Window], bool], count: FrameCount, *, around: bool
 ) -> Iterator[GapJob]:
-    """The gaps that unfinished windows need, as the frames come in."""
+    """The gaps that unfinished windows need, as the frames come in; with `around`, also the gaps beside those."""
     source = clip.source
     needs = windows.needs(finished, source.frame_count)
-    wanted_gaps: dict[int, bool] = {-1: False}
+    needed: dict[int, bool] = {-2: False, -1: False, 0: needs(0)}
+
+    def looked_at(gap: int) -> bool:
+        return needed[gap] or (around and gap >= 0 and (needed[gap - 1] or needed[gap + 1]))
 
     def wanted(frame: int) -> bool:
-        wanted_gaps[frame] = needs(frame)
-        return wanted_gaps[frame] or wanted_gaps[frame - 1]
+        needed[frame + 1] = needs(frame + 1)
+        return looked_at(frame) or looked_at(frame - 1)
 
     previous: np.ndarray | None = None
     for index, frame in enumerate(source.frames(wanted, count.problems)):
         count.frames = index + 1
-        before = wanted_gaps.pop(index - 1)
-        if before and previous is not None and frame is not None:
-            truth = partial(source.truth_lin, index - 1) if isinstance(source, SceneFrames) else None
-            yield GapJob(gap=index - 1, first=previous, second=frame, truth_lin=truth)
+        gap = index - 1
+        if looked_at(gap) and previous is not None and frame is not None:
+            truth = partial(source.truth_lin, gap) if isinstance(source, SceneFrames) else None
+            yield GapJob(gap=gap, first=previous, second=frame, truth_lin=truth, wanted=needed[gap])
+        needed.pop(gap - 1)
         previous = frame
 
 
