@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -144,7 +146,7 @@ def test_acceleration_is_followed(known: str) -> None:
     truth = (moved(place[1]) + moved(place[2])) / 2
     truth = truth + sum(moved(5.0 * step / 64 + 3.0 * (step / 64) ** 2) for step in range(1, 64))
     flow = Flow(TIERS["best"])
-    motions = [flow.motion(one, two) for one, two in zip(frames[:-1], frames[1:], strict=True)]
+    motions = [flow.motion(one, two) for one, two in pairwise(frames)]
     path = flow.path(motions[1], motions[0] if known != "after" else None, motions[2] if known != "before" else None)
     assert path.bend_px is not None
     assert np.abs(np.median(path.bend_px[16:-16, 16:-16], axis=(0, 1))) == pytest.approx([6.0, 3.0], abs=0.4)
