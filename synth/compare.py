@@ -1,7 +1,7 @@
 """How true synthesised blur is, and how fast it is made: every interpolator beside the naive averages, in one run.
 
     python synth/compare.py                              rendered scenes, against their true 3840 fps blur
-    python synth/compare.py --frames DIR --fps 240       real frames: every 2nd, 4th, 8th as input, the mean of all as truth
+    python synth/compare.py --frames DIR --fps 240       real frames: every 2nd, 4th, 8th as input, all as truth
     python synth/compare.py --triplets DIR               middle frames (folders with frame10, frame10i11, frame11)
     python synth/compare.py --speed                      CPU time of a gap at 1280x720
 
@@ -152,9 +152,8 @@ def real(source: Path, fps: float | None, interpolators: dict[str, Interpolator]
     found = list(open_source(source, fps).frames(lambda index: True, problems))
     frames = [frame for frame in found if frame is not None]
     if len(frames) <= REAL_GAPS * min(SPACINGS):
-        raise ValueError(
-            f"{source}: at least {REAL_GAPS * min(SPACINGS) + 1} frames are needed, there are {len(frames)}"
-        )
+        least = REAL_GAPS * min(SPACINGS) + 1
+        raise ValueError(f"{source}: at least {least} frames are needed, there are {len(frames)}")
     frames_lin = [srgb.to_linear(frame) for frame in frames]
     for spacing in SPACINGS:
         span = REAL_GAPS * spacing
@@ -235,10 +234,13 @@ def _blurs(
     ]
     for name, interpolator in interpolators.items():
         measured = [measure_gap(job, interpolator) for job in jobs]
-        parts = [integrate_gap(job, interpolator, FACTOR, curve).integral_lin for job in with_neighbours(measured)]
-        if any(part is None for part in parts):
-            raise ValueError("there is a scene cut between the frames; compare within one scene")
-        blurs[name] = exposure.blur_lin(sum(part for part in parts if part is not None), inside_lin[0], inside_lin[-1])
+        gaps_lin = np.zeros_like(total_lin)
+        for job in with_neighbours(measured):
+            part = integrate_gap(job, interpolator, FACTOR, curve)
+            if part.integral_lin is None:
+                raise ValueError("there is a scene cut between the frames; compare within one scene")
+            gaps_lin += part.integral_lin
+        blurs[name] = exposure.blur_lin(gaps_lin, inside_lin[0], inside_lin[-1])
     return blurs
 
 
