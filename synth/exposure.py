@@ -19,17 +19,25 @@ from synth.rng import stream
 
 PROFILES = ("trapezoid", "mean")
 
+# What a gap gives to an exposure: None is all of it (half of both ends and everything between), () nothing, else the
+# weights of its factor + 1 frames, both captured ends included.
+GapShare = tuple[float, ...] | None
+_AT_A_TIME = 4  # virtual frames in memory where a gap is summed frame by frame
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
     """A window of `frames` captured frames with factor - 1 virtual frames in every gap, weighted by `profile`.
 
-    Errors: ValueError for an even or too small window, a factor below 1, another profile.
+    duty: share of the window's time for which the shutter is open, around the centre frame. The trapezoid opens and
+    shuts between virtual frames too (they are joined by straight lines); the mean counts the whole ones inside.
+    Errors: ValueError for an even or too small window, a factor below 1, another profile, a duty cycle beyond 0 to 1.
     """
 
     frames: int
     factor: int
     profile: str = "trapezoid"
+    duty: float = 1.0
 
     def __post_init__(self) -> None:
         require_window(self.frames)
@@ -37,30 +45,65 @@ class Exposure:
             raise ValueError(f"the interpolation factor is at least 1, got {self.factor}")
         if self.profile not in PROFILES:
             raise ValueError(f"an exposure's profile is one of {', '.join(PROFILES)}, got {self.profile!r}")
+        require_duty(self.duty)
 
     @property
     def virtual_frames(self) -> int:
-        return (self.frames - 1) * self.factor + 1
+        """How many virtual frames are averaged."""
+        return int(np.count_nonzero(self.weights()))
 
     def weights(self) -> np.ndarray:
-        """Weight of every virtual frame. Shape: [virtual_frames] float64, sums to 1."""
-        weights = np.ones(self.virtual_frames)
-        if self.profile == "trapezoid":
-            weights[[0, -1]] = 0.5
+        """Weight of every virtual frame of the window. Shape: [(frames - 1) * factor + 1] float64, sums to 1."""
+        weights = np.zeros((self.frames - 1) * self.factor + 1)
+        for gap in range(self.frames - 1):
+            share = self.share(gap)
+            start = gap * self.factor
+            weights[start : start + self.factor + 1] += _whole_gap(self.factor) if share is None else share or 0.0
+        if self.profile == "mean" and self.duty == 1.0:
+            weights[[0, -1]] += 0.5
         return weights / weights.sum()
 
     def span_s(self, fps: float) -> float:
-        """Time from the first captured frame to the last. Units: s."""
-        return (self.frames - 1) / fps
+        """Time for which the shutter is open; with a duty cycle of 1, from the first captured frame to the last.
+
+        Units: s.
+        """
+        return (self.frames - 1) / fps if self.duty == 1.0 else 2 * self._half_open / self.factor / fps
+
+    def share(self, gap: int) -> GapShare:
+        """What a gap of the window (0 is the first) gives to the exposure: all, nothing, or a part."""
+        if self.duty == 1.0:
+            return None
+        start, centre = gap * self.factor, (self.frames - 1) * self.factor / 2
+        opens, shuts = (float(centre + side * self._half_open - start) for side in (-1, 1))
+        steps = np.arange(self.factor + 1)
+        if self.profile == "mean":
+            weights = _whole_gap(self.factor) * ((steps >= opens) & (steps <= shuts))
+        else:
+            edges = np.clip([opens, shuts], 0, self.factor)
+            upto = [_ramp(np.clip(edge - steps, -1, 1)) for edge in edges]
+            weights = upto[1] - upto[0]
+        if not weights.any():
+            return ()
+        return None if np.array_equal(weights, _whole_gap(self.factor)) else tuple(weights.tolist())
+
+    @property
+    def _half_open(self) -> float:
+        """Half the time for which the shutter is open. Units: virtual frames."""
+        half = round(self.duty * (self.frames - 1) * self.factor / 2, 9)
+        return float(np.floor(half)) if self.profile == "mean" else half
 
     def blur_lin(self, gaps_lin: np.ndarray, first_lin: np.ndarray, last_lin: np.ndarray) -> np.ndarray:
         """The blurred image from the sum of the window's gap integrals and its two end frames.
 
         Shape: three float32 [H, W, 3] -> float32 [H, W, 3], new. Range: linear light.
         """
+        steps = 2 * self._half_open if self.duty != 1.0 else (self.frames - 1) * self.factor
         if self.profile == "trapezoid":
-            return gaps_lin * np.float32(1 / (self.virtual_frames - 1))
-        return (gaps_lin + (first_lin + last_lin) * np.float32(0.5)) * np.float32(1 / self.virtual_frames)
+            return gaps_lin * np.float32(1 / steps)
+        if self.duty != 1.0:  # then the two outermost frames are in the sums of the gaps
+            return gaps_lin * np.float32(1 / (steps + 1))
+        return (gaps_lin + (first_lin + last_lin) * np.float32(0.5)) * np.float32(1 / (steps + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +153,7 @@ class WindowPlan:
             index += 1
 
     def needs(self, finished: Callable[[Window], bool], frame_count: int | None = None) -> GapsNeeded:
-        """Which gaps the windows that are not finished cover."""
+        """Which gaps the windows that are not finished cover, and which windows those are."""
         return GapsNeeded(windows=self.windows(frame_count), finished=finished)
 
 
@@ -121,32 +164,59 @@ class GapsNeeded:
     windows: Iterator[Window]
     finished: Callable[[Window], bool]
     _next: Window | None = None
-    _until: int = 0  # gaps below this are covered by a window met so far
+    _open: list[Window] = field(default_factory=list)
 
     def __call__(self, gap: int) -> bool:
+        return bool(self.covering(gap))
+
+    def covering(self, gap: int) -> list[Window]:
+        """The windows that are not finished and have this gap in them; also to be called in order."""
         if self._next is None:
             self._next = next(self.windows, None)
         while self._next is not None and self._next.first <= gap:
             if not self.finished(self._next):
-                self._until = max(self._until, self._next.last)
+                self._open.append(self._next)
             self._next = next(self.windows, None)
-        return gap < self._until
+        self._open = [window for window in self._open if window.last > gap]
+        return list(self._open)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GapJob:
-    """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one."""
+    """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one.
+
+    whole: a window needs all of it. parts: weights over its frames that a window needs instead (see `GapShare`).
+    also: further curves under which the same has to be summed.
+    """
 
     gap: int
     first: np.ndarray
     second: np.ndarray
     truth_lin: Callable[[], np.ndarray] | None = None
+    whole: bool = True
+    parts: tuple[tuple[float, ...], ...] = ()
+    also: tuple[CameraResponse, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapLight:
+    """Sums over a gap under one curve: of all of it, and of parts by their weights. Shape: float32 [H, W, 3]."""
+
+    whole_lin: np.ndarray | None
+    parts_lin: dict[tuple[float, ...], np.ndarray]
+
+    def of(self, share: GapShare) -> np.ndarray | None:
+        """The sum that a window takes; None where its shutter is shut."""
+        if share is None:
+            return self.whole_lin
+        return self.parts_lin[share] if share else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class GapIntegral:
-    """integral_lin: half of both ends plus the virtual frames between; None across a cut. captured_lin: half of both
-    ends; truth_lin: the true integral; both only where the truth is known. Gap g lies between frames g and g + 1.
+    """integral_lin: half of both ends plus the virtual frames between; None across a cut, or where no window asks for
+    all of it. parts_lin: sums of its parts. also: the same under further curves. captured_lin: half of both ends;
+    truth_lin: the true integral; both only where the truth is known. Gap g lies between frames g and g + 1.
 
     Shape: float32 [H, W, 3]. Range: integral_lin and truth_lin sum to their number of virtual frames per gap.
     """
@@ -156,6 +226,9 @@ class GapIntegral:
     second: np.ndarray
     integral_lin: np.ndarray | None
     repeated: bool
+    cut: bool = False
+    parts_lin: dict[tuple[float, ...], np.ndarray] = field(default_factory=dict)
+    also: tuple[GapLight, ...] = ()
     captured_lin: np.ndarray | None = None
     truth_lin: np.ndarray | None = None
 
@@ -167,27 +240,64 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
     """
     state = continuity(job.first, job.second)
     truth_lin = job.truth_lin() if job.truth_lin is not None else None
-    ends_lin = response.to_linear(job.first)
-    ends_lin += response.to_linear(job.second)
-    ends_lin *= np.float32(0.5)
-    if state.cut:
-        integral_lin = None
-    elif interpolator is None:
-        integral_lin = ends_lin
-    elif state.repeated:
-        integral_lin = ends_lin * np.float32(factor)
-    else:
-        integral_lin = interpolator.gap_sum(job.first, job.second, factor, response)
-        integral_lin += ends_lin
+    curves = () if state.cut else (response, *job.also)
+    lights = [_gap_light(job, interpolator, factor, curve, state.repeated) for curve in curves]
+    main = lights[0] if lights else GapLight(whole_lin=None, parts_lin={})
     return GapIntegral(
         gap=job.gap,
         first=job.first,
         second=job.second,
-        integral_lin=integral_lin,
+        integral_lin=main.whole_lin,
         repeated=state.repeated,
-        captured_lin=ends_lin if truth_lin is not None else None,
+        cut=state.cut,
+        parts_lin=main.parts_lin,
+        also=tuple(lights[1:]),
+        captured_lin=_ends(job, response) if truth_lin is not None else None,
         truth_lin=truth_lin,
     )
+
+
+def _gap_light(
+    job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse, repeated: bool
+) -> GapLight:
+    whole_lin = None
+    if job.whole:
+        whole_lin = _ends(job, response)
+        if repeated:
+            whole_lin *= np.float32(factor)
+        elif interpolator is not None:
+            whole_lin += interpolator.gap_sum(job.first, job.second, factor, response)
+    moving = None if repeated else interpolator
+    parts_lin = {weights: _weighted(job, moving, weights, response) for weights in job.parts}
+    return GapLight(whole_lin=whole_lin, parts_lin=parts_lin)
+
+
+def _ends(job: GapJob, response: CameraResponse) -> np.ndarray:
+    """Half of both ends of a gap. Shape: float32 [H, W, 3], new. Range: linear light."""
+    ends_lin = response.to_linear(job.first)
+    ends_lin += response.to_linear(job.second)
+    ends_lin *= np.float32(0.5)
+    return ends_lin
+
+
+def _weighted(
+    job: GapJob, interpolator: Interpolator | None, weights: tuple[float, ...], response: CameraResponse
+) -> np.ndarray:
+    """The weighted sum of a gap's frames, which no fused integral offers; a few virtual frames at a time.
+
+    interpolator: None where nothing moves. Shape: float32 [H, W, 3], new. Range: linear light.
+    """
+    total_lin = response.to_linear(job.first) * np.float32(weights[0])
+    total_lin += response.to_linear(job.second) * np.float32(weights[-1])
+    inner = [(step / (len(weights) - 1), weights[step]) for step in range(1, len(weights) - 1) if weights[step]]
+    if interpolator is None:
+        return total_lin + response.to_linear(job.first) * np.float32(sum(weight for _, weight in inner))
+    for start in range(0, len(inner), _AT_A_TIME):
+        some = inner[start : start + _AT_A_TIME]
+        frames = interpolator.between(job.first, job.second, [phase for phase, _ in some], response)
+        for frame, (_, weight) in zip(frames, some, strict=True):
+            total_lin += response.to_linear(frame) * np.float32(weight)
+    return total_lin
 
 
 @dataclass(kw_only=True, eq=False)
@@ -196,6 +306,7 @@ class BlurWindow:
 
     window: Window
     gaps_lin: np.ndarray | None = None
+    also_lin: list[np.ndarray | None] = field(default_factory=list)  # the same under further curves
     captured_lin: np.ndarray | None = None
     truth_lin: np.ndarray | None = None
     first: np.ndarray | None = None
@@ -205,8 +316,8 @@ class BlurWindow:
     repeated: list[int] = field(default_factory=list)
     still: bool = False
 
-    def add(self, part: GapIntegral) -> None:
-        """Take in the next gap."""
+    def add(self, part: GapIntegral, share: GapShare = None) -> None:
+        """Take in the next gap, or the part of it for which the shutter is open."""
         if part.gap == self.window.first:
             self.first = part.first
         if part.gap == self.window.centre:
@@ -215,11 +326,16 @@ class BlurWindow:
             self.last = part.second
         if part.repeated:
             self.repeated.append(part.gap + 1)
-        if part.integral_lin is None:
+        if part.cut:
             self.cut_after.append(part.gap)
             self.gaps_lin = self.captured_lin = self.truth_lin = None
+            self.also_lin = []
         if not self.cut_after:
-            self.gaps_lin = _summed(self.gaps_lin, part.integral_lin)
+            main = GapLight(whole_lin=part.integral_lin, parts_lin=part.parts_lin)
+            self.gaps_lin = _summed(self.gaps_lin, main.of(share))
+            before = self.also_lin or [None] * len(part.also)
+            also = zip(before, part.also, strict=True)
+            self.also_lin = [_summed(total_lin, light.of(share)) for total_lin, light in also]
             self.captured_lin = _summed(self.captured_lin, part.captured_lin)
             self.truth_lin = _summed(self.truth_lin, part.truth_lin)
 
@@ -236,12 +352,13 @@ def blur_windows(
     plan: WindowPlan,
     finished: Callable[[Window], bool],
     moving: Callable[[int | None], bool],
+    share: Callable[[Window, int], GapShare] = lambda window, gap: None,
 ) -> Iterator[BlurWindow]:
     """Sum gap integrals, which come in order (some may be left out), into windows; yields them as they are completed.
 
     Windows that end in the same gap are ordered by their start. `moving(gap)` is told of every gap in which something
     moves and `moving(None)` says whether one was seen: a window of nothing but repeated frames is a still if the clip
-    has not moved yet, and frozen if it has.
+    has not moved yet, and frozen if it has. `share(window, gap)` says what a gap of the clip gives to a window.
     """
     coming = plan.windows()
     upcoming = next(coming)
@@ -254,7 +371,7 @@ def blur_windows(
                 opened.append(BlurWindow(window=upcoming))
             upcoming = next(coming)
         for blur in opened:
-            blur.add(part)
+            blur.add(part, share(blur.window, part.gap))
         for blur in [blur for blur in opened if blur.window.last == part.gap + 1]:
             opened.remove(blur)
             blur.still = len(blur.repeated) == blur.window.frames - 1 and not moving(None)
@@ -267,9 +384,27 @@ def require_window(frames: int) -> None:
         raise ValueError(f"a window is an odd number of captured frames, 3 or more (the centre is sharp), got {frames}")
 
 
+def require_duty(duty: float) -> None:
+    """Errors: ValueError unless it is a share of the window's time: more than 0, at most 1."""
+    if not 0.0 < duty <= 1.0:
+        raise ValueError(f"the duty cycle is the window's open share, more than 0 and at most 1, got {duty:g}")
+
+
 def count_windows(plan: WindowPlan, frame_count: int) -> int:
     """How many windows fit into a clip of so many captured frames."""
     return sum(1 for _ in plan.windows(frame_count))
+
+
+def _whole_gap(factor: int) -> np.ndarray:
+    """Weights of a gap's frames in a sum of all of it. Shape: [factor + 1]."""
+    weights = np.ones(factor + 1)
+    weights[[0, -1]] = 0.5
+    return weights
+
+
+def _ramp(u: np.ndarray) -> np.ndarray:
+    """Integral from -1 to u of the hat 1 - |u|, u in [-1, 1]: a virtual frame's share of the light until then."""
+    return np.where(u <= 0, (1 + u) ** 2 / 2, 1 - (1 - u) ** 2 / 2)
 
 
 def _summed(total_lin: np.ndarray | None, part_lin: np.ndarray | None) -> np.ndarray | None:

@@ -11,12 +11,12 @@ from functools import partial
 import cv2
 import numpy as np
 
-from synth.camera import CameraResponse, to_8bit
-from synth.exposure import BlurWindow, Exposure, GapJob, Window, WindowPlan, blur_windows, integrate_gap
-from synth.image_files import encode_png
+from synth.camera import CameraResponse
+from synth.development import develop
+from synth.exposure import BlurWindow, GapJob, GapShare, Window, WindowPlan, blur_windows, integrate_gap
 from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
-from synth.pairs import PairRecord, pair_names
+from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
 from synth.settings import Clip, SynthesisPlan
 from synth.truth import TruthRecord, blur_psnr
@@ -30,6 +30,7 @@ class MadePair:
     record: PairRecord
     blur_png: bytes
     sharp_png: bytes
+    blur_gamma_png: bytes | None
     truth: TruthRecord | None
 
 
@@ -65,7 +66,7 @@ def synthesise(
                     continue
                 count = FrameCount(frames=0, problems=[])
                 for made in _clip_pairs(plan, clip, pair_set, pool, workers, only, count, progress):
-                    pair_set.add(made.record, made.blur_png, made.sharp_png, made.truth)
+                    pair_set.add(made.record, made.blur_png, made.sharp_png, made.truth, made.blur_gamma_png)
                     progress(clip.sequence, "pair")
                     if limit is not None and len(pair_set.records) >= limit:
                         break
@@ -100,14 +101,17 @@ def _clip_pairs(
         return clip.sequence in pair_set.moving_since
 
     def complete() -> Iterator[BlurWindow]:
-        for blur in blur_windows(gaps, windows, finished, moving):
+        for blur in blur_windows(gaps, windows, finished, moving, share):
             if blur.skip_reason:
                 pair_set.skip(clip.sequence, blur.window, blur.skip_reason, blur.cut_after or blur.repeated)
                 progress(clip.sequence, "skipped")
             else:
                 yield blur
 
-    jobs = _gap_jobs(clip, windows, finished, count)
+    def share(window: Window, gap: int) -> GapShare:
+        return plan.exposure(window.frames).share(gap - window.first)
+
+    jobs = _gap_jobs(plan, clip, windows, finished, share, count)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
     integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
     # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
@@ -116,31 +120,46 @@ def _clip_pairs(
 
 
 def _gap_jobs(
-    clip: Clip, windows: WindowPlan, finished: Callable[[Window], bool], count: FrameCount
+    plan: SynthesisPlan,
+    clip: Clip,
+    windows: WindowPlan,
+    finished: Callable[[Window], bool],
+    share: Callable[[Window, int], GapShare],
+    count: FrameCount,
 ) -> Iterator[GapJob]:
     """The gaps that unfinished windows need, as the frames come in."""
     source = clip.source
     needs = windows.needs(finished, source.frame_count)
-    wanted_gaps: dict[int, bool] = {-1: False}
+    wanted_gaps: dict[int, set[GapShare]] = {-1: set()}  # what is needed of a gap
 
     def wanted(frame: int) -> bool:
-        wanted_gaps[frame] = needs(frame)
-        return wanted_gaps[frame] or wanted_gaps[frame - 1]
+        wanted_gaps[frame] = {share(window, frame) for window in needs.covering(frame)}
+        return bool(wanted_gaps[frame] or wanted_gaps[frame - 1])
 
     previous: np.ndarray | None = None
     for index, frame in enumerate(source.frames(wanted, count.problems)):
         count.frames = index + 1
         before = wanted_gaps.pop(index - 1)
         if before and previous is not None and frame is not None:
-            truth = partial(source.truth_lin, index - 1) if isinstance(source, SceneFrames) else None
-            yield GapJob(gap=index - 1, first=previous, second=frame, truth_lin=truth)
+            truth = None
+            if isinstance(source, SceneFrames) and plan.truth_known:
+                truth = partial(source.truth_lin, index - 1)
+            yield GapJob(
+                gap=index - 1,
+                first=previous,
+                second=frame,
+                truth_lin=truth,
+                whole=None in before,
+                parts=tuple(sorted(part for part in before if part)),
+                also=plan.also,
+            )
         previous = frame
 
 
 def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
-    """Divide, encode, compare with the truth, name."""
+    """Divide, compare with the truth, take through the camera, encode, name."""
     config, window = plan.config, blur.window
-    exposure = Exposure(frames=window.frames, factor=config.factor, profile=plan.recipe.profile)
+    exposure = plan.exposure(window.frames)
     assert blur.gaps_lin is not None and blur.first is not None and blur.sharp is not None and blur.last is not None
     first_lin, last_lin = plan.response.to_linear(blur.first), plan.response.to_linear(blur.last)
     blur_lin = exposure.blur_lin(blur.gaps_lin, first_lin, last_lin)
@@ -148,16 +167,15 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
     truth = None
     if blur.truth_lin is not None and isinstance(clip.source, SceneFrames):
         truth = _compare(key, blur, blur_lin, first_lin, last_lin, clip.source.truth_weight, plan.response)
-    blur_png = encode_png(to_8bit(plan.response.to_encoded(blur_lin)))
-    sharp_png = encode_png(blur.sharp)
+    made = develop(plan, clip.sequence, exposure, blur, blur_lin)
     record = PairRecord(
         key=key,
         split=config.split,
         sequence=clip.sequence,
         blur=blur_name,
         sharp=sharp_name,
-        blur_sha256=hashlib.sha256(blur_png).hexdigest(),
-        sharp_sha256=hashlib.sha256(sharp_png).hexdigest(),
+        blur_sha256=hashlib.sha256(made.blur_png).hexdigest(),
+        sharp_sha256=hashlib.sha256(made.sharp_png).hexdigest(),
         source=clip.source.location,
         source_fps=clip.fps,
         first_frame=window.first,
@@ -171,12 +189,23 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
         response=config.response,
         interpolator=config.interpolator,
         recipe=config.recipe,
-        camera="none",
-        sharp_transform="none",
+        camera=config.camera,
+        sharp_transform=made.sharp_transform,
         degradations=[],
         seed=config.seed,
+        blur_gamma=gamma_name(blur_name) if made.blur_gamma_png else "",
+        blur_gamma_sha256=hashlib.sha256(made.blur_gamma_png).hexdigest() if made.blur_gamma_png else "",
+        camera_settings=made.camera_settings,
+        bits=config.bits,
+        duty=config.duty,
     )
-    return MadePair(record=record, blur_png=blur_png, sharp_png=sharp_png, truth=truth)
+    return MadePair(
+        record=record,
+        blur_png=made.blur_png,
+        sharp_png=made.sharp_png,
+        blur_gamma_png=made.blur_gamma_png,
+        truth=truth,
+    )
 
 
 def _compare(
