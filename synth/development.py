@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth.camera import to_8bit, to_16bit
-from synth.exposure import BlurWindow, Exposure
+from synth.exposure import BlurWindow
 from synth.image_files import encode_png
 from synth.rng import stream
 from synth.sensor import draw_settings, photograph, sharp_photograph
 from synth.settings import SynthesisPlan
+from synth.shutter import Exposure
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -238,7 +238,7 @@ def _through_raw(light: np.ndarray, settings: CameraSettings, rng: np.random.Gen
     gains = isp.gain_map(height, width, settings.bayer, settings.red_gain, settings.blue_gain)
     raw /= gains
     if rng is not None and settings.shot is not None and settings.read is not None:
-        raw = np.clip(add_noise(raw, NoiseLevel(shot=settings.shot, read=settings.read), rng), 0.0, 1.0)
+        raw = add_noise(raw, NoiseLevel(shot=settings.shot, read=settings.read), rng)  # black level: may be below 0
     raw *= gains
     back = np.linalg.inv(matrix.astype(np.float64)).astype(np.float32)
     return isp.through_matrix(isp.demosaic(np.minimum(raw, 1.0), settings.bayer), back)

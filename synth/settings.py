@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synth.camera import CameraResponse, response
-from synth.exposure import Exposure, require_duty, require_window
 from synth.interp import INTERPOLATORS
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
 from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
 from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
+from synth.shutter import Exposure, require_duty, require_window
 from synth.video import SceneFrames, VideoSource, open_source
 
 DEFAULT_WINDOW = 11

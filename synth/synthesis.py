@@ -13,12 +13,13 @@ import numpy as np
 
 from synth.camera import CameraResponse
 from synth.development import develop
-from synth.exposure import BlurWindow, GapJob, GapShare, Window, WindowPlan, blur_windows, integrate_gap
+from synth.exposure import BlurWindow, GapJob, Window, WindowPlan, blur_windows, integrate_gap
 from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
 from synth.settings import Clip, SynthesisPlan
+from synth.shutter import GapShare
 from synth.truth import TruthRecord, blur_psnr
 from synth.video import SceneFrames
 
