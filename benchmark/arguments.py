@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.metrics import METRICS
+from benchmark.metrics.weights_dir import weights_dir
 from benchmark.plan import RunConfig, expand_methods
 from benchmark.protocol import PROTOCOLS
 from benchmark.testsets import TESTSETS
@@ -46,7 +47,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         profile=arguments.profile,
         steps=arguments.steps,
         weights=tuple(weights),
-        weights_dir=arguments.weights_dir,
+        weights_dir=arguments.weights_dir or (weights_dir() if weights_dir().is_dir() else None),
         data_root=arguments.data_root,
         mini_root=arguments.mini_root,
         checkpoints=arguments.checkpoints,
@@ -79,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--profile", choices=("quick", "paper"), default=defaults.profile)
     add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
     add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
-    add("--weights-dir", type=Path, metavar="DIR", help="where authors' weights and metrics' files are searched")
+    add("--weights-dir", type=Path, metavar="DIR", help="authors' weights and metrics' files (default: weights/)")
     add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")
     add("--mini-root", type=Path, default=defaults.mini_root, metavar="DIR", help="where mini sets are rendered")
     add("--checkpoints", type=Path, default=defaults.checkpoints, metavar="DIR", help="where trainings are kept")

@@ -8,15 +8,20 @@ every window that is open at the moment, so memory does not depend on the clip's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synth.camera import CameraResponse
-from synth.continuity import continuity
-from synth.interp.base import Interpolator
+from synth.continuity import Continuity, continuity
+from synth.interp.base import Interpolator, Moving
 from synth.rng import stream
 from synth.shutter import GapShare, require_window
+
+if TYPE_CHECKING:
+    from synth.interp.integral import GapPath
 
 _AT_A_TIME = 4  # virtual frames in memory where a gap is summed frame by frame
 
@@ -102,6 +107,8 @@ class GapJob:
 
     whole: a window needs all of it. parts: weights over its frames that a window needs instead (see `GapShare`).
     also: further curves under which the same has to be summed.
+    wanted: False for a gap that lies beside a window: only its motion is looked at. continuity and motion_px are found
+    by `measure_gap`, the motions before and after filled in by `with_neighbours`; None: not known.
     """
 
     gap: int
@@ -111,6 +118,11 @@ class GapJob:
     whole: bool = True
     parts: tuple[tuple[float, ...], ...] = ()
     also: tuple[CameraResponse, ...] = ()
+    wanted: bool = True
+    continuity: Continuity | None = None
+    motion_px: np.ndarray | None = None
+    before_px: np.ndarray | None = None
+    after_px: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,15 +158,41 @@ class GapIntegral:
     truth_lin: np.ndarray | None = None
 
 
+def measure_gap(job: GapJob, interpolator: Interpolator | None) -> GapJob:
+    """Continuity, and the motion where the interpolator looks at it and there is any."""
+    state = continuity(job.first, job.second)
+    if not isinstance(interpolator, Moving) or state.cut or state.repeated:
+        return replace(job, continuity=state)
+    return replace(job, continuity=state, motion_px=interpolator.motion(job.first, job.second))
+
+
+def with_neighbours(jobs: Iterable[GapJob]) -> Iterator[GapJob]:
+    """Fill in the motions of the gaps before and after, and leave out what is not wanted. Jobs come in order."""
+    before: GapJob | None = None
+    here: GapJob | None = None
+    for after in chain(jobs, [None]):
+        if here is not None and here.wanted:
+            yield replace(here, before_px=_motion_of(before, here.gap - 1), after_px=_motion_of(after, here.gap + 1))
+        before, here = here, after
+
+
+def _motion_of(job: GapJob | None, gap: int) -> np.ndarray | None:
+    return job.motion_px if job is not None and job.gap == gap else None
+
+
 def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse) -> GapIntegral:
     """The work of one gap: continuity, virtual frames, their sum in linear light, the truth where there is one.
 
     interpolator: None goes with a factor of 1. Errors: those of the interpolator.
     """
-    state = continuity(job.first, job.second)
+    state = job.continuity or continuity(job.first, job.second)
     truth_lin = job.truth_lin() if job.truth_lin is not None else None
+    moving = None if state.cut or state.repeated else interpolator
+    path = None
+    if isinstance(moving, Moving) and job.motion_px is not None:
+        path = moving.path(job.motion_px, job.before_px, job.after_px)
     curves = () if state.cut else (response, *job.also)
-    lights = [_gap_light(job, interpolator, factor, curve, state.repeated) for curve in curves]
+    lights = [_gap_light(job, moving, factor if interpolator else 1, curve, path) for curve in curves]
     main = lights[0] if lights else GapLight(whole_lin=None, parts_lin={})
     return GapIntegral(
         gap=job.gap,
@@ -171,17 +209,17 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
 
 
 def _gap_light(
-    job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse, repeated: bool
+    job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse, path: GapPath | None
 ) -> GapLight:
+    """interpolator: None where nothing moves or nothing is interpolated."""
     whole_lin = None
     if job.whole:
         whole_lin = _ends(job, response)
-        if repeated:
+        if interpolator is None:
             whole_lin *= np.float32(factor)
-        elif interpolator is not None:
-            whole_lin += interpolator.gap_sum(job.first, job.second, factor, response)
-    moving = None if repeated else interpolator
-    parts_lin = {weights: _weighted(job, moving, weights, response) for weights in job.parts}
+        else:
+            whole_lin += interpolator.gap_sum(job.first, job.second, factor, response, path)
+    parts_lin = {weights: _weighted(job, interpolator, weights, response, path) for weights in job.parts}
     return GapLight(whole_lin=whole_lin, parts_lin=parts_lin)
 
 
@@ -194,7 +232,11 @@ def _ends(job: GapJob, response: CameraResponse) -> np.ndarray:
 
 
 def _weighted(
-    job: GapJob, interpolator: Interpolator | None, weights: tuple[float, ...], response: CameraResponse
+    job: GapJob,
+    interpolator: Interpolator | None,
+    weights: tuple[float, ...],
+    response: CameraResponse,
+    path: GapPath | None,
 ) -> np.ndarray:
     """The weighted sum of a gap's frames, which no fused integral offers; a few virtual frames at a time.
 
@@ -207,7 +249,7 @@ def _weighted(
         return total_lin + response.to_linear(job.first) * np.float32(sum(weight for _, weight in inner))
     for start in range(0, len(inner), _AT_A_TIME):
         some = inner[start : start + _AT_A_TIME]
-        frames = interpolator.between(job.first, job.second, [phase for phase, _ in some], response)
+        frames = interpolator.between(job.first, job.second, [phase for phase, _ in some], response, path)
         for frame, (_, weight) in zip(frames, some, strict=True):
             total_lin += response.to_linear(frame) * np.float32(weight)
     return total_lin

@@ -13,7 +13,16 @@ import numpy as np
 
 from synth.camera import CameraResponse
 from synth.development import develop
-from synth.exposure import BlurWindow, GapJob, Window, WindowPlan, blur_windows, integrate_gap
+from synth.exposure import (
+    BlurWindow,
+    GapJob,
+    Window,
+    WindowPlan,
+    blur_windows,
+    integrate_gap,
+    measure_gap,
+    with_neighbours,
+)
 from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, gamma_name, pair_names
@@ -112,11 +121,13 @@ def _clip_pairs(
     def share(window: Window, gap: int) -> GapShare:
         return plan.exposure(window.frames).share(gap - window.first)
 
-    jobs = _gap_jobs(plan, clip, windows, finished, share, count)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    around = interpolator is not None and interpolator.looks_around
+    jobs = _gap_jobs(plan, clip, windows, finished, share, count, around=around)
+    measured = ordered_map(pool, partial(measure_gap, interpolator=interpolator), jobs, ahead=workers + 1)
     integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
     # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
-    gaps = ordered_map(pool, integrate, jobs, ahead=workers + 1)
+    gaps = ordered_map(pool, integrate, with_neighbours(measured), ahead=workers + 1)
     yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)
 
 
@@ -127,33 +138,45 @@ def _gap_jobs(
     finished: Callable[[Window], bool],
     share: Callable[[Window, int], GapShare],
     count: FrameCount,
+    *,
+    around: bool,
 ) -> Iterator[GapJob]:
-    """The gaps that unfinished windows need, as the frames come in."""
+    """The gaps that unfinished windows need, as the frames come in; with `around`, also the gaps beside those."""
     source = clip.source
     needs = windows.needs(finished, source.frame_count)
-    wanted_gaps: dict[int, set[GapShare]] = {-1: set()}  # what is needed of a gap
+    needed: dict[int, set[GapShare]] = {-2: set(), -1: set()}  # what windows take of a gap
+
+    def need(gap: int) -> None:
+        needed[gap] = {share(window, gap) for window in needs.covering(gap)}
+
+    need(0)
+
+    def looked_at(gap: int) -> bool:
+        return bool(needed[gap] or (around and gap >= 0 and (needed[gap - 1] or needed[gap + 1])))
 
     def wanted(frame: int) -> bool:
-        wanted_gaps[frame] = {share(window, frame) for window in needs.covering(frame)}
-        return bool(wanted_gaps[frame] or wanted_gaps[frame - 1])
+        need(frame + 1)
+        return looked_at(frame) or looked_at(frame - 1)
 
     previous: np.ndarray | None = None
     for index, frame in enumerate(source.frames(wanted, count.problems)):
         count.frames = index + 1
-        before = wanted_gaps.pop(index - 1)
-        if before and previous is not None and frame is not None:
+        gap = index - 1
+        if looked_at(gap) and previous is not None and frame is not None:
             truth = None
             if isinstance(source, SceneFrames) and plan.truth_known:
-                truth = partial(source.truth_lin, index - 1)
+                truth = partial(source.truth_lin, gap)
             yield GapJob(
-                gap=index - 1,
+                gap=gap,
                 first=previous,
                 second=frame,
                 truth_lin=truth,
-                whole=None in before,
-                parts=tuple(sorted(part for part in before if part)),
+                whole=None in needed[gap],
+                parts=tuple(sorted(part for part in needed[gap] if part)),
                 also=plan.also,
+                wanted=bool(needed[gap]),
             )
+        needed.pop(gap - 1)
         previous = frame
 
 

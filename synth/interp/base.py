@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from synth.camera import CameraResponse
 
+if TYPE_CHECKING:
+    from synth.interp.integral import GapPath
+
 
 class Interpolator(Protocol):
-    """Invents virtual frames between two captured ones. Its methods may be called from several threads at once."""
+    """Invents virtual frames between two captured ones. Its methods may be called from several threads at once.
+
+    looks_around: the paths of pixels are bent after the motion in the gaps before and after (`Moving`).
+    """
 
     name: str
+    looks_around: bool
 
     def between(
-        self, first: np.ndarray, second: np.ndarray, phases: Sequence[float], response: CameraResponse
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        phases: Sequence[float],
+        response: CameraResponse,
+        path: GapPath | None = None,
     ) -> np.ndarray:
         """Virtual frames between two captured frames.
 
+        path: how pixels move (None: uniformly, as found in the two frames; an interpolator without motion takes none).
         Shape: two uint8 [H, W, 3] -> float32 [len(phases), H, W, 3], RGB. Range: encoded, [0, 1]; phases in (0, 1).
         Errors: ValueError for other phases or frames of two sizes.
         """
         ...
 
-    def gap_sum(self, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse) -> np.ndarray:
+    def gap_sum(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        factor: int,
+        response: CameraResponse,
+        path: GapPath | None = None,
+    ) -> np.ndarray:
         """Sum of the factor - 1 virtual frames at phases 1/factor ... (factor-1)/factor.
 
         Shape: two uint8 [H, W, 3] -> float32 [H, W, 3], a new array. Range: linear light, [0, factor - 1].
@@ -34,14 +54,32 @@ class Interpolator(Protocol):
         ...
 
 
+@runtime_checkable
+class Moving(Interpolator, Protocol):
+    """An Interpolator that finds motion and may be told how it changes."""
+
+    def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Motion over the gap of what is at each pixel in its middle. Shape: [H, W, 2] float32. Units: px per gap."""
+        ...
+
+    def path(self, motion_px: np.ndarray, before_px: np.ndarray | None, after_px: np.ndarray | None) -> GapPath:
+        """The path through a gap, given its motion and those of the gaps before and after (None: not known)."""
+        ...
+
+
 def sum_of_virtual_frames(
-    interpolator: Interpolator, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse
+    interpolator: Interpolator,
+    first: np.ndarray,
+    second: np.ndarray,
+    factor: int,
+    response: CameraResponse,
+    path: GapPath | None = None,
 ) -> np.ndarray:
     """`gap_sum` the plain way, frame by frame with `between`: the default, and the yardstick of the fused ones."""
     require_gap(first, second, factor)
     total = np.zeros(first.shape, dtype=np.float32)
     for step in range(1, factor):
-        total += response.to_linear(interpolator.between(first, second, [step / factor], response)[0])
+        total += response.to_linear(interpolator.between(first, second, [step / factor], response, path)[0])
     return total
 
 

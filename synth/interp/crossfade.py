@@ -6,20 +6,30 @@ Summed over a gap it equals trapezoid weights on the captured frames: the baseli
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synth.camera import CameraResponse
 from synth.interp.base import require_gap, require_phases
 
+if TYPE_CHECKING:
+    from synth.interp.integral import GapPath
+
 
 class CrossFade:
     """The Interpolator `crossfade`."""
 
     name = "crossfade"
+    looks_around = False
 
     def between(
-        self, first: np.ndarray, second: np.ndarray, phases: Sequence[float], response: CameraResponse
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        phases: Sequence[float],
+        response: CameraResponse,
+        path: GapPath | None = None,
     ) -> np.ndarray:
         require_gap(first, second, 1)
         require_phases(phases)
@@ -29,7 +39,14 @@ class CrossFade:
             frames[index] = response.to_encoded(first_lin * np.float32(1 - phase) + second_lin * np.float32(phase))
         return frames
 
-    def gap_sum(self, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse) -> np.ndarray:
+    def gap_sum(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        factor: int,
+        response: CameraResponse,
+        path: GapPath | None = None,
+    ) -> np.ndarray:
         require_gap(first, second, factor)
         total = response.to_linear(first)
         total += response.to_linear(second)

@@ -1,16 +1,16 @@
-"""Optical flow (OpenCV's DIS): a virtual frame is both neighbours moved along straight paths and blended.
+"""Optical flow (OpenCV's DIS): a virtual frame is its neighbours moved along their paths; a gap is one integral.
 
-How a gap is integrated. The motion u(x) of whatever passes pixel x in the middle of the gap comes from both flows. At
-phase t the pixel shows A(x - t u) and B(x + (1 - t) u), mixed by 1 - t and t. Every warp softens the picture a little,
-so slow pixels are sampled seldom: with N steps the trapezoid (A/2 + N - 1 warps + B/2) / N stands for the mean over the
-gap. N is 1 (nothing is warped) where a pixel moves less than MAX_SPACING_PX, else the next of 2, 4, 8 ... factor.
-Sources: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016 (the flow); the integral is our own.
+Three tiers: `flow-fast`, `flow` (balanced, also called `flow-balanced`) and `flow-best`; TIERS says what they do, and
+docs/log.md (6) what they measure. Sources: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016 (the
+flow); the integral is our own, synth/interp/integral.py.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,49 +18,105 @@ import numpy as np
 from synth.camera import CameraResponse
 from synth.interp.base import require_gap, require_phases
 
-# Samples at most this far apart: their comb's first alias (1 / 1.4 cycles per px) stays beyond what pixels can show.
-MAX_SPACING_PX = 1.4
-# The image is integrated tile by tile: only tiles with fast pixels pay for many samples, and a tile stays in the cache.
-TILE_PX = 128
+if TYPE_CHECKING:
+    from synth.interp.integral import GapPath
+
 _SMALLEST_SIDE_PX = 32  # below it DIS has no pyramid to work on; such frames are padded
-_SAMPLING = cv2.INTER_CUBIC  # bilinear sampling costs 2 to 5 dB where samples are few
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tier:
+    """preset: of DIS. both_directions: the flow forward and the flow back, averaged in the middle of the gap; else
+    forward alone. spacing_px, nearest, cubic: see `synth.interp.integral.Sampling`."""
+
+    name: str
+    preset: int
+    both_directions: bool
+    spacing_px: float
+    nearest: bool
+    cubic: bool
+
+
+# Spacings of 1 to 1.4 px: the comb's first alias stays at or beyond what pixels can show; 2 px costs 2 to 5 dB.
+TIERS: dict[str, Tier] = {
+    "fast": Tier(
+        name="flow-fast",
+        preset=cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+        both_directions=False,
+        spacing_px=1.4,
+        nearest=True,
+        cubic=False,
+    ),
+    "balanced": Tier(
+        name="flow",
+        preset=cv2.DISOPTICAL_FLOW_PRESET_FAST,
+        both_directions=True,
+        spacing_px=1.4,
+        nearest=False,
+        cubic=True,
+    ),
+    "best": Tier(
+        name="flow-best",
+        preset=cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+        both_directions=True,
+        spacing_px=1.0,
+        nearest=False,
+        cubic=True,
+    ),
+}
 
 
 class Flow:
-    """The Interpolator `flow`. Every thread has its own DIS object, because DIS keeps buffers between calls."""
+    """An Interpolator. Every thread has its own DIS object, because DIS keeps buffers between calls.
 
-    name = "flow"
+    To build another one on the same integral, override `motion`.
+    """
 
-    def __init__(self) -> None:
+    looks_around = True
+
+    def __init__(self, tier: Tier = TIERS["balanced"]) -> None:
+        self.name, self.tier = tier.name, tier
         self._local = threading.local()
 
     def between(
-        self, first: np.ndarray, second: np.ndarray, phases: Sequence[float], response: CameraResponse
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        phases: Sequence[float],
+        response: CameraResponse,
+        path: GapPath | None = None,
     ) -> np.ndarray:
         require_gap(first, second, 1)
         require_phases(phases)
-        motion_px = self.motion(first, second)
-        slow = (cv2.magnitude(*cv2.split(motion_px)) <= MAX_SPACING_PX)[..., None]
+        path = path or self._uniform(first, second)
+        slow = self._steps(path, 2) == 1
         first_lin, second_lin = response.to_linear(first), response.to_linear(second)
-        places = _places(*first.shape[:2])
         frames = np.empty((len(phases), *first.shape), dtype=np.float32)
         for index, phase in enumerate(phases):
-            moved = _blend(first_lin, second_lin, places, motion_px, phase)
+            moved = self._moved(first_lin, second_lin, path, phase)
             still = first_lin * np.float32(1 - phase) + second_lin * np.float32(phase)
-            frames[index] = response.to_encoded(np.where(slow, still, moved))
+            frames[index] = response.to_encoded(np.where(slow[..., None], still, moved))
         return frames
 
-    def gap_sum(self, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse) -> np.ndarray:
+    def gap_sum(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        factor: int,
+        response: CameraResponse,
+        path: GapPath | None = None,
+    ) -> np.ndarray:
+        from synth.interp.integral import Sampling, gap_mean, padded_lin
+
         require_gap(first, second, factor)
-        first_lin, second_lin = response.to_linear(first), response.to_linear(second)
-        ends_lin = cv2.addWeighted(first_lin, 0.5, second_lin, 0.5, 0.0)
         if factor == 1:
-            return np.zeros_like(ends_lin)
-        motion_px = self.motion(first, second)
-        mean_lin = _gap_mean(first_lin, second_lin, ends_lin, motion_px, factor)
-        mean_lin *= np.float32(factor)
-        mean_lin -= ends_lin
-        return mean_lin
+            return np.zeros(first.shape, dtype=np.float32)
+        path = path or self._uniform(first, second)
+        sampling = Sampling(spacing_px=self.tier.spacing_px, nearest=self.tier.nearest, cubic=self.tier.cubic)
+        total_lin = gap_mean(padded_lin(first, response), padded_lin(second, response), path, factor, sampling)
+        total_lin *= np.float32(factor)
+        total_lin -= cv2.addWeighted(response.to_linear(first), 0.5, response.to_linear(second), 0.5, 0.0)
+        return total_lin
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Motion over the gap of what is at each pixel in its middle.
@@ -72,98 +128,69 @@ class Flow:
         pad_y, pad_x = max(0, _SMALLEST_SIDE_PX - height), max(0, _SMALLEST_SIDE_PX - width)
         if pad_y or pad_x:
             grey = [cv2.copyMakeBorder(image, 0, pad_y, 0, pad_x, cv2.BORDER_REPLICATE) for image in grey]
-        forward = self._flow(grey[0], grey[1])[:height, :width]
-        backward = self._flow(grey[1], grey[0])[:height, :width]
-        # What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second.
-        half = cv2.addWeighted(forward, 0.25, backward, -0.25, 0.0)
-        places = _places(height, width)
-        leaving = _sample(forward, places - half, cv2.INTER_LINEAR)
-        arriving = _sample(backward, places + half, cv2.INTER_LINEAR)
-        return cv2.addWeighted(leaving, 0.5, arriving, -0.5, 0.0)
+        forward = self._dis(grey[0], grey[1])[:height, :width]
+        if not self.tier.both_directions:
+            return to_the_middle(forward, None)
+        return to_the_middle(forward, self._dis(grey[1], grey[0])[:height, :width])
 
-    def _flow(self, first_grey: np.ndarray, second_grey: np.ndarray) -> np.ndarray:
+    def path(self, motion_px: np.ndarray, before_px: np.ndarray | None, after_px: np.ndarray | None) -> GapPath:
+        from synth.interp.integral import bent_path
+
+        return bent_path(motion_px, before_px, after_px)
+
+    def _uniform(self, first: np.ndarray, second: np.ndarray) -> GapPath:
+        return self.path(self.motion(first, second), None, None)
+
+    def _steps(self, path: GapPath, factor: int) -> np.ndarray:
+        """Steps of the integral, per pixel. Shape: [H, W]."""
+        from synth.interp.integral import path_length_px
+
+        return np.clip(np.ceil(path_length_px(path) / self.tier.spacing_px), 1, factor)
+
+    def _moved(self, first_lin: np.ndarray, second_lin: np.ndarray, path: GapPath, phase: float) -> np.ndarray:
+        """The picture at a phase, every pixel moved. Shape: float32 [H, W, 3]; linear light."""
+        from synth.interp.integral import pixel_places
+
+        here = pixel_places(*path.motion_px.shape[:2])
+        if path.bend_px is not None:
+            here = cv2.scaleAdd(path.bend_px, phase * (1 - phase) / 2, here)
+        kernel = cv2.INTER_CUBIC if self.tier.cubic else cv2.INTER_LINEAR
+        late = phase if not self.tier.nearest else (0.0 if phase < 0.5 else 0.5 if phase == 0.5 else 1.0)
+        moved = np.zeros_like(first_lin)
+        for image_lin, run, weight in ((first_lin, -phase, 1 - late), (second_lin, 1 - phase, late)):
+            if weight:
+                places = cv2.scaleAdd(path.motion_px, run, here)
+                shown = cv2.remap(image_lin, places, None, kernel, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+                moved += np.float32(weight) * shown
+        return moved
+
+    def _dis(self, first_grey: np.ndarray, second_grey: np.ndarray) -> np.ndarray:
         if not hasattr(self._local, "dis"):
-            self._local.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            self._local.dis = cv2.DISOpticalFlow.create(self.tier.preset)
         return self._local.dis.calc(first_grey, second_grey, None)
 
 
-def sample_steps(length_px: np.ndarray, factor: int) -> np.ndarray:
-    """Steps that the integral takes along a path: 1, 2, 4 ... factor, at most MAX_SPACING_PX apart where factor allows.
+def to_the_middle(forward: np.ndarray, backward: np.ndarray | None) -> np.ndarray:
+    """Motion seen from the middle of the gap, from the flow of the first frame and, where known, of the second one.
 
-    Shape: [H, W] -> int32 [H, W]. Units: px.
+    What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second. Flow varies
+    slowly, so it is looked up at half the resolution. Shape: float32 [H, W, 2] -> the same. Units: px per gap.
     """
-    steps = np.ones(length_px.shape, dtype=np.int32)
-    for coarser, finer in zip(step_levels(factor)[:-1], step_levels(factor)[1:], strict=True):
-        steps[length_px > coarser * MAX_SPACING_PX] = finer
-    return steps
+    height, width = forward.shape[:2]
+    small = (max(1, width // 2), max(1, height // 2))
+    forward = cv2.resize(forward, small, interpolation=cv2.INTER_AREA)
+    scale = np.array([small[0] / width, small[1] / height], dtype=np.float32)
+    places = np.empty_like(forward)
+    places[..., 0] = np.arange(small[0], dtype=np.float32)
+    places[..., 1] = np.arange(small[1], dtype=np.float32)[:, None]
+    if backward is None:
+        middle = _look_up(forward, places - forward * scale * np.float32(0.5))
+    else:
+        backward = cv2.resize(backward, small, interpolation=cv2.INTER_AREA)
+        half = cv2.addWeighted(forward, 0.25, backward, -0.25, 0.0) * scale
+        middle = cv2.addWeighted(_look_up(forward, places - half), 0.5, _look_up(backward, places + half), -0.5, 0.0)
+    return cv2.resize(middle, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def step_levels(factor: int) -> list[int]:
-    """1, 2, 4 ... up to and including factor."""
-    levels = [1]
-    while levels[-1] < factor:
-        levels.append(min(2 * levels[-1], factor))
-    return levels
-
-
-def _gap_mean(
-    first_lin: np.ndarray, second_lin: np.ndarray, ends_lin: np.ndarray, motion_px: np.ndarray, factor: int
-) -> np.ndarray:
-    """Trapezoid mean over the gap. Shape: float32 [H, W, 3], new."""
-    height, width = motion_px.shape[:2]
-    steps = sample_steps(cv2.magnitude(*cv2.split(motion_px)), factor)
-    mean_lin = ends_lin.copy()
-    for top in range(0, height, TILE_PX):
-        for left in range(0, width, TILE_PX):
-            tile = np.s_[top : top + TILE_PX, left : left + TILE_PX]
-            tile_steps = steps[tile]
-            if tile_steps.max() > 1:
-                rows, columns = tile_steps.shape
-                places = _places(rows, columns, top, left)
-                _integrate_tile(first_lin, second_lin, mean_lin[tile], motion_px[tile], places, tile_steps)
-    return mean_lin
-
-
-def _integrate_tile(
-    first_lin: np.ndarray,
-    second_lin: np.ndarray,
-    mean_lin: np.ndarray,
-    motion_px: np.ndarray,
-    places: np.ndarray,
-    steps: np.ndarray,
-) -> None:
-    """Put the means of the pixels with more than one step into `mean_lin`, which comes with the mean of the ends."""
-    ends_lin = mean_lin.copy()
-    total_lin, sampled = ends_lin, 1
-    for level in step_levels(int(steps.max()))[1:]:
-        nested = level == 2 * sampled  # then every second sample is in the total already
-        total_lin = total_lin if nested else ends_lin
-        for index in range(1, level, 2 if nested else 1):
-            total_lin = total_lin + _blend(first_lin, second_lin, places, motion_px, index / level)
-        sampled = level
-        here = (steps == level)[..., None]
-        np.copyto(mean_lin, total_lin * np.float32(1 / level), where=here)
-
-
-def _blend(
-    first_lin: np.ndarray, second_lin: np.ndarray, places: np.ndarray, motion_px: np.ndarray, phase: float
-) -> np.ndarray:
-    """The picture at `places` at a phase: first moved forward, second moved back, mixed. Shape: [H, W, 3]."""
-    from_first = cv2.scaleAdd(motion_px, -phase, places)
-    from_second = cv2.scaleAdd(motion_px, 1 - phase, places)
-    moved_first = _sample(first_lin, from_first, _SAMPLING)
-    moved_second = _sample(second_lin, from_second, _SAMPLING)
-    return cv2.addWeighted(moved_first, 1 - phase, moved_second, phase, 0.0)
-
-
-def _sample(image: np.ndarray, places: np.ndarray, interpolation: int) -> np.ndarray:
-    """Values of `image` at `places` (x, y); beyond the border its edge goes on."""
-    return cv2.remap(image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-
-
-def _places(height: int, width: int, top: int = 0, left: int = 0) -> np.ndarray:
-    """Pixel coordinates. Shape: float32 [H, W, 2] (x, y)."""
-    places = np.empty((height, width, 2), dtype=np.float32)
-    places[..., 0] = np.arange(left, left + width, dtype=np.float32)
-    places[..., 1] = np.arange(top, top + height, dtype=np.float32)[:, None]
-    return places
+def _look_up(field: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]

@@ -9,7 +9,8 @@ import pytest
 from synth.camera import response, to_8bit
 from synth.interp import INTERPOLATORS
 from synth.interp.base import sum_of_virtual_frames
-from synth.interp.flow import MAX_SPACING_PX, Flow, sample_steps, step_levels
+from synth.interp.flow import TIERS, Flow, Tier
+from synth.interp.integral import GapPath, Sampling, gap_mean, padded_lin, path_length_px
 from synth.rng import stream
 from tests.synth.clips import moving_frames, texture
 
@@ -60,7 +61,8 @@ def test_time_reversed_gap_has_the_same_sum(name: str) -> None:
     interpolator = INTERPOLATORS[name]()
     forth = interpolator.gap_sum(first, second, 8, SRGB)
     back = interpolator.gap_sum(second, first, 8, SRGB)
-    assert np.abs(forth - back).max() < 2e-3 * 8
+    one_direction = name == "flow-fast"  # its flow is found from the first frame alone
+    assert np.abs(forth - back).max() < (1e-2 if one_direction else 2e-3) * 8
 
 
 def moved(shift_px: float) -> np.ndarray:
@@ -94,11 +96,63 @@ def test_flow_measures_motion_and_slow_pixels_are_not_warped() -> None:
     assert np.abs(Flow().gap_sum(first, second, 16, SRGB) - expected).max() < 1e-4
 
 
+@pytest.mark.parametrize("bend", [0.0, 6.0])
+@pytest.mark.parametrize("tier", TIERS.values(), ids=list(TIERS))
+def test_integral_is_the_mean_of_the_frames_on_the_path(tier: Tier, bend: float) -> None:
+    """The compiled integral against `between`, summed in numpy at the phases that the integral samples."""
+    first, second = moving_frames(2, speed_px=4.0)
+    flow = Flow(tier)
+    shape = (*first.shape[:2], 2)
+    motion_px = np.broadcast_to(np.array([3.6, -2.2], np.float32), shape)
+    path = GapPath(motion_px=motion_px, bend_px=np.broadcast_to(np.array([bend, -bend / 2], np.float32), shape))
+    steps = int(np.ceil(float(path_length_px(path)[0, 0]) / tier.spacing_px))
+    mean_lin = sum_of_virtual_frames(flow, first, second, steps, SRGB, path)
+    mean_lin += (SRGB.to_linear(first) + SRGB.to_linear(second)) / 2
+    fused = flow.gap_sum(first, second, 64, SRGB, path) + (SRGB.to_linear(first) + SRGB.to_linear(second)) / 2
+    assert 3 <= steps <= 8
+    np.testing.assert_allclose(fused / 64, mean_lin / steps, atol=4e-3)  # remap rounds positions to 1/32 px
+    assert np.abs(fused / 64 - mean_lin / steps).mean() < 3e-4
+
+
 def test_sample_spacing() -> None:
-    lengths_px = np.array([[0.0, MAX_SPACING_PX, 1.5, 2.9, 5.0, 100.0]])
-    for factor in (2, 7, 16):
-        steps = sample_steps(lengths_px, factor)
-        assert set(np.unique(steps)) <= set(step_levels(factor))
-        assert np.all((lengths_px / steps <= MAX_SPACING_PX) | (steps == factor))
-        assert steps[0, 0] == steps[0, 1] == 1
-    assert step_levels(16) == [1, 2, 4, 8, 16] and step_levels(7) == [1, 2, 4, 7] and step_levels(1) == [1]
+    """The number of samples: none for slow pixels, at most `factor`, and never further apart than the spacing."""
+    picture = np.zeros((40, 64, 3), np.uint8)
+    picture[:, 40:] = 255
+    linear = response("linear")
+    padded = padded_lin(picture, linear)
+    for length_px in (0.0, 1.4, 1.5, 5.0, 20.0):
+        path = GapPath(motion_px=np.broadcast_to(np.array([length_px, 0], np.float32), (40, 64, 2)))
+        for factor in (2, 7, 16):
+            row = gap_mean(padded, padded, path, factor, Sampling(spacing_px=1.4, nearest=False, cubic=False))[20, :, 0]
+            steps = max(1, min(factor, int(np.ceil(np.float32(length_px) / np.float32(1.4)))))
+            # A still edge, warped: every sample shows it at another place, so its levels count the samples.
+            expected = picture[20, :, 0] / 510
+            expected = expected + expected
+            columns = np.arange(64.0)
+            for index in range(1, steps):
+                for run, weight in ((-index / steps, 1 - index / steps), (1 - index / steps, index / steps)):
+                    places = np.clip(columns + run * length_px, 0, 63)
+                    expected = expected + weight * np.interp(places, columns, picture[20, :, 0] / 255)
+            np.testing.assert_allclose(row, expected / steps, atol=1e-5)
+
+
+@pytest.mark.parametrize("known", ["both", "before", "after"])
+def test_acceleration_is_followed(known: str) -> None:
+    """Positions x(t) = 5 t + 3 t^2 over gaps -1, 0, 1: the integral of gap 0 gains over uniform motion."""
+    place = [5.0 * time + 3.0 * time**2 for time in (-1, 0, 1, 2)]
+    frames = [to_8bit(SRGB.to_encoded(moved(shift))) for shift in place]
+    truth = (moved(place[1]) + moved(place[2])) / 2
+    truth = truth + sum(moved(5.0 * step / 64 + 3.0 * (step / 64) ** 2) for step in range(1, 64))
+    flow = Flow(TIERS["best"])
+    motions = [flow.motion(one, two) for one, two in zip(frames[:-1], frames[1:], strict=True)]
+    path = flow.path(motions[1], motions[0] if known != "after" else None, motions[2] if known != "before" else None)
+    assert path.bend_px is not None
+    assert np.abs(np.median(path.bend_px[16:-16, 16:-16], axis=(0, 1))) == pytest.approx([6.0, 3.0], abs=0.4)
+
+    def psnr(path: GapPath) -> float:
+        total = flow.gap_sum(frames[1], frames[2], 32, SRGB, path)
+        total += (SRGB.to_linear(frames[1]) + SRGB.to_linear(frames[2])) / 2
+        error = (SRGB.to_encoded(total / 32) - SRGB.to_encoded(truth / 64))[16:-16, 16:-16]
+        return float(-10 * np.log10(np.mean(np.square(error, dtype=np.float64))))
+
+    assert psnr(path) > psnr(GapPath(motion_px=motions[1])) + 3.0

@@ -181,7 +181,8 @@ def test_embedded_default_reports_its_error_against_the_truth(
     exact = response("srgb").to_encoded(exact_lin)
     error = (read_image(record.blur_path(tmp_path / "out")) / 255.0 - exact)[16:-16, 16:-16]
     stored = [json.loads(line) for line in (tmp_path / "out" / "truth.jsonl").read_text().splitlines()]
-    assert -10 * np.log10(np.mean(error**2)) == pytest.approx(stored[1]["synthesis"], abs=0.7)
+    rounded = 10 ** (-stored[1]["synthesis"] / 10) + 1 / 12 / 255**2  # the file is 8 bit
+    assert -10 * np.log10(np.mean(error**2)) == pytest.approx(-10 * np.log10(rounded), abs=0.3)
     sharp = read_image(record.sharp_path(tmp_path / "out"))
     centre_lin = clip.scene.frame_lin(16 * record.centre_frame)
     assert np.array_equal(sharp, to_8bit(response("srgb").to_encoded(centre_lin)))
@@ -279,7 +280,9 @@ def test_truncated_video_keeps_the_windows_before_the_break(tmp_path: Path, run:
     assert run("--video", whole, "--window", 5, "--interp", "4x", "--out", tmp_path / "full")[0] == 0
     kept, full = read_manifest(tmp_path / "out"), read_manifest(tmp_path / "full")
     assert 2 <= len(kept) < len(full)
-    assert [record.blur_sha256 for record in kept] == [record.blur_sha256 for record in full[: len(kept)]]
+    # The last one lacks the frame after its window, which would tell how motion goes on.
+    same = len(kept) - 1
+    assert [record.blur_sha256 for record in kept[:same]] == [record.blur_sha256 for record in full[:same]]
     assert run("verify", tmp_path / "out")[0] == 0
 
 
