@@ -17,7 +17,7 @@ from synth import camera
 from synth.image_files import image_size, read_image
 from synth.rng import stream
 
-CACHE_BYTES = 2 << 30  # decoded 8-bit pairs kept in memory
+CACHE_BYTES = 2 << 30  # decoded pairs kept in memory
 HELD_OUT_SHARE = 0.1
 HELD_OUT_MOST = 8
 RESPONSE_EXPONENTS = (1.0, 2.2)  # from GoPro's plain mean of values to its mean of linear light (gamma 2.2)
@@ -182,7 +182,7 @@ class PairSampler:
     def _read(self, path: Path) -> np.ndarray:
         image = self._cache.get(path)
         if image is None:
-            image = read_image(path)
+            image = read_image(path, deep=True)
             if self._cached_bytes + image.nbytes <= CACHE_BYTES:
                 self._cache[path] = image
                 self._cached_bytes += image.nbytes
@@ -209,7 +209,7 @@ def smallest_side(pairs: Sequence[Pair]) -> int:
 
 def centre_crop(path: Path, side: int) -> Tensor:
     """The middle of an image, at most `side` px. Shape: [3, h, w] float32. Range: [0, 1]."""
-    image = read_image(path)
+    image = read_image(path, deep=True)
     top, left = (max(0, (extent - side) // 2) for extent in image.shape[:2])
     return _to_tensor(_unit(image[top : top + side, left : left + side]))
 
@@ -241,16 +241,17 @@ def _responses(pairs: Sequence[Pair]) -> dict[str, camera.CameraResponse]:
 def _through_another_response(
     blur: np.ndarray, sharp: np.ndarray, response: camera.CameraResponse, exponent: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """8-bit clips as a camera of the response light^(1/exponent) would show them, float32 in [0, 1], same shapes."""
-    blur_lin, sharp_lin = (response.to_linear(np.ascontiguousarray(side)) for side in (blur, sharp))
+    """Clips as a camera of the response light^(1/exponent) would show them, float32 in [0, 1], same shapes."""
+    values = (side if side.dtype == np.uint8 else _unit(side) for side in (blur, sharp))  # 8 bit goes by table
+    blur_lin, sharp_lin = (response.to_linear(np.ascontiguousarray(side)) for side in values)
     top = np.float32(max(blur_lin.max(), sharp_lin.max(), 1e-3))
     encoded = [np.power(side / top, np.float32(1 / exponent), dtype=np.float32) for side in (blur_lin, sharp_lin)]
     return encoded[0], encoded[1]
 
 
 def _unit(image: np.ndarray) -> np.ndarray:
-    """8-bit values as float32 in [0, 1], same shape."""
-    return image.astype(np.float32) / np.float32(255)
+    """8-bit or 16-bit values as float32 in [0, 1], same shape."""
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:

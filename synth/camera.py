@@ -63,6 +63,11 @@ def to_8bit(encoded: np.ndarray) -> np.ndarray:
     return cv2.convertScaleAbs(encoded, alpha=255.0)
 
 
+def to_16bit(encoded: np.ndarray) -> np.ndarray:
+    """Encoded floats in [0, 1] rounded to the nearest of 65536 values: uint16, same shape; v / 255 becomes 257 v."""
+    return np.rint(np.clip(encoded, 0.0, 1.0) * np.float32(65535)).astype(np.uint16)
+
+
 def response(name: str) -> CameraResponse:
     """The response called `name` (a key of RESPONSES), or the measured curve in the file of that name.
 

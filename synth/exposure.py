@@ -1,4 +1,4 @@
-"""Exposure: which captured frames make a window, how virtual frames are weighted, and the streaming integral.
+"""Exposure: which captured frames make a window, and the streaming integral.
 
 The unit of work is a gap between two captured frames. Its integral, half of both ends plus the virtual frames between,
 is computed once, whatever windows cover it; a window is the sum of its gaps. Nothing else is kept: one accumulator for
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,51 +18,12 @@ from synth.camera import CameraResponse
 from synth.continuity import Continuity, continuity
 from synth.interp.base import Interpolator, Moving
 from synth.rng import stream
+from synth.shutter import GapShare, require_window
 
-PROFILES = ("trapezoid", "mean")
+if TYPE_CHECKING:
+    from synth.interp.integral import GapPath
 
-
-@dataclass(frozen=True, kw_only=True)
-class Exposure:
-    """A window of `frames` captured frames with factor - 1 virtual frames in every gap, weighted by `profile`.
-
-    Errors: ValueError for an even or too small window, a factor below 1, another profile.
-    """
-
-    frames: int
-    factor: int
-    profile: str = "trapezoid"
-
-    def __post_init__(self) -> None:
-        require_window(self.frames)
-        if self.factor < 1:
-            raise ValueError(f"the interpolation factor is at least 1, got {self.factor}")
-        if self.profile not in PROFILES:
-            raise ValueError(f"an exposure's profile is one of {', '.join(PROFILES)}, got {self.profile!r}")
-
-    @property
-    def virtual_frames(self) -> int:
-        return (self.frames - 1) * self.factor + 1
-
-    def weights(self) -> np.ndarray:
-        """Weight of every virtual frame. Shape: [virtual_frames] float64, sums to 1."""
-        weights = np.ones(self.virtual_frames)
-        if self.profile == "trapezoid":
-            weights[[0, -1]] = 0.5
-        return weights / weights.sum()
-
-    def span_s(self, fps: float) -> float:
-        """Time from the first captured frame to the last. Units: s."""
-        return (self.frames - 1) / fps
-
-    def blur_lin(self, gaps_lin: np.ndarray, first_lin: np.ndarray, last_lin: np.ndarray) -> np.ndarray:
-        """The blurred image from the sum of the window's gap integrals and its two end frames.
-
-        Shape: three float32 [H, W, 3] -> float32 [H, W, 3], new. Range: linear light.
-        """
-        if self.profile == "trapezoid":
-            return gaps_lin * np.float32(1 / (self.virtual_frames - 1))
-        return (gaps_lin + (first_lin + last_lin) * np.float32(0.5)) * np.float32(1 / self.virtual_frames)
+_AT_A_TIME = 4  # virtual frames in memory where a gap is summed frame by frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +73,7 @@ class WindowPlan:
             index += 1
 
     def needs(self, finished: Callable[[Window], bool], frame_count: int | None = None) -> GapsNeeded:
-        """Which gaps the windows that are not finished cover."""
+        """Which gaps the windows that are not finished cover, and which windows those are."""
         return GapsNeeded(windows=self.windows(frame_count), finished=finished)
 
 
@@ -122,22 +84,29 @@ class GapsNeeded:
     windows: Iterator[Window]
     finished: Callable[[Window], bool]
     _next: Window | None = None
-    _until: int = 0  # gaps below this are covered by a window met so far
+    _open: list[Window] = field(default_factory=list)
 
     def __call__(self, gap: int) -> bool:
+        return bool(self.covering(gap))
+
+    def covering(self, gap: int) -> list[Window]:
+        """The windows that are not finished and have this gap in them; also to be called in order."""
         if self._next is None:
             self._next = next(self.windows, None)
         while self._next is not None and self._next.first <= gap:
             if not self.finished(self._next):
-                self._until = max(self._until, self._next.last)
+                self._open.append(self._next)
             self._next = next(self.windows, None)
-        return gap < self._until
+        self._open = [window for window in self._open if window.last > gap]
+        return list(self._open)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GapJob:
     """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one.
 
+    whole: a window needs all of it. parts: weights over its frames that a window needs instead (see `GapShare`).
+    also: further curves under which the same has to be summed.
     wanted: False for a gap that lies beside a window: only its motion is looked at. continuity and motion_px are found
     by `measure_gap`, the motions before and after filled in by `with_neighbours`; None: not known.
     """
@@ -146,6 +115,9 @@ class GapJob:
     first: np.ndarray
     second: np.ndarray
     truth_lin: Callable[[], np.ndarray] | None = None
+    whole: bool = True
+    parts: tuple[tuple[float, ...], ...] = ()
+    also: tuple[CameraResponse, ...] = ()
     wanted: bool = True
     continuity: Continuity | None = None
     motion_px: np.ndarray | None = None
@@ -154,9 +126,22 @@ class GapJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GapLight:
+    """Sums over a gap under one curve: of all of it, and of parts by their weights. Shape: float32 [H, W, 3]."""
+
+    whole_lin: np.ndarray | None
+    parts_lin: dict[tuple[float, ...], np.ndarray]
+
+    def of(self, share: GapShare) -> np.ndarray | None:
+        """The sum that a window takes; None where its shutter is shut, or where this was not asked for."""
+        return self.whole_lin if share is None else self.parts_lin.get(share)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GapIntegral:
-    """integral_lin: half of both ends plus the virtual frames between; None across a cut. captured_lin: half of both
-    ends; truth_lin: the true integral; both only where the truth is known. Gap g lies between frames g and g + 1.
+    """integral_lin: half of both ends plus the virtual frames between; None across a cut, or where no window asks for
+    all of it. parts_lin: sums of its parts. also: the same under further curves. captured_lin: half of both ends;
+    truth_lin: the true integral; both only where the truth is known. Gap g lies between frames g and g + 1.
 
     Shape: float32 [H, W, 3]. Range: integral_lin and truth_lin sum to their number of virtual frames per gap.
     """
@@ -166,6 +151,9 @@ class GapIntegral:
     second: np.ndarray
     integral_lin: np.ndarray | None
     repeated: bool
+    cut: bool = False
+    parts_lin: dict[tuple[float, ...], np.ndarray] = field(default_factory=dict)
+    also: tuple[GapLight, ...] = ()
     captured_lin: np.ndarray | None = None
     truth_lin: np.ndarray | None = None
 
@@ -199,30 +187,72 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
     """
     state = job.continuity or continuity(job.first, job.second)
     truth_lin = job.truth_lin() if job.truth_lin is not None else None
-    ends_lin = response.to_linear(job.first)
-    ends_lin += response.to_linear(job.second)
-    ends_lin *= np.float32(0.5)
-    if state.cut:
-        integral_lin = None
-    elif interpolator is None:
-        integral_lin = ends_lin
-    elif state.repeated:
-        integral_lin = ends_lin * np.float32(factor)
-    else:
-        path = None
-        if isinstance(interpolator, Moving) and job.motion_px is not None:
-            path = interpolator.path(job.motion_px, job.before_px, job.after_px)
-        integral_lin = interpolator.gap_sum(job.first, job.second, factor, response, path)
-        integral_lin += ends_lin
+    moving = None if state.cut or state.repeated else interpolator
+    path = None
+    if isinstance(moving, Moving) and job.motion_px is not None:
+        path = moving.path(job.motion_px, job.before_px, job.after_px)
+    curves = () if state.cut else (response, *job.also)
+    lights = [_gap_light(job, moving, factor if interpolator else 1, curve, path) for curve in curves]
+    main = lights[0] if lights else GapLight(whole_lin=None, parts_lin={})
     return GapIntegral(
         gap=job.gap,
         first=job.first,
         second=job.second,
-        integral_lin=integral_lin,
+        integral_lin=main.whole_lin,
         repeated=state.repeated,
-        captured_lin=ends_lin if truth_lin is not None else None,
+        cut=state.cut,
+        parts_lin=main.parts_lin,
+        also=tuple(lights[1:]),
+        captured_lin=_ends(job, response) if truth_lin is not None else None,
         truth_lin=truth_lin,
     )
+
+
+def _gap_light(
+    job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse, path: GapPath | None
+) -> GapLight:
+    """interpolator: None where nothing moves or nothing is interpolated."""
+    whole_lin = None
+    if job.whole:
+        whole_lin = _ends(job, response)
+        if interpolator is None:
+            whole_lin *= np.float32(factor)
+        else:
+            whole_lin += interpolator.gap_sum(job.first, job.second, factor, response, path)
+    parts_lin = {weights: _weighted(job, interpolator, weights, response, path) for weights in job.parts}
+    return GapLight(whole_lin=whole_lin, parts_lin=parts_lin)
+
+
+def _ends(job: GapJob, response: CameraResponse) -> np.ndarray:
+    """Half of both ends of a gap. Shape: float32 [H, W, 3], new. Range: linear light."""
+    ends_lin = response.to_linear(job.first)
+    ends_lin += response.to_linear(job.second)
+    ends_lin *= np.float32(0.5)
+    return ends_lin
+
+
+def _weighted(
+    job: GapJob,
+    interpolator: Interpolator | None,
+    weights: tuple[float, ...],
+    response: CameraResponse,
+    path: GapPath | None,
+) -> np.ndarray:
+    """The weighted sum of a gap's frames, which no fused integral offers; a few virtual frames at a time.
+
+    interpolator: None where nothing moves. Shape: float32 [H, W, 3], new. Range: linear light.
+    """
+    total_lin = response.to_linear(job.first) * np.float32(weights[0])
+    total_lin += response.to_linear(job.second) * np.float32(weights[-1])
+    inner = [(step / (len(weights) - 1), weights[step]) for step in range(1, len(weights) - 1) if weights[step]]
+    if interpolator is None:
+        return total_lin + response.to_linear(job.first) * np.float32(sum(weight for _, weight in inner))
+    for start in range(0, len(inner), _AT_A_TIME):
+        some = inner[start : start + _AT_A_TIME]
+        frames = interpolator.between(job.first, job.second, [phase for phase, _ in some], response, path)
+        for frame, (_, weight) in zip(frames, some, strict=True):
+            total_lin += response.to_linear(frame) * np.float32(weight)
+    return total_lin
 
 
 @dataclass(kw_only=True, eq=False)
@@ -231,6 +261,7 @@ class BlurWindow:
 
     window: Window
     gaps_lin: np.ndarray | None = None
+    also_lin: list[np.ndarray | None] = field(default_factory=list)  # the same under further curves
     captured_lin: np.ndarray | None = None
     truth_lin: np.ndarray | None = None
     first: np.ndarray | None = None
@@ -239,9 +270,10 @@ class BlurWindow:
     cut_after: list[int] = field(default_factory=list)
     repeated: list[int] = field(default_factory=list)
     still: bool = False
+    lacking: bool = False  # a part was not computed: true of windows only that the clip ends in
 
-    def add(self, part: GapIntegral) -> None:
-        """Take in the next gap."""
+    def add(self, part: GapIntegral, share: GapShare = None) -> None:
+        """Take in the next gap, or the part of it for which the shutter is open."""
         if part.gap == self.window.first:
             self.first = part.first
         if part.gap == self.window.centre:
@@ -250,11 +282,17 @@ class BlurWindow:
             self.last = part.second
         if part.repeated:
             self.repeated.append(part.gap + 1)
-        if part.integral_lin is None:
+        if part.cut:
             self.cut_after.append(part.gap)
             self.gaps_lin = self.captured_lin = self.truth_lin = None
+            self.also_lin = []
         if not self.cut_after:
-            self.gaps_lin = _summed(self.gaps_lin, part.integral_lin)
+            main = GapLight(whole_lin=part.integral_lin, parts_lin=part.parts_lin)
+            self.gaps_lin = _summed(self.gaps_lin, main.of(share))
+            self.lacking = self.lacking or (share != () and main.of(share) is None)
+            before = self.also_lin or [None] * len(part.also)
+            also = zip(before, part.also, strict=True)
+            self.also_lin = [_summed(total_lin, light.of(share)) for total_lin, light in also]
             self.captured_lin = _summed(self.captured_lin, part.captured_lin)
             self.truth_lin = _summed(self.truth_lin, part.truth_lin)
 
@@ -271,12 +309,13 @@ def blur_windows(
     plan: WindowPlan,
     finished: Callable[[Window], bool],
     moving: Callable[[int | None], bool],
+    share: Callable[[Window, int], GapShare] = lambda window, gap: None,
 ) -> Iterator[BlurWindow]:
     """Sum gap integrals, which come in order (some may be left out), into windows; yields them as they are completed.
 
     Windows that end in the same gap are ordered by their start. `moving(gap)` is told of every gap in which something
     moves and `moving(None)` says whether one was seen: a window of nothing but repeated frames is a still if the clip
-    has not moved yet, and frozen if it has.
+    has not moved yet, and frozen if it has. `share(window, gap)` says what a gap of the clip gives to a window.
     """
     coming = plan.windows()
     upcoming = next(coming)
@@ -289,17 +328,12 @@ def blur_windows(
                 opened.append(BlurWindow(window=upcoming))
             upcoming = next(coming)
         for blur in opened:
-            blur.add(part)
+            blur.add(part, share(blur.window, part.gap))
         for blur in [blur for blur in opened if blur.window.last == part.gap + 1]:
             opened.remove(blur)
+            assert not blur.lacking, f"window {blur.window} is complete, but a part of a gap was not integrated"
             blur.still = len(blur.repeated) == blur.window.frames - 1 and not moving(None)
             yield blur
-
-
-def require_window(frames: int) -> None:
-    """Errors: ValueError unless the window is an odd number of captured frames, 3 or more."""
-    if frames < 3 or frames % 2 == 0:
-        raise ValueError(f"a window is an odd number of captured frames, 3 or more (the centre is sharp), got {frames}")
 
 
 def count_windows(plan: WindowPlan, frame_count: int) -> int:

@@ -1,6 +1,7 @@
 """Image files: the one place that reads and writes them (OpenCV's BGR order stays inside).
 
-Only 8-bit colour PNG and JPEG are accepted; everything else is refused with one sentence that names the file.
+Only 8-bit colour PNG and JPEG are accepted, and 16-bit colour PNG where the caller says so; everything else is refused
+with one sentence that names the file.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class ImageHeader:
     def colour(self) -> bool:
         return self.bits == 8 and self.mode in ("rgb", "rgb with alpha", "palette")
 
+    @property
+    def deep_colour(self) -> bool:
+        """16-bit RGB, which only a PNG can hold."""
+        return self.bits == 16 and self.mode == "rgb"
+
 
 def read_header(path: Path) -> ImageHeader:
     """Size and mode of a PNG or JPEG file from its header; the pixels are not read.
@@ -67,17 +73,19 @@ def image_size(path: Path) -> tuple[int, int]:
     return header.height, header.width
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an 8-bit colour image.
+def read_image(path: Path, *, deep: bool = False) -> np.ndarray:
+    """Read an 8-bit colour image, and with `deep` a 16-bit one too, whose values are then 0..65535.
 
-    Shape: [H, W, 3] uint8, RGB. Range: 0..255, sRGB-encoded as stored. A JPEG's orientation tag is honoured; an alpha
-    channel is dropped if it is opaque everywhere.
+    Shape: [H, W, 3] uint8 (or uint16), RGB. Range: 0..255, sRGB-encoded as stored. A JPEG's orientation tag is
+    honoured; an alpha channel is dropped if it is opaque everywhere.
     Errors: ValueError, one sentence with the file's name, if it is unreadable, grey, not 8-bit or transparent; OSError.
     """
     path = Path(path)
     data = path.read_bytes()
     header = _parse_header(path, io.BytesIO(data))
-    require_colour(path, header)
+    wide = deep and header.deep_colour
+    if not wide:
+        require_colour(path, header)
     # IMREAD_UNCHANGED shows whether there is alpha but ignores JPEG's orientation; IMREAD_COLOR honours it.
     # A JPEG that was cut short decodes to a partly grey picture: its end marker must come after its last scan.
     cut_short = data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
@@ -89,7 +97,7 @@ def read_image(path: Path) -> np.ndarray:
     if (
         cut_short
         or image is None
-        or image.dtype != np.uint8
+        or image.dtype != (np.uint16 if wide else np.uint8)
         or image.ndim != 3
         or image.shape[:2] != (header.height, header.width)
     ):
@@ -110,16 +118,24 @@ def require_colour(path: Path, header: ImageHeader) -> None:
 
 
 def encode_png(rgb: np.ndarray) -> bytes:
-    """PNG bytes of an [H, W, 3] uint8 RGB image; the same bytes for the same image and OpenCV version.
+    """PNG bytes of an [H, W, 3] uint8 or uint16 RGB image; the same bytes for the same image and OpenCV version.
 
     OpenCV's default strategy is used on purpose: naming any compression level changes it and costs two to eight times.
     """
     return _encode(rgb, ".png", [])
 
 
-def encode_jpeg(rgb: np.ndarray) -> bytes:
-    """JPEG bytes (quality 95) of an [H, W, 3] uint8 RGB image; the same bytes for the same image and OpenCV version."""
-    return _encode(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def encode_jpeg(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
+    """JPEG bytes of an [H, W, 3] uint8 RGB image; the same bytes for the same image, quality and OpenCV version."""
+    return _encode(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def decode_jpeg(data: bytes) -> np.ndarray:
+    """The image in bytes that `encode_jpeg` made. Shape: [H, W, 3] uint8, RGB."""
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("the bytes are no JPEG image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: Path, rgb: np.ndarray) -> str:
@@ -158,7 +174,8 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def _encode(rgb: np.ndarray, suffix: str, parameters: list[int]) -> bytes:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+    types = (np.uint8, np.uint16) if suffix == ".png" else (np.uint8,)
+    if rgb.dtype not in types or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"an image to write is uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
     done, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), parameters)
     if not done:

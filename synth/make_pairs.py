@@ -34,6 +34,7 @@ from synth.pairs import LAYOUTS, SPLITS
 from synth.progress import PairProgress
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
+from synth.sensor import CAMERAS
 from synth.settings import (
     DEFAULT_WINDOW,
     SynthesisConfig,
@@ -46,10 +47,10 @@ from synth.settings import (
 from synth.synthesis import synthesise
 from synth.truth import summary_lines
 
+DEFAULT_FACTOR = 16
 DEFAULT_OUT = ROOT / "out" / "pairs"
 # Flags of later versions: accepted by name so that the answer is one clear sentence.
 LATER = {
-    "camera": "camera models are not there yet; leave --camera out (the response is --response)",
     "degrade": "degradations are not there yet; leave --degrade out",
     "scheduler": "distributed runs are not there yet; use --workers on this machine",
     "report": "the report page is not there yet; run.json has the figures",
@@ -103,7 +104,7 @@ def _make(argv: list[str]) -> int:
 
 def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:
     """Say what was skipped, what is wrong and how true the blur is; returns the exit code."""
-    for line in _skip_lines(pair_set):
+    for line in [*_skip_lines(pair_set), *plan.notes()]:
         print(line)
     if pair_set.still:
         print(f"{pair_set.still} pairs show no motion at all: blur and sharp are the same image")
@@ -161,7 +162,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="make_pairs.py", description="Make blurred and sharp pairs from high-frame-rate video.")
-    parser.add_argument("--interp", default="16x", metavar="Nx", help="virtual frames per captured gap (default 16x)")
+    parser.add_argument("--interp", metavar="Nx", help="virtual frames per captured gap (default 16x, or the recipe's)")
     parser.add_argument(
         "--video",
         action="extend",
@@ -176,9 +177,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--stride", type=int, metavar="N", help="captured frames between windows (default: the window)")
     parser.add_argument(
-        "--response", default="srgb", metavar="NAME|FILE", help="srgb, gamma2.2, bt709, linear or a file"
+        "--response",
+        metavar="NAME|FILE",
+        help="srgb (default, or the recipe's), gamma2.2, bt709, linear or a file",
     )
     parser.add_argument("--recipe", metavar="NAME", help=f"{', '.join(RECIPES)} (default trapezoid; mean with 1x)")
+    parser.add_argument("--duty", type=float, metavar="SHARE", help="open share of the window's time (default 1)")
+    parser.add_argument("--camera", default="none", metavar="NAME", help=f"{', '.join(CAMERAS)} (default none)")
+    parser.add_argument("--bits", type=int, default=8, metavar="N", help="of the blurred images: 8 or 16 (default 8)")
     parser.add_argument("--layout", default="flat", metavar="NAME", help=f"{', '.join(LAYOUTS)} (default flat)")
     parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="stop after so many pairs")
@@ -186,7 +192,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
-    parser.add_argument("--camera", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--degrade", action="append", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
     parser.add_argument("--report", action="store_true", help=argparse.SUPPRESS)
@@ -195,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _refuse_later(arguments: argparse.Namespace) -> None:
     """Errors: Refusal for a flag whose work is still to come."""
-    given = {"camera": arguments.camera, "degrade": arguments.degrade}
+    given = {"degrade": arguments.degrade}
     given |= {"scheduler": arguments.scheduler, "report": arguments.report}
     for name, value in given.items():
         if value:
@@ -205,8 +210,11 @@ def _refuse_later(arguments: argparse.Namespace) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> SynthesisConfig:
-    factor = parse_factor(arguments.interp)
-    windows = parse_list(arguments.window) or [str(DEFAULT_WINDOW)]
+    """What is asked for: a flag, else what the recipe sets, else the default; contradictions are errors."""
+    asked = parse_factor(arguments.interp) if arguments.interp else None
+    chosen = recipe(arguments.recipe, asked)
+    factor = asked if asked is not None else chosen.factor or DEFAULT_FACTOR
+    windows = parse_list(arguments.window) or [str(window) for window in chosen.windows or (DEFAULT_WINDOW,)]
     if not all(window.lstrip("-").isdecimal() for window in windows):
         raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)}")
     interpolator = arguments.interpolator or "flow"
@@ -217,14 +225,17 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         fps=arguments.fps,
         factor=factor,
         windows=tuple(dict.fromkeys(int(window) for window in windows)),
-        stride=arguments.stride,
-        response=arguments.response,
-        recipe=recipe(arguments.recipe, factor).name,
+        stride=arguments.stride if arguments.stride is not None else chosen.stride,
+        response=arguments.response or chosen.response or "srgb",
+        recipe=chosen.name,
         interpolator=interpolator if factor > 1 else "none",
         layout=arguments.layout,
         split=arguments.split,
         limit=arguments.limit,
         seed=arguments.seed,
+        duty=arguments.duty if arguments.duty is not None else chosen.duty or 1.0,
+        camera=arguments.camera,
+        bits=arguments.bits,
     )
 
 

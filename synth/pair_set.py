@@ -79,10 +79,19 @@ class PairSet:
         """Is this window a pair already, or known to make none?"""
         return (sequence, window.first) in self._done
 
-    def add(self, record: PairRecord, blur_png: bytes, sharp_png: bytes, truth: TruthRecord | None) -> None:
+    def add(
+        self,
+        record: PairRecord,
+        blur_png: bytes,
+        sharp_png: bytes,
+        truth: TruthRecord | None,
+        blur_gamma_png: bytes | None = None,
+    ) -> None:
         """Write a pair: the images first, the manifest's line last. Errors: OSError; the set stays valid."""
         atomic.write_bytes(self.folder / record.blur, blur_png)
         atomic.write_bytes(self.folder / record.sharp, sharp_png)
+        if blur_gamma_png is not None:
+            atomic.write_bytes(self.folder / record.blur_gamma, blur_gamma_png)
         if truth is not None:
             append_line(self.folder / TRUTH_FILE, asdict(truth))
             self.truths.append(truth)
@@ -238,9 +247,10 @@ def _go_on(folder: Path, state: dict) -> PairSet:
     remove_leftovers(folder)
     records = read_whole_lines(folder)
     truths = _read_truths(folder)
-    good = 0
+    good, compared = 0, state["configuration"].get("truth_known", True)
     for record in records:
-        if record.problem(folder) or (record.source.startswith("scene:") and record.key not in truths):
+        lost = compared and record.source.startswith("scene:") and record.key not in truths
+        if lost or record.problem(folder):
             break
         good += 1
     kept = _restored(folder, state, records[:good], finished=False)

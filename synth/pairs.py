@@ -7,8 +7,8 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
 
 from synth import atomic
 
@@ -23,7 +23,11 @@ class PairRecord:
 
     blur, sharp: relative to the manifest's folder. first_frame, centre_frame, last_frame: captured frames, 0-based,
     inclusive. window: captured frames; factor: virtual frames per captured gap; virtual_frames: how many were averaged.
-    span_s: from the first captured frame to the last; centre_s: the sharp frame's time in the clip. Units: s, Hz.
+    span_s: the time for which the shutter is open, from the first captured frame to the last unless there is a duty
+    cycle; centre_s: the sharp frame's time in the clip. Units: s, Hz.
+    The keys with a default are in the manifest only where they say something else. blur_gamma: a second blurred image,
+    averaged under gamma 2.2 (as GOPRO_Large has it). camera_settings: what was drawn for this pair. bits: of the
+    blurred image; the sharp one has 8. duty: share of the window's time for which the shutter was open.
     """
 
     key: str
@@ -50,6 +54,11 @@ class PairRecord:
     sharp_transform: str
     degradations: list[str]
     seed: int
+    blur_gamma: str = ""
+    blur_gamma_sha256: str = ""
+    camera_settings: dict[str, float | int | str] = field(default_factory=dict)
+    bits: int = 8
+    duty: float = 1.0
 
     def blur_path(self, folder: Path) -> Path:
         """Absolute path of the blurred image of a set in `folder`."""
@@ -61,10 +70,10 @@ class PairRecord:
 
     def problem(self, folder: Path) -> str:
         """One sentence if an image is missing or not the one that was written, "" if both are right."""
-        for path, expected in (
-            (self.blur_path(folder), self.blur_sha256),
-            (self.sharp_path(folder), self.sharp_sha256),
-        ):
+        images = [(self.blur_path(folder), self.blur_sha256), (self.sharp_path(folder), self.sharp_sha256)]
+        if self.blur_gamma:
+            images.append(((Path(folder) / self.blur_gamma).resolve(), self.blur_gamma_sha256))
+        for path, expected in images:
             if not path.is_file():
                 return f"{path}: the image of pair {self.key} is missing"
             if atomic.sha256_of(path) != expected:
@@ -104,12 +113,12 @@ def read_whole_lines(folder: Path) -> list[PairRecord]:
 
 def append_record(folder: Path, record: PairRecord) -> None:
     """Add one line and bring it to the disk. Errors: OSError; a line that did not fit is taken back."""
-    append_line(Path(folder) / MANIFEST, asdict(record))
+    append_line(Path(folder) / MANIFEST, _values(record))
 
 
 def rewrite_manifest(folder: Path, records: Iterable[PairRecord]) -> None:
     """Replace the manifest in one step, unless it has exactly these lines already."""
-    rewrite_lines(Path(folder) / MANIFEST, [asdict(record) for record in records])
+    rewrite_lines(Path(folder) / MANIFEST, [_values(record) for record in records])
 
 
 def append_line(path: Path, values: dict[str, object]) -> None:
@@ -166,14 +175,26 @@ def pair_names(layout: str, split: str, sequence: str, first_frame: int) -> tupl
     raise ValueError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
 
 
+def gamma_name(blur: str) -> str:
+    """Where the second blurred image of a pair goes: beside the first one's folder, as in GOPRO_Large."""
+    path = PurePosixPath(blur)
+    return str(path.parent.with_name(f"{path.parent.name}_gamma") / path.name)
+
+
+def _values(record: PairRecord) -> dict[str, object]:
+    """What a line of the manifest holds: keys that are not in every set are left out where they say nothing."""
+    silent = {"blur_gamma": "", "blur_gamma_sha256": "", "camera_settings": {}, "bits": 8, "duty": 1.0}
+    return {key: value for key, value in asdict(record).items() if key not in silent or value != silent[key]}
+
+
 def _line(values: dict[str, object]) -> bytes:
     return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def _parse(line: bytes) -> PairRecord | None:
-    names = [field.name for field in fields(PairRecord)]
+    names = [item.name for item in fields(PairRecord)]
     try:
         values = json.loads(line)
-        return PairRecord(**{name: values[name] for name in names})
+        return PairRecord(**{name: values[name] for name in names if name in values})
     except (ValueError, KeyError, TypeError):
         return None

@@ -8,14 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synth.camera import CameraResponse, response
-from synth.exposure import require_window
 from synth.interp import INTERPOLATORS
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
-from synth.recipes import RECIPES, SynthesisRecipe, recipe
+from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
+from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
+from synth.shutter import Exposure, require_duty, require_window
 from synth.video import SceneFrames, VideoSource, open_source
 
 DEFAULT_WINDOW = 11
 MAX_FACTOR = 1024
+BITS = (8, 16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class SynthesisConfig:
     """What is asked for.
 
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
-    "none" where the factor is 1. limit None: all pairs.
+    "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -39,6 +41,9 @@ class SynthesisConfig:
     split: str = "train"
     limit: int | None = None
     seed: int = 0
+    duty: float = 1.0
+    camera: str = "none"
+    bits: int = 8
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -62,6 +67,26 @@ class SynthesisConfig:
             raise ValueError(f"a factor of {self.factor} does not go with the interpolator {self.interpolator!r}")
         if self.factor > 1:
             _require_known("interpolator", self.interpolator, INTERPOLATORS)
+        require_duty(self.duty)
+        if self.bits not in BITS:
+            raise ValueError(f"the blurred images have 8 or 16 bits, got {self.bits}")
+        self._require_agreement()
+
+    def _require_agreement(self) -> None:
+        chosen = RECIPES[self.recipe]()
+        require_agreement(
+            chosen,
+            windows=self.windows,
+            factor=self.factor,
+            stride=self.stride,
+            response=self.response,
+            duty=self.duty,
+        )
+        if require_camera(self.camera).name != "none" and chosen.averages_encoded:
+            raise ValueError(
+                f"the recipe {self.recipe} averages pixel values as they are, and a camera needs light; leave --camera "
+                "out, or choose --recipe mean with a --response"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +106,38 @@ class SynthesisPlan:
     recipe: SynthesisRecipe
     response: CameraResponse
     clips: tuple[Clip, ...]
+    camera: CameraModel
+
+    @property
+    def twin(self) -> CameraResponse | None:
+        """The curve of the second blurred image, where the recipe makes one."""
+        return response(self.recipe.twin_response) if self.recipe.twin_response else None
+
+    @property
+    def also(self) -> tuple[CameraResponse, ...]:
+        """What else is summed over every window beside the light: under another curve, or clipped highlights."""
+        twin = (self.twin,) if self.twin else ()
+        return (*twin, HIGHLIGHTS) if self.camera.highlights else twin
+
+    @property
+    def truth_known(self) -> bool:
+        """Can the blur of a rendered scene be compared with the true one? That is light over a whole window."""
+        return self.config.duty == 1.0 and not self.recipe.averages_encoded
+
+    def exposure(self, window: int) -> Exposure:
+        """The exposure of a window of so many captured frames."""
+        config = self.config
+        return Exposure(frames=window, factor=config.factor, profile=self.recipe.profile, duty=config.duty)
+
+    def notes(self) -> list[str]:
+        """One sentence for every clip that is not captured as the recipe's own frames were."""
+        published = self.recipe.capture_fps
+        return [
+            f"{clip.sequence}: captured at {clip.fps:g} fps, the set of {self.recipe.name} at {published:g}; a window "
+            f"lasts {published / clip.fps:.3g} times as long as there"
+            for clip in self.clips
+            if published is not None and abs(clip.fps / published - 1) > 0.01
+        ]
 
     def identity(self) -> dict[str, object]:
         """What decides the bytes of the set, for run.json and for telling two configurations apart."""
@@ -89,7 +146,12 @@ class SynthesisPlan:
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
-        values["camera"], values["degradations"] = "none", []
+        values["degradations"] = []
+        values["recipe_source"], values["camera_source"] = self.recipe.source, self.camera.source
+        values["twin_response"] = self.recipe.twin_response
+        values["published_duty"] = self.recipe.published_duty
+        values["unverified"] = [*self.recipe.unverified, *(f"camera {text}" for text in self.camera.unverified)]
+        values["truth_known"] = self.truth_known
         values["sources"] = [
             {
                 "sequence": clip.sequence,
@@ -115,7 +177,9 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
     else:
         from synth.scenes import default_scenes
 
-        sources = [SceneFrames(clip, curve) for clip in default_scenes(config.split, config.seed)]
+        # A recipe that averages pixel values needs frames that were encoded before.
+        encoding = response("srgb") if RECIPES[config.recipe]().averages_encoded else curve
+        sources = [SceneFrames(clip, encoding) for clip in default_scenes(config.split, config.seed)]
     clips = []
     for source, sequence in zip(sources, sequence_names(source.name for source in sources), strict=True):
         if source.fps is None:
@@ -124,7 +188,13 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
             )
         _require_frames(source, min(config.windows))
         clips.append(Clip(sequence=sequence, source=source, fps=source.fps))
-    return SynthesisPlan(config=config, recipe=recipe(config.recipe, config.factor), response=curve, clips=tuple(clips))
+    return SynthesisPlan(
+        config=config,
+        recipe=recipe(config.recipe, config.factor),
+        response=curve,
+        clips=tuple(clips),
+        camera=require_camera(config.camera),
+    )
 
 
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:

@@ -11,10 +11,10 @@ from functools import partial
 import cv2
 import numpy as np
 
-from synth.camera import CameraResponse, to_8bit
+from synth.camera import CameraResponse
+from synth.development import develop
 from synth.exposure import (
     BlurWindow,
-    Exposure,
     GapJob,
     Window,
     WindowPlan,
@@ -23,12 +23,12 @@ from synth.exposure import (
     measure_gap,
     with_neighbours,
 )
-from synth.image_files import encode_png
 from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
-from synth.pairs import PairRecord, pair_names
+from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
 from synth.settings import Clip, SynthesisPlan
+from synth.shutter import GapShare
 from synth.truth import TruthRecord, blur_psnr
 from synth.video import SceneFrames
 
@@ -40,6 +40,7 @@ class MadePair:
     record: PairRecord
     blur_png: bytes
     sharp_png: bytes
+    blur_gamma_png: bytes | None
     truth: TruthRecord | None
 
 
@@ -75,7 +76,7 @@ def synthesise(
                     continue
                 count = FrameCount(frames=0, problems=[])
                 for made in _clip_pairs(plan, clip, pair_set, pool, workers, only, count, progress):
-                    pair_set.add(made.record, made.blur_png, made.sharp_png, made.truth)
+                    pair_set.add(made.record, made.blur_png, made.sharp_png, made.truth, made.blur_gamma_png)
                     progress(clip.sequence, "pair")
                     if limit is not None and len(pair_set.records) >= limit:
                         break
@@ -110,15 +111,19 @@ def _clip_pairs(
         return clip.sequence in pair_set.moving_since
 
     def complete() -> Iterator[BlurWindow]:
-        for blur in blur_windows(gaps, windows, finished, moving):
+        for blur in blur_windows(gaps, windows, finished, moving, share):
             if blur.skip_reason:
                 pair_set.skip(clip.sequence, blur.window, blur.skip_reason, blur.cut_after or blur.repeated)
                 progress(clip.sequence, "skipped")
             else:
                 yield blur
 
+    def share(window: Window, gap: int) -> GapShare:
+        return plan.exposure(window.frames).share(gap - window.first)
+
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
-    jobs = _gap_jobs(clip, windows, finished, count, around=interpolator is not None and interpolator.looks_around)
+    around = interpolator is not None and interpolator.looks_around
+    jobs = _gap_jobs(plan, clip, windows, finished, share, count, around=around)
     measured = ordered_map(pool, partial(measure_gap, interpolator=interpolator), jobs, ahead=workers + 1)
     integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
     # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
@@ -127,18 +132,30 @@ def _clip_pairs(
 
 
 def _gap_jobs(
-    clip: Clip, windows: WindowPlan, finished: Callable[[Window], bool], count: FrameCount, *, around: bool
+    plan: SynthesisPlan,
+    clip: Clip,
+    windows: WindowPlan,
+    finished: Callable[[Window], bool],
+    share: Callable[[Window, int], GapShare],
+    count: FrameCount,
+    *,
+    around: bool,
 ) -> Iterator[GapJob]:
     """The gaps that unfinished windows need, as the frames come in; with `around`, also the gaps beside those."""
     source = clip.source
     needs = windows.needs(finished, source.frame_count)
-    needed: dict[int, bool] = {-2: False, -1: False, 0: needs(0)}
+    needed: dict[int, set[GapShare]] = {-2: set(), -1: set()}  # what windows take of a gap
+
+    def need(gap: int) -> None:
+        needed[gap] = {share(window, gap) for window in needs.covering(gap)}
+
+    need(0)
 
     def looked_at(gap: int) -> bool:
-        return needed[gap] or (around and gap >= 0 and (needed[gap - 1] or needed[gap + 1]))
+        return bool(needed[gap] or (around and gap >= 0 and (needed[gap - 1] or needed[gap + 1])))
 
     def wanted(frame: int) -> bool:
-        needed[frame + 1] = needs(frame + 1)
+        need(frame + 1)
         return looked_at(frame) or looked_at(frame - 1)
 
     previous: np.ndarray | None = None
@@ -146,16 +163,27 @@ def _gap_jobs(
         count.frames = index + 1
         gap = index - 1
         if looked_at(gap) and previous is not None and frame is not None:
-            truth = partial(source.truth_lin, gap) if isinstance(source, SceneFrames) else None
-            yield GapJob(gap=gap, first=previous, second=frame, truth_lin=truth, wanted=needed[gap])
+            truth = None
+            if isinstance(source, SceneFrames) and plan.truth_known:
+                truth = partial(source.truth_lin, gap)
+            yield GapJob(
+                gap=gap,
+                first=previous,
+                second=frame,
+                truth_lin=truth,
+                whole=None in needed[gap],
+                parts=tuple(sorted(part for part in needed[gap] if part)),
+                also=plan.also,
+                wanted=bool(needed[gap]),
+            )
         needed.pop(gap - 1)
         previous = frame
 
 
 def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
-    """Divide, encode, compare with the truth, name."""
+    """Divide, compare with the truth, take through the camera, encode, name."""
     config, window = plan.config, blur.window
-    exposure = Exposure(frames=window.frames, factor=config.factor, profile=plan.recipe.profile)
+    exposure = plan.exposure(window.frames)
     assert blur.gaps_lin is not None and blur.first is not None and blur.sharp is not None and blur.last is not None
     first_lin, last_lin = plan.response.to_linear(blur.first), plan.response.to_linear(blur.last)
     blur_lin = exposure.blur_lin(blur.gaps_lin, first_lin, last_lin)
@@ -163,16 +191,15 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
     truth = None
     if blur.truth_lin is not None and isinstance(clip.source, SceneFrames):
         truth = _compare(key, blur, blur_lin, first_lin, last_lin, clip.source.truth_weight, plan.response)
-    blur_png = encode_png(to_8bit(plan.response.to_encoded(blur_lin)))
-    sharp_png = encode_png(blur.sharp)
+    made = develop(plan, clip.sequence, exposure, blur, blur_lin)
     record = PairRecord(
         key=key,
         split=config.split,
         sequence=clip.sequence,
         blur=blur_name,
         sharp=sharp_name,
-        blur_sha256=hashlib.sha256(blur_png).hexdigest(),
-        sharp_sha256=hashlib.sha256(sharp_png).hexdigest(),
+        blur_sha256=hashlib.sha256(made.blur_png).hexdigest(),
+        sharp_sha256=hashlib.sha256(made.sharp_png).hexdigest(),
         source=clip.source.location,
         source_fps=clip.fps,
         first_frame=window.first,
@@ -186,12 +213,23 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
         response=config.response,
         interpolator=config.interpolator,
         recipe=config.recipe,
-        camera="none",
-        sharp_transform="none",
+        camera=config.camera,
+        sharp_transform=made.sharp_transform,
         degradations=[],
         seed=config.seed,
+        blur_gamma=gamma_name(blur_name) if made.blur_gamma_png else "",
+        blur_gamma_sha256=hashlib.sha256(made.blur_gamma_png).hexdigest() if made.blur_gamma_png else "",
+        camera_settings=made.camera_settings,
+        bits=config.bits,
+        duty=config.duty,
     )
-    return MadePair(record=record, blur_png=blur_png, sharp_png=sharp_png, truth=truth)
+    return MadePair(
+        record=record,
+        blur_png=made.blur_png,
+        sharp_png=made.sharp_png,
+        blur_gamma_png=made.blur_gamma_png,
+        truth=truth,
+    )
 
 
 def _compare(

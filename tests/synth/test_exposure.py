@@ -10,7 +10,6 @@ import pytest
 from synth.camera import response
 from synth.exposure import (
     BlurWindow,
-    Exposure,
     GapIntegral,
     GapJob,
     Window,
@@ -21,6 +20,7 @@ from synth.exposure import (
 )
 from synth.interp import INTERPOLATORS
 from synth.parallel import ordered_map
+from synth.shutter import Exposure
 from tests.synth.clips import moving_frames
 
 SRGB = response("srgb")

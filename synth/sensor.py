@@ -1,0 +1,251 @@
+"""Camera models: what a sensor and its image pipeline do to the light of an exposure.
+
+A model is applied to the blurred image in linear light, before it is encoded, in the order of a camera: highlights,
+noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG. Averaging many frames removes their noise,
+and an 8-bit frame cannot say how bright its highlights were: both are put back here. Ablation on real photographs: Rim
+et al., Realistic Blur Synthesis for Learning Image Deblurring, ECCV 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from synth import isp
+from synth.camera import CameraResponse, to_8bit
+from synth.image_files import decode_jpeg, encode_jpeg
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseLevel:
+    """Noise of linear light x: variance shot * x + read**2. Units: relative to full scale 1.0."""
+
+    shot: float
+    read: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraModel:
+    """What a camera does; None or False leaves a step out.
+
+    highlights: range of the scale by which the mask of clipped highlights is added. noise: draws a level. raw: the
+    light goes through a Bayer mosaic, where the noise is added, and the ISP. matrices: cameras to draw from.
+    keep_saturated: pixels at full scale stay there, without noise. jpeg: range of the quality, both ends included.
+    sharp_too: the sharp image goes through the same mosaic and ISP without noise. unverified: constants for which no
+    source was read, or that stand in for a published one.
+    """
+
+    name: str
+    source: str
+    highlights: tuple[float, float] | None = None
+    noise: Callable[[np.random.Generator], NoiseLevel] | None = None
+    raw: bool = False
+    matrices: tuple[str, ...] = ()
+    keep_saturated: bool = False
+    jpeg: tuple[int, int] | None = None
+    sharp_too: bool = False
+    unverified: tuple[str, ...] = ()
+
+    @property
+    def sharp_transform(self) -> str:
+        """What the manifest says about the sharp image."""
+        return f"{self.name}: the mosaic and ISP of the blurred image, without noise" if self.sharp_too else "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """What was drawn for one pair; None where the model has no such step."""
+
+    highlight_scale: float | None = None
+    shot: float | None = None
+    read: float | None = None
+    bayer: str | None = None
+    red_gain: float | None = None
+    blue_gain: float | None = None
+    matrix: str | None = None
+    jpeg_quality: int | None = None
+
+    def drawn(self) -> dict[str, float | int | str]:
+        """The values that there are, for the manifest."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+class ClippedHighlights(CameraResponse):
+    """Not a curve but a mask: 1 where a captured value is at full scale, 0 elsewhere.
+
+    Summed over a gap in the place of light, it says for which share of the time a pixel saw a clipped highlight; the
+    virtual frames between move it along the same paths.
+    """
+
+    def to_linear(self, encoded: np.ndarray) -> np.ndarray:
+        """Shape: any; same out. Range: uint8 -> 0 or 1, float32; the mask of a virtual frame is left as it is."""
+        return (encoded == 255).astype(np.float32) if encoded.dtype == np.uint8 else encoded
+
+    def to_encoded(self, linear: np.ndarray) -> np.ndarray:
+        """Shape: any, kept. Range: clipped to [0, 1], float32."""
+        return np.clip(linear, 0.0, 1.0).astype(np.float32, copy=False)
+
+
+HIGHLIGHTS = ClippedHighlights(
+    name="highlights",
+    source="RSBlur: the mean over the frames of [pixel at full scale], per channel (Rim et al., ECCV 2022)",
+    decode=lambda values: (values >= 1.0).astype(np.float64),
+    encode=lambda values: values,
+)
+
+
+def brooks_noise(rng: np.random.Generator) -> NoiseLevel:
+    """Shot noise log-uniform from 0.0001 to 0.012; the read noise's variance follows it, with a scatter of its own.
+
+    Source: Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019: log variance of the read noise is
+    2.18 log(shot) + 1.20 with a standard deviation of 0.26.
+    """
+    log_shot = rng.uniform(np.log(0.0001), np.log(0.012))
+    log_read = 2.18 * log_shot + 1.20 + rng.normal(0.0, 0.26)
+    return NoiseLevel(shot=float(np.exp(log_shot)), read=float(np.exp(log_read / 2)))
+
+
+def rsblur_noise(rng: np.random.Generator) -> NoiseLevel:
+    """The levels estimated for RSBlur, each times 0.5 to 1.5: shot 1e-4, read 9.1504e-4 (a standard deviation).
+
+    Source: Rim et al., ECCV 2022, and the authors' code.
+    """
+    return NoiseLevel(shot=1e-4 * float(rng.uniform(0.5, 1.5)), read=9.1504e-4 * float(rng.uniform(0.5, 1.5)))
+
+
+CAMERAS: dict[str, CameraModel] = {
+    "none": CameraModel(name="none", source="the exposure as it is"),
+    "shot-read": CameraModel(
+        name="shot-read",
+        source="Poissonian-Gaussian noise in linear light: Foi et al., TIP 2008; levels of Brooks et al., CVPR 2019",
+        noise=brooks_noise,
+    ),
+    "saturated": CameraModel(
+        name="saturated",
+        source="saturation synthesis of Rim et al., ECCV 2022: blur + mask * U(0.25, 1.75), clipped",
+        highlights=(0.25, 1.75),
+    ),
+    "raw-isp": CameraModel(
+        name="raw-isp",
+        source="Brooks et al., CVPR 2019: inverse colour matrix and white balance, Bayer mosaic, noise, demosaicing",
+        noise=brooks_noise,
+        raw=True,
+        matrices=tuple(isp.CAMERA_MATRICES),
+        sharp_too=True,
+        unverified=("matrices: four cameras of our choice, not those of the paper",),
+    ),
+    "rsblur": CameraModel(
+        name="rsblur",
+        source="Rim et al., ECCV 2022: saturation, inverse ISP, Poisson and Gaussian noise on RAW, ISP",
+        highlights=(0.25, 1.75),
+        noise=rsblur_noise,
+        raw=True,
+        matrices=("Sony ILCE-7RM2",),  # unverified
+        keep_saturated=True,
+        unverified=(
+            "matrices: the Sony ILCE-7RM2's stands in for the measured one of the authors' ILCE-7RM3",
+            "response: the authors' measured curve is not applied; blur and sharp keep --response",
+        ),
+    ),
+    "jpeg": CameraModel(
+        name="jpeg",
+        source="our own choice: a quality of 60 to 95, 4:2:0, as consumer cameras write",
+        jpeg=(60, 95),
+        unverified=("jpeg: the range of the quality",),
+    ),
+}
+
+
+def draw_settings(model: CameraModel, rng: np.random.Generator) -> CameraSettings:
+    """Everything about one shot that is left to chance, but the noise itself."""
+    level = model.noise(rng) if model.noise is not None else None
+    return CameraSettings(
+        highlight_scale=float(rng.uniform(*model.highlights)) if model.highlights else None,
+        shot=level.shot if level else None,
+        read=level.read if level else None,
+        bayer=str(rng.choice(isp.BAYER_PATTERNS)) if model.raw else None,
+        red_gain=float(rng.uniform(*isp.RED_GAINS)) if model.raw else None,
+        blue_gain=float(rng.uniform(*isp.BLUE_GAINS)) if model.raw else None,
+        matrix=str(rng.choice(model.matrices)) if model.raw else None,
+        jpeg_quality=int(rng.integers(model.jpeg[0], model.jpeg[1] + 1)) if model.jpeg else None,
+    )
+
+
+def photograph(
+    model: CameraModel,
+    settings: CameraSettings,
+    blur_lin: np.ndarray,
+    highlights: np.ndarray | None,
+    response: CameraResponse,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The blurred image as the camera writes it.
+
+    highlights: share of the exposure in which each pixel was clipped; None goes without that step.
+    Shape: two [H, W, 3] float32 -> [H, W, 3] float32, new. Range: linear light -> encoded, [0, 1].
+    """
+    light = blur_lin
+    if settings.highlight_scale is not None and highlights is not None:
+        light = light + np.clip(highlights, 0.0, 1.0) * np.float32(settings.highlight_scale)
+    clean = np.clip(light, 0.0, 1.0)
+    light = clean
+    if model.raw:
+        light = _through_raw(light, settings, rng)
+    elif settings.shot is not None and settings.read is not None:
+        light = add_noise(light, NoiseLevel(shot=settings.shot, read=settings.read), rng)
+    if model.keep_saturated:
+        light = np.where(clean >= 1.0, clean, light)
+    encoded = response.to_encoded(light)
+    if settings.jpeg_quality is not None:
+        stored = decode_jpeg(encode_jpeg(to_8bit(encoded), settings.jpeg_quality))
+        encoded = stored.astype(np.float32) / np.float32(255)
+    return encoded
+
+
+def sharp_photograph(
+    model: CameraModel, settings: CameraSettings, sharp: np.ndarray, response: CameraResponse
+) -> np.ndarray:
+    """The sharp image of the pair: the captured frame itself, unless the model takes it through its ISP.
+
+    Shape: [H, W, 3] uint8 -> the same. Range: encoded.
+    """
+    if not model.sharp_too:
+        return sharp
+    return to_8bit(response.to_encoded(_through_raw(response.to_linear(sharp), settings, None)))
+
+
+def add_noise(light: np.ndarray, level: NoiseLevel, rng: np.random.Generator) -> np.ndarray:
+    """Shot noise (Poisson: shot * Poisson(light / shot)) and read noise (Gaussian), each pixel by itself.
+
+    Shape: any, kept; float32, new. Range: linear light, from 0; out, values may be below 0 or above 1.
+    """
+    noisy = light
+    if level.shot > 0:
+        noisy = (rng.poisson(np.maximum(light, 0.0) / level.shot) * level.shot).astype(np.float32)
+    if level.read > 0:
+        noisy = noisy + rng.standard_normal(light.shape, dtype=np.float32) * np.float32(level.read)
+    return np.array(noisy, dtype=np.float32)
+
+
+def _through_raw(light: np.ndarray, settings: CameraSettings, rng: np.random.Generator | None) -> np.ndarray:
+    """Inverse ISP, noise on the mosaic (none without `rng`), ISP. Shape: [H, W, 3] float32, new."""
+    assert settings.bayer and settings.matrix and settings.red_gain and settings.blue_gain
+    matrix = isp.camera_matrix(settings.matrix)
+    raw = isp.mosaic(isp.through_matrix(light, matrix), settings.bayer)
+    height, width = raw.shape
+    gains = isp.gain_map(height, width, settings.bayer, settings.red_gain, settings.blue_gain)
+    raw /= gains
+    if rng is not None and settings.shot is not None and settings.read is not None:
+        raw = add_noise(raw, NoiseLevel(shot=settings.shot, read=settings.read), rng)  # black level: may be below 0
+    raw *= gains
+    back = np.linalg.inv(matrix.astype(np.float64)).astype(np.float32)
+    return isp.through_matrix(isp.demosaic(np.minimum(raw, 1.0), settings.bayer), back)
+
+
+def require_camera(name: str) -> CameraModel:
+    """Errors: ValueError that lists what exists."""
+    if name not in CAMERAS:
+        raise ValueError(f"there is no camera {name!r}; there are {', '.join(CAMERAS)}")
+    return CAMERAS[name]
