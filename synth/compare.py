@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from synth.camera import CameraResponse, response, to_8bit
-from synth.exposure import Exposure, GapJob, integrate_gap, measure_gap, with_neighbours
+from synth.exposure import GapJob, integrate_gap, measure_gap, with_neighbours
 from synth.ghosting import ghost_residual
 from synth.image_files import read_image
 from synth.interp import INTERPOLATORS
@@ -227,7 +227,6 @@ def _blurs(
     ends_lin = (inside_lin[0] + inside_lin[-1]) / 2
     total_lin = sum(inside_lin[1:-1], ends_lin)
     blurs = {"plain": (total_lin + ends_lin) / np.float32(gaps + 1), "trapezoid": total_lin / np.float32(gaps)}
-    exposure = Exposure(frames=gaps + 1, factor=FACTOR)
     jobs = [
         GapJob(gap=index, first=frames[index], second=frames[index + 1], wanted=first <= index < first + gaps)
         for index in range(len(frames) - 1)
@@ -240,7 +239,7 @@ def _blurs(
             if part.integral_lin is None:
                 raise ValueError("there is a scene cut between the frames; compare within one scene")
             gaps_lin += part.integral_lin
-        blurs[name] = exposure.blur_lin(gaps_lin, inside_lin[0], inside_lin[-1])
+        blurs[name] = gaps_lin / np.float32(gaps * FACTOR)  # the trapezoid over all virtual frames
     return blurs
 
 
