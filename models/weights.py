@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from models.spec import ModelSpec
 from models.zoo import MODELS
 from synth import atomic
-from synth.state_dicts import SUFFIXES, load_state_dict
+from synth.state_dicts import SUFFIXES, load_state_dict, load_strictly
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,25 +28,7 @@ def load_into(module: nn.Module, path: Path, name: str) -> None:
 
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
-    state = load_state_dict(path)
-    expected = module.state_dict()
-    missing = [key for key in expected if key not in state]
-    unexpected = [key for key in state if key not in expected]
-    reshaped = [key for key in expected if key in state and state[key].shape != expected[key].shape]
-    if missing or unexpected or reshaped:
-        parts = []
-        if missing:
-            parts.append(f"{len(missing)} keys are missing, such as {missing[0]!r}")
-        if unexpected:
-            parts.append(f"{len(unexpected)} are unknown, such as {unexpected[0]!r}")
-        if reshaped:
-            key = reshaped[0]
-            parts.append(
-                f"{len(reshaped)} have another shape, such as {key!r}: {list(state[key].shape)} instead of "
-                f"{list(expected[key].shape)}"
-            )
-        raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({'; '.join(parts)})")
-    module.load_state_dict(state, strict=True)
+    load_strictly(module, load_state_dict(path), path, name)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from synth.camera import CameraResponse, response
 from synth.exposure import require_window
 from synth.interp import INTERPOLATORS
+from synth.interp.base import Interpolator
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
 from synth.recipes import RECIPES, SynthesisRecipe, recipe
 from synth.video import SceneFrames, VideoSource, open_source
@@ -75,11 +76,12 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisPlan:
-    """A configuration with everything it names opened and checked."""
+    """A configuration with everything it names opened and checked. interpolator: None where the factor is 1."""
 
     config: SynthesisConfig
     recipe: SynthesisRecipe
     response: CameraResponse
+    interpolator: Interpolator | None
     clips: tuple[Clip, ...]
 
     def identity(self) -> dict[str, object]:
@@ -89,6 +91,7 @@ class SynthesisPlan:
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
+        values["weights_sha256"] = (self.interpolator.weights_sha256 or None) if self.interpolator else None
         values["camera"], values["degradations"] = "none", []
         values["sources"] = [
             {
@@ -105,11 +108,16 @@ class SynthesisPlan:
 
 
 def make_plan(config: SynthesisConfig) -> SynthesisPlan:
-    """Open every source and check it, before the first is processed.
+    """Open every source and check it, and load the interpolator's weights, before the first is processed.
 
-    Errors: ValueError, one sentence, naming the source or the name that cannot be used.
+    Errors: ValueError, one sentence, naming the source, the weights file or the name that cannot be used.
     """
     curve = response(config.response)
+    interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    if interpolator and not interpolator.any_factor and config.factor & (config.factor - 1):
+        raise ValueError(
+            f"{config.interpolator} halves gaps: --interp is a power of two such as 8x or 16x, got {config.factor}x"
+        )
     if config.videos:
         sources: list[VideoSource] = [open_source(path, config.fps) for path in config.videos]
     else:
@@ -124,7 +132,13 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
             )
         _require_frames(source, min(config.windows))
         clips.append(Clip(sequence=sequence, source=source, fps=source.fps))
-    return SynthesisPlan(config=config, recipe=recipe(config.recipe, config.factor), response=curve, clips=tuple(clips))
+    return SynthesisPlan(
+        config=config,
+        recipe=recipe(config.recipe, config.factor),
+        response=curve,
+        interpolator=interpolator,
+        clips=tuple(clips),
+    )
 
 
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:

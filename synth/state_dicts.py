@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".h5", ".tar", ".ckpt")
 # Authors wrap the state dict in one of these; the first one present counts.
@@ -85,3 +85,28 @@ def _unwrapped(content: object) -> dict[str, Tensor]:
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+    """Give a network the tensors that were read from a file, strictly: every key, every shape.
+
+    Errors: ValueError, one sentence with examples, if they belong to another network.
+    """
+    expected = module.state_dict()
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    reshaped = [key for key in expected if key in state and state[key].shape != expected[key].shape]
+    if missing or unexpected or reshaped:
+        parts = []
+        if missing:
+            parts.append(f"{len(missing)} keys are missing, such as {missing[0]!r}")
+        if unexpected:
+            parts.append(f"{len(unexpected)} are unknown, such as {unexpected[0]!r}")
+        if reshaped:
+            key = reshaped[0]
+            parts.append(
+                f"{len(reshaped)} have another shape, such as {key!r}: {list(state[key].shape)} instead of "
+                f"{list(expected[key].shape)}"
+            )
+        raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({'; '.join(parts)})")
+    module.load_state_dict(state, strict=True)

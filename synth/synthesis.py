@@ -14,7 +14,6 @@ import numpy as np
 from synth.camera import CameraResponse, to_8bit
 from synth.exposure import BlurWindow, Exposure, GapJob, Window, WindowPlan, blur_windows, integrate_gap
 from synth.image_files import encode_png
-from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, pair_names
 from synth.parallel import ordered_map
@@ -108,8 +107,7 @@ def _clip_pairs(
                 yield blur
 
     jobs = _gap_jobs(clip, windows, finished, count)
-    interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
-    integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
+    integrate = partial(integrate_gap, interpolator=plan.interpolator, factor=config.factor, response=plan.response)
     # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
     gaps = ordered_map(pool, integrate, jobs, ahead=workers + 1)
     yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)

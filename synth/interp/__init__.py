@@ -5,8 +5,13 @@ from collections.abc import Callable
 from synth.interp.base import Interpolator
 from synth.interp.crossfade import CrossFade
 from synth.interp.flow import Flow
+from synth.interp.rife import Rife, RifeRecursive
+from synth.interp.spynet import Spynet
 
 INTERPOLATORS: dict[str, Callable[[], Interpolator]] = {
     "crossfade": CrossFade,
     "flow": Flow,
+    "rife": Rife,
+    "rife-recursive": RifeRecursive,
+    "spynet": Spynet,
 }

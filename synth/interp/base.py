@@ -11,9 +11,15 @@ from synth.camera import CameraResponse
 
 
 class Interpolator(Protocol):
-    """Invents virtual frames between two captured ones. Its methods may be called from several threads at once."""
+    """Invents virtual frames between two captured ones. Its methods may be called from several threads at once.
+
+    any_factor: `gap_sum` takes any factor, not only powers of two. weights_sha256: hash of the weights file, which
+    decides the bytes of a set; "" without a network.
+    """
 
     name: str
+    any_factor: bool
+    weights_sha256: str
 
     def between(
         self, first: np.ndarray, second: np.ndarray, phases: Sequence[float], response: CameraResponse

@@ -17,6 +17,8 @@ class CrossFade:
     """The Interpolator `crossfade`."""
 
     name = "crossfade"
+    any_factor = True
+    weights_sha256 = ""
 
     def between(
         self, first: np.ndarray, second: np.ndarray, phases: Sequence[float], response: CameraResponse

@@ -30,6 +30,8 @@ class Flow:
     """The Interpolator `flow`. Every thread has its own DIS object, because DIS keeps buffers between calls."""
 
     name = "flow"
+    any_factor = True
+    weights_sha256 = ""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -74,17 +76,25 @@ class Flow:
             grey = [cv2.copyMakeBorder(image, 0, pad_y, 0, pad_x, cv2.BORDER_REPLICATE) for image in grey]
         forward = self._flow(grey[0], grey[1])[:height, :width]
         backward = self._flow(grey[1], grey[0])[:height, :width]
-        # What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second.
-        half = cv2.addWeighted(forward, 0.25, backward, -0.25, 0.0)
-        places = _places(height, width)
-        leaving = _sample(forward, places - half, cv2.INTER_LINEAR)
-        arriving = _sample(backward, places + half, cv2.INTER_LINEAR)
-        return cv2.addWeighted(leaving, 0.5, arriving, -0.5, 0.0)
+        return middle_motion(forward, backward)
 
     def _flow(self, first_grey: np.ndarray, second_grey: np.ndarray) -> np.ndarray:
         if not hasattr(self._local, "dis"):
             self._local.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         return self._local.dis.calc(first_grey, second_grey, None)
+
+
+def middle_motion(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+    """Motion over the gap of what is at each pixel in its middle, from the flows of both frames to each other.
+
+    Shape: float32 [H, W, 2] each. Units: px per gap.
+    """
+    # What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second.
+    half = cv2.addWeighted(forward, 0.25, backward, -0.25, 0.0)
+    places = _places(*forward.shape[:2])
+    leaving = _sample(forward, places - half, cv2.INTER_LINEAR)
+    arriving = _sample(backward, places + half, cv2.INTER_LINEAR)
+    return cv2.addWeighted(leaving, 0.5, arriving, -0.5, 0.0)
 
 
 def sample_steps(length_px: np.ndarray, factor: int) -> np.ndarray:
