@@ -72,6 +72,9 @@ class Flow:
     To build another one on the same integral, override `motion`.
     """
 
+    any_factor = True
+    weights_sha256 = ""
+
     looks_around = True
 
     def __init__(self, tier: Tier = TIERS["balanced"]) -> None:
