@@ -17,6 +17,7 @@ import numpy as np
 from synth.camera import CameraResponse
 from synth.continuity import Continuity, continuity
 from synth.interp.base import Interpolator, Moving
+from synth.quality import GapMotion, gap_motion
 from synth.rng import stream
 from synth.shutter import GapShare, require_window
 
@@ -123,6 +124,7 @@ class GapJob:
     motion_px: np.ndarray | None = None
     before_px: np.ndarray | None = None
     after_px: np.ndarray | None = None
+    motion: GapMotion | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +158,17 @@ class GapIntegral:
     also: tuple[GapLight, ...] = ()
     captured_lin: np.ndarray | None = None
     truth_lin: np.ndarray | None = None
+    motion: GapMotion | None = None  # for the quality gate
 
 
 def measure_gap(job: GapJob, interpolator: Interpolator | None) -> GapJob:
-    """Continuity, and the motion where the interpolator looks at it and there is any."""
+    """Continuity, the motion where the interpolator looks at it and there is any, and what the quality gate notes."""
     state = continuity(job.first, job.second)
-    if not isinstance(interpolator, Moving) or state.cut or state.repeated:
-        return replace(job, continuity=state)
-    return replace(job, continuity=state, motion_px=interpolator.motion(job.first, job.second))
+    motion_px = None
+    if isinstance(interpolator, Moving) and not state.cut and not state.repeated:
+        motion_px = interpolator.motion(job.first, job.second)
+    noted = gap_motion(job.first, job.second, motion_px) if job.wanted and not state.cut else None
+    return replace(job, continuity=state, motion_px=motion_px, motion=noted)
 
 
 def with_neighbours(jobs: Iterable[GapJob]) -> Iterator[GapJob]:
@@ -205,6 +210,7 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
         also=tuple(lights[1:]),
         captured_lin=_ends(job, response) if truth_lin is not None else None,
         truth_lin=truth_lin,
+        motion=job.motion,
     )
 
 
@@ -270,6 +276,7 @@ class BlurWindow:
     cut_after: list[int] = field(default_factory=list)
     repeated: list[int] = field(default_factory=list)
     still: bool = False
+    motions: list[GapMotion] = field(default_factory=list)
     lacking: bool = False  # a part was not computed: true of windows only that the clip ends in
 
     def add(self, part: GapIntegral, share: GapShare = None) -> None:
@@ -282,6 +289,8 @@ class BlurWindow:
             self.last = part.second
         if part.repeated:
             self.repeated.append(part.gap + 1)
+        if part.motion is not None:
+            self.motions.append(part.motion)
         if part.cut:
             self.cut_after.append(part.gap)
             self.gaps_lin = self.captured_lin = self.truth_lin = None

@@ -24,9 +24,11 @@ import errno
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from typing import NoReturn
 
 from synth import provenance
+from synth.auto_factor import DEFAULT_MOST, auto_factor
 from synth.exposure import WindowPlan, count_windows
 from synth.interp import INTERPOLATORS
 from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
@@ -34,6 +36,7 @@ from synth.pairs import LAYOUTS, SPLITS
 from synth.progress import PairProgress
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
+from synth.report_page import write_page
 from synth.sensor import CAMERAS
 from synth.settings import (
     DEFAULT_WINDOW,
@@ -53,7 +56,6 @@ DEFAULT_OUT = ROOT / "out" / "pairs"
 LATER = {
     "degrade": "degradations are not there yet; leave --degrade out",
     "scheduler": "distributed runs are not there yet; use --workers on this machine",
-    "report": "the report page is not there yet; run.json has the figures",
 }
 
 
@@ -89,6 +91,11 @@ def _make(argv: list[str]) -> int:
     config = _config(arguments)
     out = Path(arguments.out) if arguments.out else DEFAULT_OUT
     plan = make_plan(config)
+    if _is_auto(arguments):
+        powers = plan.interpolator is not None and not plan.interpolator.any_factor
+        factor = auto_factor(plan.clips, arguments.max_interp, power_of_two=powers)
+        print(f"--interp auto: {factor}x, from the fastest motion found")
+        plan = make_plan(replace(config, factor=factor))
     # Through JSON, so that what is compared is what a file can hold.
     pair_set = open_set(out, json.loads(json.dumps(plan.identity())), resume=arguments.resume)
     pair_set.workers = arguments.workers
@@ -99,7 +106,10 @@ def _make(argv: list[str]) -> int:
         print(f"{len(pair_set.records)} pairs in {out}")
     else:
         print(f"{len(pair_set.records)} pairs in {out}, finished before and verified; nothing was written")
-    return _conclude(plan, pair_set)
+    code = _conclude(plan, pair_set)
+    if arguments.report:
+        print(f"report: {write_page(plan, pair_set)}")
+    return code
 
 
 def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:
@@ -162,7 +172,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="make_pairs.py", description="Make blurred and sharp pairs from high-frame-rate video.")
-    parser.add_argument("--interp", metavar="Nx", help="virtual frames per captured gap (default 16x, or the recipe's)")
+    parser.add_argument(
+        "--interp", metavar="Nx", help="virtual frames per captured gap, or auto (default 16x, or the recipe's)"
+    )
+    parser.add_argument(
+        "--max-interp", type=int, default=DEFAULT_MOST, metavar="N", help=f"most that auto may choose ({DEFAULT_MOST})"
+    )
     parser.add_argument(
         "--video",
         action="extend",
@@ -194,14 +209,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
     parser.add_argument("--degrade", action="append", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
-    parser.add_argument("--report", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--report", action="store_true", help="write report.html: pictures and histograms")
     return parser
 
 
 def _refuse_later(arguments: argparse.Namespace) -> None:
     """Errors: Refusal for a flag whose work is still to come."""
     given = {"degrade": arguments.degrade}
-    given |= {"scheduler": arguments.scheduler, "report": arguments.report}
+    given |= {"scheduler": arguments.scheduler}
     for name, value in given.items():
         if value:
             raise Refusal(LATER[name])
@@ -209,10 +224,16 @@ def _refuse_later(arguments: argparse.Namespace) -> None:
         raise Refusal(f"--workers is at least 1, got {arguments.workers}")
 
 
+def _is_auto(arguments: argparse.Namespace) -> bool:
+    return (arguments.interp or "").strip().lower() == "auto"
+
+
 def _config(arguments: argparse.Namespace) -> SynthesisConfig:
     """What is asked for: a flag, else what the recipe sets, else the default; contradictions are errors."""
-    asked = parse_factor(arguments.interp) if arguments.interp else None
+    asked = parse_factor(arguments.interp) if arguments.interp and not _is_auto(arguments) else None
     chosen = recipe(arguments.recipe, asked)
+    if _is_auto(arguments) and chosen.factor is not None:
+        raise Refusal(f"the recipe {chosen.name} has its own factor; leave --interp auto out")
     factor = asked if asked is not None else chosen.factor or DEFAULT_FACTOR
     windows = parse_list(arguments.window) or [str(window) for window in chosen.windows or (DEFAULT_WINDOW,)]
     if not all(window.lstrip("-").isdecimal() for window in windows):

@@ -28,6 +28,8 @@ class PairRecord:
     The keys with a default are in the manifest only where they say something else. blur_gamma: a second blurred image,
     averaged under gamma 2.2 (as GOPRO_Large has it). camera_settings: what was drawn for this pair. bits: of the
     blurred image; the sharp one has 8. duty: share of the window's time for which the shutter was open.
+    blur_extent_px to flow_disagreement are the figures of the quality gate (`synth.quality.PairQuality`); a window with
+    a cut in it makes no pair, so that cut is False.
     """
 
     key: str
@@ -59,6 +61,13 @@ class PairRecord:
     camera_settings: dict[str, float | int | str] = field(default_factory=dict)
     bits: int = 8
     duty: float = 1.0
+    blur_extent_px: float | None = None
+    ghost_score: float | None = None
+    saturated: float | None = None
+    still: bool | None = None
+    cut: bool | None = None
+    sharp_blur: float | None = None
+    flow_disagreement: float | None = None
 
     def blur_path(self, folder: Path) -> Path:
         """Absolute path of the blurred image of a set in `folder`."""

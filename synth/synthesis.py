@@ -26,6 +26,7 @@ from synth.exposure import (
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
+from synth.quality import pair_quality
 from synth.settings import Clip, SynthesisPlan
 from synth.shutter import GapShare
 from synth.truth import TruthRecord, blur_psnr
@@ -190,6 +191,9 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
     truth = None
     if blur.truth_lin is not None and isinstance(clip.source, SceneFrames):
         truth = _compare(key, blur, blur_lin, first_lin, last_lin, clip.source.truth_weight, plan.response)
+    # A cross-fade invents no positions between the captured frames.
+    invents = plan.interpolator is not None and plan.interpolator.name != "crossfade"
+    quality = pair_quality(blur.motions, config.factor if invents else 1, blur.sharp)
     made = develop(plan, clip.sequence, exposure, blur, blur_lin)
     record = PairRecord(
         key=key,
@@ -221,6 +225,13 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
         camera_settings=made.camera_settings,
         bits=config.bits,
         duty=config.duty,
+        blur_extent_px=quality.blur_extent_px,
+        ghost_score=quality.ghost_score,
+        saturated=quality.saturated,
+        still=quality.still,
+        cut=False,
+        sharp_blur=quality.sharp_blur,
+        flow_disagreement=quality.flow_disagreement,
     )
     return MadePair(
         record=record,

@@ -24,6 +24,7 @@ CONTRACT_KEYS = (
     *("first_frame", "centre_frame", "last_frame", "window", "factor", "virtual_frames", "span_s", "centre_s"),
     *("response", "interpolator", "recipe", "camera", "sharp_transform", "degradations", "seed"),
 )
+GATE_KEYS = ("blur_extent_px", "ghost_score", "saturated", "still", "cut", "sharp_blur", "flow_disagreement")
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_pairs_of_a_folder_of_frames(tmp_path: Path, run: Run) -> None:
     assert code == 0 and "3 pairs" in text
     records = read_manifest(out)
     assert tuple(field.name for field in fields(PairRecord))[: len(CONTRACT_KEYS)] == CONTRACT_KEYS
-    assert tuple(json.loads((out / "pairs.jsonl").read_text().splitlines()[0])) == CONTRACT_KEYS
+    assert tuple(json.loads((out / "pairs.jsonl").read_text().splitlines()[0])) == CONTRACT_KEYS + GATE_KEYS
     assert [(record.first_frame, record.centre_frame, record.last_frame) for record in records] == [
         (0, 2, 4),
         (5, 7, 9),
@@ -241,7 +242,6 @@ def test_static_video_gives_blur_equal_to_sharp(tmp_path: Path, run: Run) -> Non
         (("--recipe", "rsblur_like", "--response", "linear"), "sets --response to srgb, got linear"),
         (("--degrade", "jpeg"), "--degrade"),
         (("--scheduler", "tcp://127.0.0.1:1"), "--workers"),
-        (("--report",), "report"),
         (("--windw", "3"), "unrecognized arguments"),
         (("--video", "nowhere.mp4"), "no such video"),
     ],
@@ -372,3 +372,50 @@ def test_sequence_names_are_safe_and_unique() -> None:
 def test_a_missing_manifest_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there are no pairs here"):
         read_manifest(tmp_path)
+
+
+def test_auto_factor_follows_the_motion(tmp_path: Path, run: Run) -> None:
+    slow = write_frames(tmp_path / "slow", moving_frames(6, speed_px=2.5))
+    fast = write_frames(tmp_path / "fast", moving_frames(6, speed_px=9.0))
+    common = ("--interp", "auto", "--fps", 240, "--window", 3)
+    factors = {}
+    for folder in (slow, fast):
+        code, text, _ = run(*common, "--video", folder, "--out", tmp_path / f"out-{folder.name}")
+        assert code == 0 and "--interp auto: " in text
+        factors[folder.name] = read_manifest(tmp_path / f"out-{folder.name}")[0].factor
+    # The texture moves by (speed, 0.3 speed) px a gap.
+    assert factors["slow"] in (3, 4) and factors["fast"] in (9, 10, 11, 12)
+    code, _, _ = run(*common, "--video", fast, "--max-interp", 4, "--out", tmp_path / "capped")
+    assert code == 0 and read_manifest(tmp_path / "capped")[0].factor == 4
+    code, _, err = run(*common, "--video", fast, "--max-interp", 1, "--out", tmp_path / "none")
+    assert code == 2 and "at least 2" in one_sentence(err) and not (tmp_path / "none").exists()
+    assert run(*common, "--video", fast, "--recipe", "reds_like", "--out", tmp_path / "none")[0] == 2
+
+
+def test_report_page_shows_best_worst_and_rejected(tmp_path: Path, run: Run) -> None:
+    frames = [*moving_frames(9, speed_px=4.0), *moving_frames(9, seed=9)]
+    folder = write_frames(tmp_path / "clip & more", frames)
+    arguments = ("--video", folder, "--fps", 240, "--window", 3, "--interp", "4x", "--out", tmp_path / "out")
+    code, text, _ = run(*arguments, "--window", 5, "--report")
+    assert code == 0 and "report.html" in text
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    state = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert f"<h1>{state['pairs']} pairs</h1>" in page and "clip &amp; more" in page
+    assert f"Rejected windows: {len(state['skipped'])}" in page and "scene cut" in page
+    pairs_shown = 2 * min(4, state["pairs"])
+    assert page.count("data:image/jpeg;base64,") == 2 * pairs_shown + 2 * min(4, len(state["skipped"]))
+    assert page.count("<svg") == 5
+    # Afterwards it can be written again without making anything, and verifying is not disturbed by it.
+    assert run(*arguments, "--window", 5, "--report")[0] == 0 and run("verify", tmp_path / "out")[0] == 0
+
+
+def test_quality_figures_of_the_manifest(tmp_path: Path, run: Run) -> None:
+    folder = write_frames(tmp_path / "clip", moving_frames(6, speed_px=4.0))
+    run("--video", folder, "--fps", 240, "--window", 5, "--interp", "16x", "--out", tmp_path / "sixteen")
+    run("--video", folder, "--fps", 240, "--window", 5, "--interp", "1x", "--out", tmp_path / "one")
+    (interpolated,), (plain,) = (read_manifest(tmp_path / name) for name in ("sixteen", "one"))
+    expected_px = 4 * np.hypot(4.0, 1.2)
+    assert interpolated.blur_extent_px == pytest.approx(expected_px, rel=0.15)
+    assert plain.blur_extent_px == pytest.approx(expected_px, rel=0.15)
+    assert interpolated.ghost_score == 0 and plain.ghost_score is not None and plain.ghost_score > 0.9
+    assert interpolated.still is False and interpolated.cut is False
