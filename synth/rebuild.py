@@ -28,6 +28,8 @@ def rebuild(key: str, folder: Path, out: Path) -> str:
     identity = json.loads(json.dumps(plan.identity()))
     if identity["sources"] != configuration["sources"]:
         raise Refusal(f"{old.source}: the source is not the one that the set was made from")
+    if identity["weights_sha256"] != configuration.get("weights_sha256"):
+        raise Refusal(f"the weights of {plan.config.interpolator} are not the ones that the set was made with")
     rebuilt = open_set(out, {**identity, "only": key}, resume=True)
 
     def only(sequence: str, window: Window) -> bool:

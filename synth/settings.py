@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synth.camera import CameraResponse, response
 from synth.interp import INTERPOLATORS
+from synth.interp.base import Interpolator
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
 from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
 from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
@@ -104,11 +105,12 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisPlan:
-    """A configuration with everything it names opened and checked."""
+    """A configuration with everything it names opened and checked. interpolator: None where the factor is 1."""
 
     config: SynthesisConfig
     recipe: SynthesisRecipe
     response: CameraResponse
+    interpolator: Interpolator | None
     clips: tuple[Clip, ...]
     camera: CameraModel
 
@@ -160,6 +162,7 @@ class SynthesisPlan:
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
+        values["weights_sha256"] = (self.interpolator.weights_sha256 or None) if self.interpolator else None
         values["degradations"] = []
         values["recipe_source"], values["camera_source"] = self.recipe.source, self.camera.source
         values["twin_response"] = self.recipe.twin_response
@@ -181,11 +184,16 @@ class SynthesisPlan:
 
 
 def make_plan(config: SynthesisConfig) -> SynthesisPlan:
-    """Open every source and check it, before the first is processed.
+    """Open every source and check it, and load the interpolator's weights, before the first is processed.
 
-    Errors: ValueError, one sentence, naming the source or the name that cannot be used.
+    Errors: ValueError, one sentence, naming the source, the weights file or the name that cannot be used.
     """
     curve = response(config.response)
+    interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    if interpolator and not interpolator.any_factor and config.factor & (config.factor - 1):
+        raise ValueError(
+            f"{config.interpolator} halves gaps: --interp is a power of two such as 8x or 16x, got {config.factor}x"
+        )
     if config.videos:
         sources: list[VideoSource] = [open_source(path, config.fps) for path in config.videos]
     else:
@@ -206,6 +214,7 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
         config=config,
         recipe=recipe(config.recipe, config.factor),
         response=curve,
+        interpolator=interpolator,
         clips=tuple(clips),
         camera=require_camera(config.camera),
     )

@@ -23,7 +23,6 @@ from synth.exposure import (
     measure_gap,
     with_neighbours,
 )
-from synth.interp import INTERPOLATORS
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
@@ -121,7 +120,7 @@ def _clip_pairs(
     def share(window: Window, gap: int) -> GapShare:
         return plan.exposure(window.frames, clip).share(gap - window.first)
 
-    interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    interpolator = plan.interpolator
     around = interpolator is not None and interpolator.looks_around
     jobs = _gap_jobs(plan, clip, windows, finished, share, count, around=around)
     measured = ordered_map(pool, partial(measure_gap, interpolator=interpolator), jobs, ahead=workers + 1)

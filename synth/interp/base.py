@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 class Interpolator(Protocol):
     """Invents virtual frames between two captured ones. Its methods may be called from several threads at once.
 
-    looks_around: the paths of pixels are bent after the motion in the gaps before and after (`Moving`).
+    looks_around: the paths of pixels are bent after the motion in the gaps before and after (`Moving`). any_factor:
+    `gap_sum` takes any factor, not only powers of two. weights_sha256: hash of the weights file, which decides the
+    bytes of a set; "" without a network.
     """
 
     name: str
     looks_around: bool
+    any_factor: bool
+    weights_sha256: str
 
     def between(
         self,

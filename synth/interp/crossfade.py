@@ -22,6 +22,8 @@ class CrossFade:
 
     name = "crossfade"
     looks_around = False
+    any_factor = True
+    weights_sha256 = ""
 
     def between(
         self,

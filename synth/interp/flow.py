@@ -72,6 +72,9 @@ class Flow:
     To build another one on the same integral, override `motion`.
     """
 
+    any_factor = True
+    weights_sha256 = ""
+
     looks_around = True
 
     def __init__(self, tier: Tier = TIERS["balanced"]) -> None:
@@ -106,17 +109,14 @@ class Flow:
         response: CameraResponse,
         path: GapPath | None = None,
     ) -> np.ndarray:
-        from synth.interp.integral import Sampling, gap_mean, padded_lin
+        from synth.interp.integral import Sampling, padded_lin, virtual_sum
 
         require_gap(first, second, factor)
         if factor == 1:
             return np.zeros(first.shape, dtype=np.float32)
         path = path or self._uniform(first, second)
         sampling = Sampling(spacing_px=self.tier.spacing_px, nearest=self.tier.nearest, cubic=self.tier.cubic)
-        total_lin = gap_mean(padded_lin(first, response), padded_lin(second, response), path, factor, sampling)
-        total_lin *= np.float32(factor)
-        total_lin -= cv2.addWeighted(response.to_linear(first), 0.5, response.to_linear(second), 0.5, 0.0)
-        return total_lin
+        return virtual_sum(padded_lin(first, response), padded_lin(second, response), path, factor, sampling)
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Motion over the gap of what is at each pixel in its middle.

@@ -7,8 +7,9 @@ px per gap, it is ahead of uniform motion by b t (t - 1) / 2 at phase t, so that
     A(x - t u - b t (t - 1) / 2)   and   B(x + (1 - t) u - b t (t - 1) / 2),   mixed by 1 - t and t.
 
 How many samples. Every warp softens the picture, so slow pixels are sampled seldom: with N steps the trapezoid
-(A/2 + N - 1 warps + B/2) / N stands for the mean. N is 1 where a path is no longer than the spacing (nothing is warped),
-else the least number that keeps the spacing, at most `factor`. Sampling is cubic (Keys, a = -0.75) or bilinear.
+(A/2 + N - 1 warps + B/2) / N stands for the mean. N is 1 where a path is no longer than the spacing (nothing is
+warped), else the least number that keeps the spacing, at most `factor`. Sampling is cubic (Keys, a = -0.75) or
+bilinear.
 """
 
 from __future__ import annotations
@@ -64,13 +65,26 @@ def padded_lin(frame: np.ndarray, response: CameraResponse) -> np.ndarray:
 
 def gap_mean(first: np.ndarray, second: np.ndarray, path: GapPath, factor: int, sampling: Sampling) -> np.ndarray:
     """Trapezoid mean over the gap between two frames made by `padded_lin`. Shape: float32 [H, W, 3], new; linear."""
+    return _integrated(first, second, path, factor, sampling, 1.0, 0.0)
+
+
+def virtual_sum(first: np.ndarray, second: np.ndarray, path: GapPath, factor: int, sampling: Sampling) -> np.ndarray:
+    """`factor` times the mean without half of both ends: the sum of factor - 1 virtual frames. Shape: as `gap_mean`."""
+    return _integrated(first, second, path, factor, sampling, float(factor), 1.0)
+
+
+def _integrated(
+    first: np.ndarray, second: np.ndarray, path: GapPath, factor: int, sampling: Sampling, times: float, less: float
+) -> np.ndarray:
+    """times * mean - less * (first + second) / 2."""
     height, width = path.motion_px.shape[:2]
     mean_lin = np.empty((height, width, 3), dtype=np.float32)
     bend = np.zeros((1, 1, 2), dtype=np.float32) if path.bend_px is None else np.ascontiguousarray(path.bend_px)
     motion = np.ascontiguousarray(path.motion_px)
     spacing, bent = f32(sampling.spacing_px), path.bend_px is not None
     compiled = _cubic_mean if sampling.cubic else _bilinear_mean
-    compiled(first, second, motion, bend, bent, factor, spacing, sampling.nearest, _CUBIC, mean_lin)
+    near = sampling.nearest
+    compiled(first, second, motion, bend, bent, factor, spacing, near, _CUBIC, f32(times), f32(less), mean_lin)
     return mean_lin
 
 
@@ -207,7 +221,7 @@ def _add_bilinear(image, x, y, weight, table, total):  # type: ignore[no-untyped
 def _mean_with(add):  # type: ignore[no-untyped-def]
     """The loop over pixels around one of the two ways to sample."""
 
-    def mean(first, second, motion, bend, bent, factor, spacing, nearest, table, mean_lin):  # type: ignore[no-untyped-def]
+    def mean(first, second, motion, bend, bent, factor, spacing, nearest, table, times, less, mean_lin):  # type: ignore[no-untyped-def]
         height, width = motion.shape[0], motion.shape[1]
         half, one, zero = f32(0.5), f32(1), f32(0)
         right, bottom = f32(width - 1), f32(height - 1)
@@ -238,7 +252,8 @@ def _mean_with(add):  # type: ignore[no-untyped-def]
                         x, y = x + ux, y + uy
                         add(second, min(max(x, zero), right), min(max(y, zero), bottom), late, table, total)
                 for channel in range(3):
-                    mean_lin[row, column, channel] = total[channel] * share
+                    ends = (first[row + 2, column + 2, channel] + second[row + 2, column + 2, channel]) * half
+                    mean_lin[row, column, channel] = total[channel] * share * times - ends * less
 
     return mean
 

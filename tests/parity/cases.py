@@ -9,9 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.weights import SUFFIXES, load_state_dict
 from models.zoo import MODELS
 from synth import atomic
+from synth.interp.nets.rife_v4 import IFNetV4
+from synth.interp.nets.rife_v36 import IFNetV36
+from synth.interp.nets.spynet import SpyNet
+from synth.state_dicts import SUFFIXES, load_state_dict
 from tests.parity import fill
 
 Forward = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
@@ -58,18 +61,41 @@ def _stfan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return outputs
 
 
+def _rife_v36(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(zip(("flow", "mask", "merged"), module(inputs["img0"], inputs["img1"]), strict=True))
+
+
+def _rife_v4x(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    outputs = module(inputs["img0"], inputs["img1"], float(inputs["timestep"]))
+    return dict(zip(("flow", "mask_logit", "merged"), outputs, strict=True))
+
+
+def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"flow": module(inputs["ref"], inputs["supp"])}
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
     "mimounet_plus": _mimo_unet,
     "deblurganv2_mobilenet": _pyramid_generator,
     "stfan": _stfan,
+    "rife_v36": _rife_v36,
+    "rife_v4x": _rife_v4x,
+    "spynet": _spynet,
+}
+
+# Networks that are parts of something else than a restorer: fixture -> its builder.
+PARTS: dict[str, Callable[[], nn.Module]] = {
+    "rife_v36": IFNetV36,
+    "rife_v4x": IFNetV4,
+    "spynet": SpyNet,
 }
 
 
-def claimed() -> dict[str, str]:
-    """Fixture -> the network of the zoo that must reproduce it."""
-    return {fixture: spec.name for spec in MODELS.values() for fixture in spec.parity}
+def claimed() -> dict[str, Callable[[], nn.Module]]:
+    """Fixture -> the builder of the network, of the zoo or a part, that must reproduce it."""
+    return {fixture: spec.build for spec in MODELS.values() for fixture in spec.parity} | PARTS
 
 
 def run(fixtures: Path, weights_dir: Path | None = None) -> Iterator[Result]:
@@ -85,12 +111,12 @@ def run(fixtures: Path, weights_dir: Path | None = None) -> Iterator[Result]:
 def run_fixture(path: Path, manifest: dict, weights_dir: Path | None) -> Iterator[Result]:
     """Compare every case of one fixture; each gets a new module and the weights anew (norms move in training mode)."""
     fixture = str(manifest.get("name", path.stem))  # the file may be called otherwise, as in another set of cases
-    owner = claimed().get(fixture)
+    build = claimed().get(fixture)
     for case in manifest["cases"]:
-        state, detail = "skipped", "this network is not in the zoo yet"
-        if owner is not None:
+        state, detail = "skipped", "this network is not built here yet"
+        if build is not None:
             try:
-                state, detail = _compare(path, manifest, case, MODELS[owner].build(), weights_dir)
+                state, detail = _compare(path, manifest, case, build(), weights_dir)
             except (AssertionError, KeyError, RuntimeError, ValueError) as error:
                 state, detail = "different", " ".join(f"{type(error).__name__}: {error}".split())
         yield Result(fixture=fixture, case=str(case["case"]), state=state, detail=detail)

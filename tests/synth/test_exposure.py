@@ -22,6 +22,7 @@ from synth.interp import INTERPOLATORS
 from synth.parallel import ordered_map
 from synth.shutter import Exposure
 from tests.synth.clips import moving_frames
+from tests.synth.networks import WITHOUT_NETWORK, make_interpolator
 
 SRGB = response("srgb")
 
@@ -66,7 +67,7 @@ def test_window_sizes_are_drawn_from_the_seed() -> None:
 
 
 def windows_of(frames: list[np.ndarray], plan: WindowPlan, name: str, factor: int) -> list[BlurWindow]:
-    interpolator = INTERPOLATORS[name]() if factor > 1 else None
+    interpolator = make_interpolator(name) if factor > 1 else None
     jobs = (
         GapJob(gap=gap, first=first, second=second) for gap, (first, second) in enumerate(itertools.pairwise(frames))
     )
@@ -81,7 +82,7 @@ def test_streaming_sum_equals_the_sum_of_all_virtual_frames(name: str, stride: i
     """Overlapping or not: what comes out is the weighted sum of the captured frames and of each gap's `gap_sum`."""
     frames, factor = moving_frames(10), 4
     plan = WindowPlan(sizes=(3, 5), stride=stride, seed=3, sequence="clip")
-    interpolator = INTERPOLATORS[name]()
+    interpolator = make_interpolator(name)
     found = windows_of(frames, plan, name, factor)
     assert {blur.window for blur in found} == set(plan.windows(10))
     for blur in found:
@@ -111,12 +112,12 @@ def test_mean_profile_counts_every_virtual_frame_alike(factor: int) -> None:
     assert np.abs(result - np.mean(virtual, axis=0)).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", INTERPOLATORS)
+@pytest.mark.parametrize("name", WITHOUT_NETWORK)
 def test_linear_in_light(name: str) -> None:
     """Half the light gives half the blur, where flow takes the same samples at both levels (slow motion)."""
     linear = response("linear")
     frames = [frame // 2 * 2 for frame in moving_frames(3, speed_px=0.8)]
-    interpolator = INTERPOLATORS[name]()
+    interpolator = make_interpolator(name)
     bright = interpolator.gap_sum(frames[0], frames[1], 8, linear)
     dark = interpolator.gap_sum(frames[0] // 2, frames[1] // 2, 8, linear)
     assert np.abs(bright / 2 - dark).max() < 1e-5 * 8

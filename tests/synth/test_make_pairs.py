@@ -224,7 +224,7 @@ def test_static_video_gives_blur_equal_to_sharp(tmp_path: Path, run: Run) -> Non
         (("--fps", "-3"), "frame rate"),
         (("--fps", "nan"), "frame rate"),
         (("--workers", "0"), "--workers"),
-        (("--interpolator", "rife"), "crossfade, flow"),
+        (("--interpolator", "sepconv"), "crossfade, flow"),
         (("--recipe", "gopro"), "trapezoid, mean, gopro_like"),
         (("--layout", "webdataset"), "flat, gopro, dvd"),
         (("--split", "all"), "train, val, test"),

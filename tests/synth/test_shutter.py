@@ -13,6 +13,7 @@ from synth.interp import INTERPOLATORS
 from synth.sensor import HIGHLIGHTS
 from synth.shutter import SHUT, Exposure, GapShare
 from tests.synth.clips import moving_frames
+from tests.synth.networks import WITHOUT_NETWORK
 
 SRGB = response("srgb")
 
@@ -63,7 +64,7 @@ def test_a_duty_cycle_of_one_is_the_exposure_without() -> None:
     assert shares[7] and shares[7].weights()[:, 0].tolist() == [0.5, 1.0, 0.5, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", INTERPOLATORS)
+@pytest.mark.parametrize("name", WITHOUT_NETWORK)
 @pytest.mark.parametrize("profile", ["trapezoid", "mean"])
 def test_streaming_sum_equals_the_weighted_virtual_frames(name: str, profile: str) -> None:
     """Several overlapping windows of two sizes: each the weighted mean of frames asked for one by one."""
