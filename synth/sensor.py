@@ -1,8 +1,8 @@
 """Camera models: what a sensor and its image pipeline do to the light of an exposure.
 
 A model is applied to the blurred image in linear light, before it is encoded, in the order of a camera: highlights,
-noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG or H.264. Averaging many frames removes their noise,
-and an 8-bit frame cannot say how bright its highlights were: both are put back here. Ablation on real photographs: Rim
+noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG or H.264. Averaging many frames removes their
+noise, and an 8-bit frame cannot say how bright its highlights were: both are put back here. What each is worth: Rim
 et al., Realistic Blur Synthesis for Learning Image Deblurring, ECCV 2022.
 """
 
@@ -33,9 +33,9 @@ class CameraModel:
 
     highlights: range of the scale by which the mask of clipped highlights is added. noise: draws a level. raw: the
     light goes through a Bayer mosaic, where the noise is added, and the ISP. matrices: cameras to draw from.
-    keep_saturated: pixels at full scale stay there, without noise. jpeg, h264: range of the quality or rate factor, both ends included.
-    sharp_too: the sharp image goes through the same mosaic and ISP without noise. unverified: constants for which no
-    source was read, or that stand in for a published one.
+    keep_saturated: pixels at full scale stay there, without noise. jpeg, h264: range of the quality or of the rate
+    factor, both ends included. sharp_too: the sharp image goes through the same mosaic and ISP without noise.
+    unverified: constants for which no source was read, or that stand in for a published one.
     """
 
     name: str
