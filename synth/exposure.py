@@ -19,7 +19,7 @@ from synth.continuity import Continuity, continuity
 from synth.interp.base import Interpolator, Moving
 from synth.quality import GapMotion, gap_motion
 from synth.rng import stream
-from synth.shutter import GapShare, require_window
+from synth.shutter import SHUT, GapPart, GapShare, require_window
 
 if TYPE_CHECKING:
     from synth.interp.integral import GapPath
@@ -106,7 +106,7 @@ class GapsNeeded:
 class GapJob:
     """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one.
 
-    whole: a window needs all of it. parts: weights over its frames that a window needs instead (see `GapShare`).
+    whole: a window needs all of it. parts: what windows need of it instead.
     also: further curves under which the same has to be summed.
     wanted: False for a gap that lies beside a window: only its motion is looked at. continuity and motion_px are found
     by `measure_gap`, the motions before and after filled in by `with_neighbours`; None: not known.
@@ -117,7 +117,7 @@ class GapJob:
     second: np.ndarray
     truth_lin: Callable[[], np.ndarray] | None = None
     whole: bool = True
-    parts: tuple[tuple[float, ...], ...] = ()
+    parts: tuple[GapPart, ...] = ()
     also: tuple[CameraResponse, ...] = ()
     wanted: bool = True
     continuity: Continuity | None = None
@@ -129,10 +129,10 @@ class GapJob:
 
 @dataclass(frozen=True, kw_only=True)
 class GapLight:
-    """Sums over a gap under one curve: of all of it, and of parts by their weights. Shape: float32 [H, W, 3]."""
+    """Sums over a gap under one curve: of all of it, and of parts. Shape: float32 [H, W, 3]."""
 
     whole_lin: np.ndarray | None
-    parts_lin: dict[tuple[float, ...], np.ndarray]
+    parts_lin: dict[GapPart, np.ndarray]
 
     def of(self, share: GapShare) -> np.ndarray | None:
         """The sum that a window takes; None where its shutter is shut, or where this was not asked for."""
@@ -154,7 +154,7 @@ class GapIntegral:
     integral_lin: np.ndarray | None
     repeated: bool
     cut: bool = False
-    parts_lin: dict[tuple[float, ...], np.ndarray] = field(default_factory=dict)
+    parts_lin: dict[GapPart, np.ndarray] = field(default_factory=dict)
     also: tuple[GapLight, ...] = ()
     captured_lin: np.ndarray | None = None
     truth_lin: np.ndarray | None = None
@@ -225,7 +225,7 @@ def _gap_light(
             whole_lin *= np.float32(factor)
         else:
             whole_lin += interpolator.gap_sum(job.first, job.second, factor, response, path)
-    parts_lin = {weights: _weighted(job, interpolator, weights, response, path) for weights in job.parts}
+    parts_lin = {part: _weighted(job, interpolator, part, response, path) for part in job.parts}
     return GapLight(whole_lin=whole_lin, parts_lin=parts_lin)
 
 
@@ -240,7 +240,7 @@ def _ends(job: GapJob, response: CameraResponse) -> np.ndarray:
 def _weighted(
     job: GapJob,
     interpolator: Interpolator | None,
-    weights: tuple[float, ...],
+    part: GapPart,
     response: CameraResponse,
     path: GapPath | None,
 ) -> np.ndarray:
@@ -248,16 +248,18 @@ def _weighted(
 
     interpolator: None where nothing moves. Shape: float32 [H, W, 3], new. Range: linear light.
     """
-    total_lin = response.to_linear(job.first) * np.float32(weights[0])
-    total_lin += response.to_linear(job.second) * np.float32(weights[-1])
-    inner = [(step / (len(weights) - 1), weights[step]) for step in range(1, len(weights) - 1) if weights[step]]
+    weights = part.weights().astype(np.float32)[..., None, None]  # [factor + 1, rows or 1, 1, 1]
+    total_lin = response.to_linear(job.first) * weights[0]
+    total_lin += response.to_linear(job.second) * weights[-1]
+    inner = [step for step in range(1, part.factor) if weights[step].any()]
     if interpolator is None:
-        return total_lin + response.to_linear(job.first) * np.float32(sum(weight for _, weight in inner))
+        return total_lin + response.to_linear(job.first) * weights[1:-1].sum(axis=0)
     for start in range(0, len(inner), _AT_A_TIME):
         some = inner[start : start + _AT_A_TIME]
-        frames = interpolator.between(job.first, job.second, [phase for phase, _ in some], response, path)
-        for frame, (_, weight) in zip(frames, some, strict=True):
-            total_lin += response.to_linear(frame) * np.float32(weight)
+        phases = [step / part.factor for step in some]
+        frames = interpolator.between(job.first, job.second, phases, response, path)
+        for frame, step in zip(frames, some, strict=True):
+            total_lin += response.to_linear(frame) * weights[step]
     return total_lin
 
 
@@ -298,7 +300,7 @@ class BlurWindow:
         if not self.cut_after:
             main = GapLight(whole_lin=part.integral_lin, parts_lin=part.parts_lin)
             self.gaps_lin = _summed(self.gaps_lin, main.of(share))
-            self.lacking = self.lacking or (share != () and main.of(share) is None)
+            self.lacking = self.lacking or (share != SHUT and main.of(share) is None)
             before = self.also_lin or [None] * len(part.also)
             also = zip(before, part.also, strict=True)
             self.also_lin = [_summed(total_lin, light.of(share)) for total_lin, light in also]

@@ -198,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--recipe", metavar="NAME", help=f"{', '.join(RECIPES)} (default trapezoid; mean with 1x)")
     parser.add_argument("--duty", type=float, metavar="SHARE", help="open share of the window's time (default 1)")
+    parser.add_argument("--row-delay", type=float, default=0.0, metavar="S", help="rolling shutter: s from row to row")
     parser.add_argument("--camera", default="none", metavar="NAME", help=f"{', '.join(CAMERAS)} (default none)")
     parser.add_argument("--bits", type=int, default=8, metavar="N", help="of the blurred images: 8 or 16 (default 8)")
     parser.add_argument("--layout", default="flat", metavar="NAME", help=f"{', '.join(LAYOUTS)} (default flat)")
@@ -257,6 +258,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         duty=arguments.duty if arguments.duty is not None else chosen.duty or 1.0,
         camera=arguments.camera,
         bits=arguments.bits,
+        row_delay_s=arguments.row_delay,
     )
 
 

@@ -28,6 +28,7 @@ class PairRecord:
     The keys with a default are in the manifest only where they say something else. blur_gamma: a second blurred image,
     averaged under gamma 2.2 (as GOPRO_Large has it). camera_settings: what was drawn for this pair. bits: of the
     blurred image; the sharp one has 8. duty: share of the window's time for which the shutter was open.
+    row_delay_s: a rolling shutter's time from one row to the next; the middle row is exposed around the sharp frame.
     blur_extent_px to flow_disagreement are the figures of the quality gate (`synth.quality.PairQuality`); a window with
     a cut in it makes no pair, so that cut is False.
     """
@@ -61,6 +62,7 @@ class PairRecord:
     camera_settings: dict[str, float | int | str] = field(default_factory=dict)
     bits: int = 8
     duty: float = 1.0
+    row_delay_s: float = 0.0
     blur_extent_px: float | None = None
     ghost_score: float | None = None
     saturated: float | None = None
@@ -193,6 +195,7 @@ def gamma_name(blur: str) -> str:
 def _values(record: PairRecord) -> dict[str, object]:
     """What a line of the manifest holds: keys that are not in every set are left out where they say nothing."""
     silent = {"blur_gamma": "", "blur_gamma_sha256": "", "camera_settings": {}, "bits": 8, "duty": 1.0}
+    silent["row_delay_s"] = 0.0
     return {key: value for key, value in asdict(record).items() if key not in silent or value != silent[key]}
 
 

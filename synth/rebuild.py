@@ -50,7 +50,7 @@ def _config_again(configuration: dict) -> SynthesisConfig:
     embedded = all(source["source"].startswith("scene:") for source in sources)
     rates = {source["fps"] for source in sources}
     values = {key: configuration[key] for key in ("factor", "stride", "response", "recipe", "interpolator", "seed")}
-    values |= {key: configuration[key] for key in ("duty", "camera", "bits") if key in configuration}
+    values |= {key: configuration[key] for key in ("duty", "camera", "bits", "row_delay_s") if key in configuration}
     return SynthesisConfig(
         videos=() if embedded else tuple(Path(source["source"]) for source in sources),
         fps=None if embedded or len(rates) > 1 else rates.pop(),

@@ -1,8 +1,8 @@
 """Camera models: what a sensor and its image pipeline do to the light of an exposure.
 
 A model is applied to the blurred image in linear light, before it is encoded, in the order of a camera: highlights,
-noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG. Averaging many frames removes their noise,
-and an 8-bit frame cannot say how bright its highlights were: both are put back here. Ablation on real photographs: Rim
+noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG or H.264. Averaging many frames removes their
+noise, and an 8-bit frame cannot say how bright its highlights were: both are put back here. What each is worth: Rim
 et al., Realistic Blur Synthesis for Learning Image Deblurring, ECCV 2022.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from synth import isp
 from synth.camera import CameraResponse, to_8bit
+from synth.h264 import through_h264
 from synth.image_files import decode_jpeg, encode_jpeg
 
 
@@ -32,9 +33,9 @@ class CameraModel:
 
     highlights: range of the scale by which the mask of clipped highlights is added. noise: draws a level. raw: the
     light goes through a Bayer mosaic, where the noise is added, and the ISP. matrices: cameras to draw from.
-    keep_saturated: pixels at full scale stay there, without noise. jpeg: range of the quality, both ends included.
-    sharp_too: the sharp image goes through the same mosaic and ISP without noise. unverified: constants for which no
-    source was read, or that stand in for a published one.
+    keep_saturated: pixels at full scale stay there, without noise. jpeg, h264: range of the quality or of the rate
+    factor, both ends included. sharp_too: the sharp image goes through the same mosaic and ISP without noise.
+    unverified: constants for which no source was read, or that stand in for a published one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CameraModel:
     matrices: tuple[str, ...] = ()
     keep_saturated: bool = False
     jpeg: tuple[int, int] | None = None
+    h264: tuple[int, int] | None = None
     sharp_too: bool = False
     unverified: tuple[str, ...] = ()
 
@@ -66,6 +68,7 @@ class CameraSettings:
     blue_gain: float | None = None
     matrix: str | None = None
     jpeg_quality: int | None = None
+    h264_crf: int | None = None
 
     def drawn(self) -> dict[str, float | int | str]:
         """The values that there are, for the manifest."""
@@ -80,12 +83,13 @@ class ClippedHighlights(CameraResponse):
     """
 
     def to_linear(self, encoded: np.ndarray) -> np.ndarray:
-        """Shape: any; same out. Range: uint8 -> 0 or 1, float32; the mask of a virtual frame is left as it is."""
-        return (encoded == 255).astype(np.float32) if encoded.dtype == np.uint8 else encoded
+        """Shape: any; same out. Range: uint8 or float in [0, 1] -> 0 or 1, float32."""
+        full_scale = 255 if encoded.dtype == np.uint8 else 254.5 / 255  # what rounds to full scale
+        return (encoded >= full_scale).astype(np.float32)
 
     def to_encoded(self, linear: np.ndarray) -> np.ndarray:
-        """Shape: any, kept. Range: clipped to [0, 1], float32."""
-        return np.clip(linear, 0.0, 1.0).astype(np.float32, copy=False)
+        """The mask of a virtual frame, made whole again. Shape: any, kept. Range: any -> 0 or 1, float32."""
+        return (linear >= 0.5).astype(np.float32)
 
 
 HIGHLIGHTS = ClippedHighlights(
@@ -155,6 +159,12 @@ CAMERAS: dict[str, CameraModel] = {
         jpeg=(60, 95),
         unverified=("jpeg: the range of the quality",),
     ),
+    "h264": CameraModel(
+        name="h264",
+        source="our own choice: the key frame of an x264 video at a constant rate factor of 18 to 32, 4:2:0",
+        h264=(18, 32),
+        unverified=("h264: the range of the rate factor",),
+    ),
 }
 
 
@@ -170,6 +180,7 @@ def draw_settings(model: CameraModel, rng: np.random.Generator) -> CameraSetting
         blue_gain=float(rng.uniform(*isp.BLUE_GAINS)) if model.raw else None,
         matrix=str(rng.choice(model.matrices)) if model.raw else None,
         jpeg_quality=int(rng.integers(model.jpeg[0], model.jpeg[1] + 1)) if model.jpeg else None,
+        h264_crf=int(rng.integers(model.h264[0], model.h264[1] + 1)) if model.h264 else None,
     )
 
 
@@ -201,6 +212,8 @@ def photograph(
     if settings.jpeg_quality is not None:
         stored = decode_jpeg(encode_jpeg(to_8bit(encoded), settings.jpeg_quality))
         encoded = stored.astype(np.float32) / np.float32(255)
+    if settings.h264_crf is not None:
+        encoded = through_h264(to_8bit(encoded), settings.h264_crf).astype(np.float32) / np.float32(255)
     return encoded
 
 

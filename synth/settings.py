@@ -27,6 +27,7 @@ class SynthesisConfig:
 
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
     "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
+    row_delay_s: a rolling shutter's time from one row to the next.
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -45,6 +46,7 @@ class SynthesisConfig:
     duty: float = 1.0
     camera: str = "none"
     bits: int = 8
+    row_delay_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -69,6 +71,8 @@ class SynthesisConfig:
         if self.factor > 1:
             _require_known("interpolator", self.interpolator, INTERPOLATORS)
         require_duty(self.duty)
+        if not 0 <= self.row_delay_s < float("inf"):
+            raise ValueError(f"the delay from row to row is 0 s or more, got {self.row_delay_s:g}")
         if self.bits not in BITS:
             raise ValueError(f"the blurred images have 8 or 16 bits, got {self.bits}")
         self._require_agreement()
@@ -126,10 +130,20 @@ class SynthesisPlan:
         """Can the blur of a rendered scene be compared with the true one? That is light over a whole window."""
         return self.config.duty == 1.0 and not self.recipe.averages_encoded
 
-    def exposure(self, window: int) -> Exposure:
-        """The exposure of a window of so many captured frames."""
+    def exposure(self, window: int, clip: Clip) -> Exposure:
+        """The exposure of a window of so many captured frames of a clip.
+
+        Errors: ValueError if a rolling shutter reads rows outside the window.
+        """
         config = self.config
-        return Exposure(frames=window, factor=config.factor, profile=self.recipe.profile, duty=config.duty)
+        return Exposure(
+            frames=window,
+            factor=config.factor,
+            profile=self.recipe.profile,
+            duty=config.duty,
+            row_delay=config.row_delay_s * clip.fps * config.factor,
+            rows=clip.source.height if config.row_delay_s else 1,
+        )
 
     def notes(self) -> list[str]:
         """One sentence for every clip that is not captured as the recipe's own frames were."""
@@ -196,7 +210,7 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
             )
         _require_frames(source, min(config.windows))
         clips.append(Clip(sequence=sequence, source=source, fps=source.fps))
-    return SynthesisPlan(
+    plan = SynthesisPlan(
         config=config,
         recipe=recipe(config.recipe, config.factor),
         response=curve,
@@ -204,6 +218,10 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
         clips=tuple(clips),
         camera=require_camera(config.camera),
     )
+    for clip in clips:
+        for window in config.windows:
+            plan.exposure(window, clip)
+    return plan
 
 
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:

@@ -8,9 +8,36 @@ import numpy as np
 
 PROFILES = ("trapezoid", "mean")
 
-# What a gap gives to an exposure: None is all of it (half of both ends and everything between), () nothing, else the
-# weights of its factor + 1 frames, both captured ends included.
-GapShare = tuple[float, ...] | None
+
+@dataclass(frozen=True, kw_only=True)
+class GapPart:
+    """The part of a gap for which the shutter is open; equal parts of two windows are computed once.
+
+    opens, shuts: for the middle row, counted from the gap's start; row_delay: how much later each row is than the one
+    above it. Units: virtual frames. rows: of the image; 1 where all rows are alike. profile: as `Exposure`.
+    """
+
+    factor: int
+    profile: str
+    opens: float
+    shuts: float
+    row_delay: float = 0.0
+    rows: int = 1
+
+    def weights(self) -> np.ndarray:
+        """Weights of the gap's frames, both captured ends included, for every row. Shape: [factor + 1, rows]."""
+        later = row_times(self.rows, self.row_delay, self.profile)
+        steps = np.arange(self.factor + 1.0)[:, None]
+        opens, shuts = self.opens + later, self.shuts + later
+        if self.profile == "mean":
+            return _whole_gap(self.factor)[:, None] * ((steps >= opens) & (steps <= shuts))
+        opened, shut = (_ramp(np.clip(np.clip(edge, 0, self.factor) - steps, -1, 1)) for edge in (opens, shuts))
+        return shut - opened
+
+
+# What a gap gives to an exposure: None is all of it (half of both ends and everything between), SHUT nothing.
+GapShare = GapPart | None
+SHUT = GapPart(factor=1, profile="mean", opens=0.0, shuts=-1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +46,18 @@ class Exposure:
 
     duty: share of the window's time for which the shutter is open, around the centre frame. The trapezoid opens and
     shuts between virtual frames too (they are joined by straight lines); the mean counts the whole ones inside.
-    Errors: ValueError for an even or too small window, a factor below 1, another profile, a duty cycle beyond 0 to 1.
+    row_delay: a rolling shutter, by how much each of the image's rows is later than the one above it; the middle row
+    is on time. Units: virtual frames; the mean rounds a row's time to whole ones. rows: of the image.
+    Errors: ValueError for an even or too small window, a factor below 1, another profile, a duty cycle beyond 0 to 1,
+    rows that are read outside the window.
     """
 
     frames: int
     factor: int
     profile: str = "trapezoid"
     duty: float = 1.0
+    row_delay: float = 0.0
+    rows: int = 1
 
     def __post_init__(self) -> None:
         require_window(self.frames)
@@ -34,19 +66,33 @@ class Exposure:
         if self.profile not in PROFILES:
             raise ValueError(f"an exposure's profile is one of {', '.join(PROFILES)}, got {self.profile!r}")
         require_duty(self.duty)
+        latest = float(row_times(self.rows, self.row_delay, self.profile)[-1])
+        if self.row_delay < 0 or (latest and self._half_open + latest >= (self.frames - 1) * self.factor / 2):
+            raise ValueError(
+                f"with this row delay and a duty cycle of {self.duty:g}, the first and last rows are exposed outside "
+                f"the window of {self.frames} captured frames; choose a smaller --row-delay or --duty, or a larger "
+                "--window"
+            )
 
     @property
     def virtual_frames(self) -> int:
-        """How many virtual frames are averaged."""
+        """How many virtual frames are averaged (in the middle row)."""
         return int(np.count_nonzero(self.weights()))
 
-    def weights(self) -> np.ndarray:
-        """Weight of every virtual frame of the window. Shape: [(frames - 1) * factor + 1] float64, sums to 1."""
+    def weights(self, row: int | None = None) -> np.ndarray:
+        """Weight of every virtual frame of the window, in a row of the image (None: the middle one).
+
+        Shape: [(frames - 1) * factor + 1] float64, sums to 1.
+        """
+        row = self.rows // 2 if row is None else row
         weights = np.zeros((self.frames - 1) * self.factor + 1)
         for gap in range(self.frames - 1):
             share = self.share(gap)
             start = gap * self.factor
-            weights[start : start + self.factor + 1] += _whole_gap(self.factor) if share is None else share or 0.0
+            if share is None:
+                weights[start : start + self.factor + 1] += _whole_gap(self.factor)
+            elif share != SHUT:
+                weights[start : start + self.factor + 1] += share.weights()[:, row if share.rows > 1 else 0]
         if self.profile == "mean" and self.duty == 1.0:
             weights[[0, -1]] += 0.5
         return weights / weights.sum()
@@ -63,17 +109,18 @@ class Exposure:
         if self.duty == 1.0:
             return None
         start, centre = gap * self.factor, (self.frames - 1) * self.factor / 2
-        opens, shuts = (float(centre + side * self._half_open - start) for side in (-1, 1))
-        steps = np.arange(self.factor + 1)
-        if self.profile == "mean":
-            weights = _whole_gap(self.factor) * ((steps >= opens) & (steps <= shuts))
-        else:
-            edges = np.clip([opens, shuts], 0, self.factor)
-            upto = [_ramp(np.clip(edge - steps, -1, 1)) for edge in edges]
-            weights = upto[1] - upto[0]
+        part = GapPart(
+            factor=self.factor,
+            profile=self.profile,
+            opens=float(centre - self._half_open - start),
+            shuts=float(centre + self._half_open - start),
+            row_delay=self.row_delay,
+            rows=self.rows if self.row_delay else 1,
+        )
+        weights = part.weights()
         if not weights.any():
-            return ()
-        return None if np.array_equal(weights, _whole_gap(self.factor)) else tuple(weights.tolist())
+            return SHUT
+        return None if (weights == _whole_gap(self.factor)[:, None]).all() else part
 
     @property
     def _half_open(self) -> float:
@@ -104,6 +151,12 @@ def require_duty(duty: float) -> None:
     """Errors: ValueError unless it is a share of the window's time: more than 0, at most 1."""
     if not 0.0 < duty <= 1.0:
         raise ValueError(f"the duty cycle is the window's open share, more than 0 and at most 1, got {duty:g}")
+
+
+def row_times(rows: int, row_delay: float, profile: str) -> np.ndarray:
+    """When each row is exposed, relative to the middle of the image. Shape: [rows]. Units: virtual frames."""
+    times = (np.arange(rows) - (rows - 1) / 2) * row_delay
+    return np.rint(times) if profile == "mean" else times
 
 
 def _whole_gap(factor: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
 from synth.quality import pair_quality
 from synth.settings import Clip, SynthesisPlan
-from synth.shutter import GapShare
+from synth.shutter import SHUT, GapShare
 from synth.truth import TruthRecord, blur_psnr
 from synth.video import SceneFrames
 
@@ -119,7 +119,7 @@ def _clip_pairs(
                 yield blur
 
     def share(window: Window, gap: int) -> GapShare:
-        return plan.exposure(window.frames).share(gap - window.first)
+        return plan.exposure(window.frames, clip).share(gap - window.first)
 
     interpolator = plan.interpolator
     around = interpolator is not None and interpolator.looks_around
@@ -144,10 +144,10 @@ def _gap_jobs(
     """The gaps that unfinished windows need, as the frames come in; with `around`, also the gaps beside those."""
     source = clip.source
     needs = windows.needs(finished, source.frame_count)
-    needed: dict[int, set[GapShare]] = {-2: set(), -1: set()}  # what windows take of a gap
+    needed: dict[int, list[GapShare]] = {-2: [], -1: []}  # what windows take of a gap
 
     def need(gap: int) -> None:
-        needed[gap] = {share(window, gap) for window in needs.covering(gap)}
+        needed[gap] = list(dict.fromkeys(share(window, gap) for window in needs.covering(gap)))
 
     need(0)
 
@@ -172,7 +172,7 @@ def _gap_jobs(
                 second=frame,
                 truth_lin=truth,
                 whole=None in needed[gap],
-                parts=tuple(sorted(part for part in needed[gap] if part)),
+                parts=tuple(part for part in needed[gap] if part not in (None, SHUT)),
                 also=plan.also,
                 wanted=bool(needed[gap]),
             )
@@ -183,7 +183,7 @@ def _gap_jobs(
 def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
     """Divide, compare with the truth, take through the camera, encode, name."""
     config, window = plan.config, blur.window
-    exposure = plan.exposure(window.frames)
+    exposure = plan.exposure(window.frames, clip)
     assert blur.gaps_lin is not None and blur.first is not None and blur.sharp is not None and blur.last is not None
     first_lin, last_lin = plan.response.to_linear(blur.first), plan.response.to_linear(blur.last)
     blur_lin = exposure.blur_lin(blur.gaps_lin, first_lin, last_lin)
@@ -225,6 +225,7 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
         camera_settings=made.camera_settings,
         bits=config.bits,
         duty=config.duty,
+        row_delay_s=config.row_delay_s,
         blur_extent_px=quality.blur_extent_px,
         ghost_score=quality.ghost_score,
         saturated=quality.saturated,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.pair_dataset import PairSampler, load_pairs
+from models.pair_dataset import PairSampler, centre_crop, load_pairs
 from synth import camera
+from synth.image_files import read_image, write_image
 from tests.models.training_data import make_pairs
 
 
@@ -93,3 +94,23 @@ def test_held_out_pairs_are_not_trained_on(pairs: Path, tmp_path: Path) -> None:
     assert {pair.sequence for pair in sets.train} == {"s0"}
     named = load_pairs([pairs, make_pairs(tmp_path / "val", count=2, split="val")])
     assert len(named.train) == 6 and len(named.validation) == 2
+
+
+@pytest.mark.parametrize("response_share", [0.0, 1.0])
+def test_16_bit_blur_trains_like_8_bit(tmp_path: Path, response_share: float) -> None:
+    """The same values at another depth give the same batches; finer values keep their fractions."""
+    shallow, deep = make_pairs(tmp_path / "8", count=4), make_pairs(tmp_path / "16", count=4)
+    for path in (deep / "blur").iterdir():
+        write_image(path, read_image(path).astype(np.uint16) * 257)
+    options = {"crop_px": 16, "clip_frames": 1, "flips": ("transpose",), "reversal": False, "seed": 0}
+    batches = [
+        PairSampler(load_pairs([folder]).train, response_share=response_share, **options).batch(3, 2)
+        for folder in (shallow, deep)
+    ]
+    for eight, sixteen in zip(*batches, strict=True):
+        assert torch.allclose(eight, sixteen, atol=1e-6)
+    path = next((deep / "blur").iterdir())
+    write_image(path, read_image(path, deep=True) + np.uint16(100))
+    assert torch.allclose(
+        centre_crop(path, 8) - centre_crop(shallow / "blur" / path.name, 8), torch.tensor(100 / 65535)
+    )

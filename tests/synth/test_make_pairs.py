@@ -234,6 +234,8 @@ def test_static_video_gives_blur_equal_to_sharp(tmp_path: Path, run: Run) -> Non
         (("--bits", "12"), "8 or 16"),
         (("--duty", "0"), "duty cycle"),
         (("--duty", "1.5"), "duty cycle"),
+        (("--row-delay", "-1"), "row to row"),
+        (("--row-delay", "1e-3", "--window", "3", "--duty", "0.5"), "outside the window of 3"),
         (("--recipe", "gopro_like", "--interp", "16x"), "sets --interp to 1x, got 16x"),
         (("--recipe", "gopro_like", "--window", "7,9"), "sets --window to 7,11,13, got 7,9"),
         (("--recipe", "gopro_like", "--camera", "raw-isp"), "a camera needs light"),

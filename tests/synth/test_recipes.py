@@ -191,25 +191,33 @@ def test_16_bit_blur_is_read_back_and_the_sharp_frame_is_untouched(tmp_path: Pat
     assert run("rebuild", record.key, "--in", out, "--out", tmp_path / "again") == 0
 
 
-@pytest.mark.parametrize("duty", [0.25, 0.7])
-def test_duty_cycle_end_to_end(tmp_path: Path, duty: float) -> None:
-    """Cross-fade, trapezoid: the exact integral of the straight lines between captured frames over the open time."""
+@pytest.mark.parametrize(("duty", "row_delay_s"), [(0.25, 0.0), (0.7, 0.0), (0.5, 1e-4)])
+def test_duty_cycle_and_rolling_shutter_end_to_end(tmp_path: Path, duty: float, row_delay_s: float) -> None:
+    """Cross-fade, trapezoid: the exact integral of the straight lines between captured frames over the open time.
+
+    Rolling: each row is exposed later than the one above it, the middle of the image around the sharp frame.
+    """
     frames = moving_frames(11)
     folder = write_frames(tmp_path / "clip", frames)
     common = ("--video", folder, "--fps", 240, "--window", 5, "--interp", "4x", "--interpolator", "crossfade")
     for workers in (1, 3):
         out = tmp_path / str(workers)
-        assert run(*common, "--duty", duty, "--stride", 2, "--workers", workers, "--out", out) == 0
+        shutter = ("--duty", duty, "--row-delay", row_delay_s)
+        assert run(*common, *shutter, "--stride", 2, "--workers", workers, "--out", out) == 0
     assert tree(tmp_path / "1") == tree(tmp_path / "3")
     records = read_manifest(tmp_path / "1")
     assert len(records) == 4
     srgb = response("srgb")
     linear = np.stack([srgb.decode(frame / 255.0) for frame in frames])
     for record in records:
-        times = record.centre_frame + duty * 2 * (np.arange(4000) + 0.5 - 2000) / 2000
-        left = np.floor(times).astype(int)
-        weights = np.bincount(left, 1 - (times - left), 12) + np.bincount(left + 1, times - left, 12)
-        exact = srgb.encode(np.tensordot(weights[:11] / 4000, linear, axes=1)) * 255
-        assert np.abs(read_image(record.blur_path(tmp_path / "1")) - exact).max() < 0.51
-        assert record.duty == duty and record.span_s == pytest.approx(duty * 4 / 240)
+        blur = read_image(record.blur_path(tmp_path / "1"))
+        for row in (0, 20, 71):
+            late = (row - 35.5) * row_delay_s * 240
+            times = record.centre_frame + late + duty * 2 * (np.arange(4000) + 0.5 - 2000) / 2000
+            left = np.floor(times).astype(int)
+            weights = np.bincount(left, 1 - (times - left), 12) + np.bincount(left + 1, times - left, 12)
+            exact = srgb.encode(np.tensordot(weights[:11] / 4000, linear[:, row], axes=1)) * 255
+            assert np.abs(blur[row] - exact).max() < 0.51
+        assert (record.duty, record.row_delay_s) == (duty, row_delay_s)
+        assert record.span_s == pytest.approx(duty * 4 / 240)
     assert run("rebuild", records[1].key, "--in", tmp_path / "1", "--out", tmp_path / "again") == 0

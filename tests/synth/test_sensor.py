@@ -10,6 +10,7 @@ from synth.camera import response, to_8bit
 from synth.rng import stream
 from synth.sensor import (
     CAMERAS,
+    HIGHLIGHTS,
     CameraModel,
     CameraSettings,
     NoiseLevel,
@@ -118,6 +119,14 @@ def test_highlights_are_scaled_by_the_mask_and_clipped() -> None:
     assert (out[wide == 1.0] == 1.0).all() and out[wide == 0.0].std() > 0.02
 
 
+def test_the_mask_of_clipped_highlights() -> None:
+    """Also of frames that a network made, whose floats are pictures and no masks."""
+    assert HIGHLIGHTS.to_linear(np.array([[254, 255, 0]], dtype=np.uint8)).tolist() == [[0, 1, 0]]
+    assert HIGHLIGHTS.to_linear(np.array([0.9, 0.999, 1.0], dtype=np.float32)).tolist() == [0, 1, 1]
+    moved = np.array([-0.1, 0.3, 0.7, 1.1], dtype=np.float32)
+    assert HIGHLIGHTS.to_linear(HIGHLIGHTS.to_encoded(moved)).tolist() == [0, 0, 1, 1]
+
+
 def test_drawn_values_follow_the_published_ranges() -> None:
     draws = [draw_settings(CAMERAS["shot-read"], stream(index, "draw")) for index in range(1500)]
     log_shot = np.log([draw.shot for draw in draws if draw.shot])
@@ -144,6 +153,21 @@ def test_drawn_values_follow_the_published_ranges() -> None:
     assert len(counts) == 4 and counts.min() > 100
     qualities = {draw_settings(CAMERAS["jpeg"], stream(index, "draw")).jpeg_quality for index in range(600)}
     assert qualities == set(range(60, 96))
+    factors = {draw_settings(CAMERAS["h264"], stream(index, "draw")).h264_crf for index in range(300)}
+    assert factors == set(range(18, 33))
+
+
+def test_codecs_lose_more_at_lower_quality_and_keep_colours() -> None:
+    light = light_of(64, 80)
+    for name, key, ladder in (("jpeg", "jpeg_quality", (95, 75, 60)), ("h264", "h264_crf", (18, 25, 32))):
+        errors = []
+        for value in ladder:
+            settings = CameraSettings(**{key: value})  # type: ignore[arg-type]
+            out = photograph(CAMERAS[name], settings, light, None, SRGB, stream(0, "x"))
+            difference = out - SRGB.to_encoded(light)
+            errors.append(float(np.sqrt(np.mean(difference**2))))
+            assert np.abs(difference.mean(axis=(0, 1))).max() < 0.01
+        assert 0 < errors[0] < errors[1] < errors[2] < 0.06, (name, errors)
 
 
 @pytest.mark.parametrize("name", CAMERAS)

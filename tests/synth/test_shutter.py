@@ -11,7 +11,7 @@ from synth.camera import response
 from synth.exposure import GapJob, Window, WindowPlan, blur_windows, integrate_gap
 from synth.interp import INTERPOLATORS
 from synth.sensor import HIGHLIGHTS
-from synth.shutter import Exposure, GapShare
+from synth.shutter import SHUT, Exposure, GapShare
 from tests.synth.clips import moving_frames
 from tests.synth.networks import WITHOUT_NETWORK
 
@@ -34,6 +34,19 @@ def test_weights_sum_to_one_are_centred_and_last_as_long_as_asked(profile: str, 
         assert exposure.span_s(240) == pytest.approx((exposure.virtual_frames - 1) / factor / 240)
 
 
+@pytest.mark.parametrize("profile", ["trapezoid", "mean"])
+def test_rolling_shutter_moves_the_weights_from_row_to_row(profile: str) -> None:
+    exposure = Exposure(frames=5, factor=8, profile=profile, duty=0.5, row_delay=0.3, rows=21)
+    times = np.arange(33) - 16.0
+    for row in range(21):
+        weights = exposure.weights(row)
+        late = (row - 10) * 0.3
+        assert weights.sum() == pytest.approx(1.0)
+        assert weights @ times == pytest.approx(late if profile == "trapezoid" else np.rint(late), abs=1e-9)
+    with pytest.raises(ValueError, match="--row-delay"):
+        Exposure(frames=5, factor=8, profile=profile, duty=0.5, row_delay=1.0, rows=21)
+
+
 def test_trapezoid_integrates_straight_lines_exactly() -> None:
     """Something that brightens linearly, and a kink at the centre: the mean over the open time, to the last digit."""
     exposure = Exposure(frames=5, factor=4, profile="trapezoid", duty=0.33)
@@ -46,8 +59,9 @@ def test_trapezoid_integrates_straight_lines_exactly() -> None:
 def test_a_duty_cycle_of_one_is_the_exposure_without() -> None:
     assert [Exposure(frames=5, factor=4, duty=1.0).share(gap) for gap in range(4)] == [None] * 4
     shares = [Exposure(frames=11, factor=4, duty=0.5).share(gap) for gap in range(10)]
-    assert shares[:2] == [(), ()] and shares[3:7] == [None] * 4 and shares[8:] == [(), ()]
-    assert shares[2] == (0.0, 0.0, 0.5, 1.0, 0.5) == tuple(reversed(shares[7] or ()))
+    assert shares[:2] == [SHUT] * 2 and shares[3:7] == [None] * 4 and shares[8:] == [SHUT] * 2
+    assert shares[2] and shares[2].weights()[:, 0].tolist() == [0.0, 0.0, 0.5, 1.0, 0.5]
+    assert shares[7] and shares[7].weights()[:, 0].tolist() == [0.5, 1.0, 0.5, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", WITHOUT_NETWORK)
@@ -73,7 +87,7 @@ def test_streaming_sum_equals_the_weighted_virtual_frames(name: str, profile: st
             first=first,
             second=second,
             whole=None in shares,
-            parts=tuple(share for share in shares if share),
+            parts=tuple(found for found in shares if found not in (None, SHUT)),
             also=(response("gamma2.2"),),
         )
         parts.append(integrate_gap(job, interpolator, factor, SRGB))
