@@ -30,7 +30,7 @@ class Developed:
 def develop(
     plan: SynthesisPlan, sequence: str, exposure: Exposure, blur: BlurWindow, blur_lin: np.ndarray
 ) -> Developed:
-    """Take the exposure of a complete window through the plan's camera and encode both images.
+    """Take the exposure of a complete window through degradations and the plan's camera and encode both images.
 
     blur_lin: [H, W, 3] float32, linear light. The sharp image is the captured frame, 8 bit, unless the camera changes
     it. The result depends on the plan's seed, the sequence and the window alone.
@@ -47,10 +47,16 @@ def develop(
             blur_gamma_png = _png(curve.to_encoded(light), plan.config.bits)
         else:
             highlights = light
+    for degradation in plan.degradations:
+        if degradation.domain == "linear":
+            blur_lin = degradation(np.clip(blur_lin, 0.0, 1.0), _chance(plan, sequence, blur, degradation.name))
     if plan.camera.name == "none":
         encoded = plan.response.to_encoded(blur_lin)
     else:
         encoded = photograph(plan.camera, settings, blur_lin, highlights, plan.response, rng)
+    for degradation in plan.degradations:
+        if degradation.domain == "encoded":
+            encoded = degradation(np.clip(encoded, 0.0, 1.0), _chance(plan, sequence, blur, degradation.name))
     return Developed(
         blur_png=_png(encoded, plan.config.bits),
         sharp_png=encode_png(sharp_photograph(plan.camera, settings, blur.sharp, plan.response)),
@@ -58,6 +64,10 @@ def develop(
         sharp_transform=plan.camera.sharp_transform,
         camera_settings=settings.drawn(),
     )
+
+
+def _chance(plan: SynthesisPlan, sequence: str, blur: BlurWindow, name: str) -> np.random.Generator:
+    return stream(plan.config.seed, sequence, blur.window.first, "degrade", name)
 
 
 def _png(encoded: np.ndarray, bits: int) -> bytes:

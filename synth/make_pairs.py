@@ -29,6 +29,7 @@ from typing import NoReturn
 
 from synth import provenance
 from synth.auto_factor import DEFAULT_MOST, auto_factor
+from synth.degrade import DEGRADATIONS
 from synth.exposure import WindowPlan, count_windows
 from synth.interp import INTERPOLATORS
 from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
@@ -54,7 +55,6 @@ DEFAULT_FACTOR = 16
 DEFAULT_OUT = ROOT / "out" / "pairs"
 # Flags of later versions: accepted by name so that the answer is one clear sentence.
 LATER = {
-    "degrade": "degradations are not there yet; leave --degrade out",
     "scheduler": "distributed runs are not there yet; use --workers on this machine",
 }
 
@@ -208,7 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
-    parser.add_argument("--degrade", action="append", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--degrade", action="append", metavar="NAME[,NAME...]", help=f"of the blurred image: {', '.join(DEGRADATIONS)}"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
     parser.add_argument("--report", action="store_true", help="write report.html: pictures and histograms")
     return parser
@@ -216,8 +218,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _refuse_later(arguments: argparse.Namespace) -> None:
     """Errors: Refusal for a flag whose work is still to come."""
-    given = {"degrade": arguments.degrade}
-    given |= {"scheduler": arguments.scheduler}
+    given = {"scheduler": arguments.scheduler}
     for name, value in given.items():
         if value:
             raise Refusal(LATER[name])
@@ -258,6 +259,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         duty=arguments.duty if arguments.duty is not None else chosen.duty or 1.0,
         camera=arguments.camera,
         bits=arguments.bits,
+        degradations=tuple(parse_list(arguments.degrade)),
         row_delay_s=arguments.row_delay,
     )
 

@@ -57,5 +57,6 @@ def _config_again(configuration: dict) -> SynthesisConfig:
         windows=tuple(configuration["windows"]),
         layout=configuration["layout"],
         split=configuration["split"],
+        degradations=tuple(configuration.get("degradations", ())),
         **values,
     )

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synth.camera import CameraResponse, response
+from synth.degrade import DEGRADATIONS
+from synth.degrade.base import Degradation, require_order
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
@@ -47,6 +49,7 @@ class SynthesisConfig:
     camera: str = "none"
     bits: int = 8
     row_delay_s: float = 0.0
+    degradations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -75,6 +78,11 @@ class SynthesisConfig:
             raise ValueError(f"the delay from row to row is 0 s or more, got {self.row_delay_s:g}")
         if self.bits not in BITS:
             raise ValueError(f"the blurred images have 8 or 16 bits, got {self.bits}")
+        for name in self.degradations:
+            _require_known("degradation", name, DEGRADATIONS)
+        if len(set(self.degradations)) < len(self.degradations):
+            raise ValueError(f"a degradation is named twice: {', '.join(self.degradations)}")
+        require_order([DEGRADATIONS[name] for name in self.degradations])
         self._require_agreement()
 
     def _require_agreement(self) -> None:
@@ -87,6 +95,12 @@ class SynthesisConfig:
             response=self.response,
             duty=self.duty,
         )
+        linear = [name for name in self.degradations if DEGRADATIONS[name].domain == "linear"]
+        if linear and chosen.averages_encoded:
+            raise ValueError(
+                f"the recipe {self.recipe} averages pixel values as they are, and {linear[0]} needs light; leave it "
+                "out, or choose --recipe mean with a --response"
+            )
         if require_camera(self.camera).name != "none" and chosen.averages_encoded:
             raise ValueError(
                 f"the recipe {self.recipe} averages pixel values as they are, and a camera needs light; leave --camera "
@@ -113,6 +127,11 @@ class SynthesisPlan:
     interpolator: Interpolator | None
     clips: tuple[Clip, ...]
     camera: CameraModel
+
+    @property
+    def degradations(self) -> tuple[Degradation, ...]:
+        """What happens to the blurred image, in order."""
+        return tuple(DEGRADATIONS[name] for name in self.config.degradations)
 
     @property
     def twin(self) -> CameraResponse | None:
@@ -163,7 +182,7 @@ class SynthesisPlan:
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
         values["weights_sha256"] = (self.interpolator.weights_sha256 or None) if self.interpolator else None
-        values["degradations"] = []
+        values["degradations"] = list(self.config.degradations)
         values["recipe_source"], values["camera_source"] = self.recipe.source, self.camera.source
         values["twin_response"] = self.recipe.twin_response
         values["published_duty"] = self.recipe.published_duty

@@ -218,7 +218,7 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
         recipe=config.recipe,
         camera=config.camera,
         sharp_transform=made.sharp_transform,
-        degradations=[],
+        degradations=list(config.degradations),
         seed=config.seed,
         blur_gamma=gamma_name(blur_name) if made.blur_gamma_png else "",
         blur_gamma_sha256=hashlib.sha256(made.blur_gamma_png).hexdigest() if made.blur_gamma_png else "",
