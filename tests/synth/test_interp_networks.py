@@ -58,7 +58,6 @@ def test_torch_is_not_loaded_by_naming_the_interpolators() -> None:
         "import sys; import numpy as np; from synth.camera import response; from synth.interp import INTERPOLATORS\n"
         "frame = np.zeros((40, 40, 3), np.uint8)\n"
         "for name in ('crossfade', 'flow'): INTERPOLATORS[name]().gap_sum(frame, frame, 4, response('srgb'))\n"
-        f"assert {NETWORKS!r} == tuple(INTERPOLATORS)[-3:]\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0
