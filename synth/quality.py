@@ -82,10 +82,11 @@ def pair_quality(gaps: Sequence[GapMotion], samples_per_gap: int, sharp: np.ndar
     lengths = np.stack([gap.lengths_px for gap in gaps])  # [gaps, h, w]
     extent = float(np.percentile(lengths.sum(axis=0), 95))
     spacing = np.percentile(lengths, 95, axis=0) / samples_per_gap
+    below = cv2.countNonZero(cv2.inRange(sharp, (0, 0, 0), (FULL_LEVELS - 1,) * 3))
     return PairQuality(
         blur_extent_px=round(extent, 3),
         ghost_score=round(float(np.mean(spacing > WIDEST_SPACING_PX)), 5),
-        saturated=round(float(np.mean(sharp.max(axis=-1) >= FULL_LEVELS)), 5),
+        saturated=round(1 - below / (sharp.shape[0] * sharp.shape[1]), 5),
         still=extent < 0.5,
         sharp_blur=round(perceptual_blur(sharp), 4),
         flow_disagreement=round(max(gap.disagreement for gap in gaps), 3),
