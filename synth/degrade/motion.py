@@ -184,9 +184,9 @@ def blur_uniform(image_lin: np.ndarray, psf: np.ndarray) -> np.ndarray:
 
 
 def blur_varying(image_lin: np.ndarray, trajectory: TrajectoryRotation) -> np.ndarray:
-    """The mean of a picture seen by a turning camera, over poses at most POSE_STEP_PX apart; the border is mirrored.
+    """The mean of a picture seen by a turning camera, over poses POSE_STEP_PX apart (see `pose_count`).
 
-    Shape: [H, W, 3] float32 -> [H, W, 3] float32, new. Range: linear light in [0, 1].
+    Shape: [H, W, 3] float32 -> [H, W, 3] float32, new. Range: linear light in [0, 1]. The border is mirrored.
     Errors: ValueError for another shape.
     """
     _check(image_lin)
