@@ -24,7 +24,7 @@ class Degradation:
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         require_image(image)
-        degraded = self.apply(image, rng)
+        degraded = self.apply(image.astype(np.float32, copy=False), rng)
         return np.clip(degraded, 0.0, 1.0).astype(np.float32, copy=False)
 
 
