@@ -53,10 +53,6 @@ from synth.truth import summary_lines
 
 DEFAULT_FACTOR = 16
 DEFAULT_OUT = ROOT / "out" / "pairs"
-# Flags of later versions: accepted by name so that the answer is one clear sentence.
-LATER = {
-    "scheduler": "distributed runs are not there yet; use --workers on this machine",
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _make(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
-    _refuse_later(arguments)
+    if arguments.workers < 1:
+        raise Refusal(f"--workers is at least 1, got {arguments.workers}")
     config = _config(arguments)
     out = Path(arguments.out) if arguments.out else DEFAULT_OUT
     plan = make_plan(config)
@@ -101,7 +98,7 @@ def _make(argv: list[str]) -> int:
     pair_set.workers = arguments.workers
     if not pair_set.finished:
         with PairProgress(_expected_pairs(plan), done=len(pair_set.records)) as progress:
-            synthesise(plan, pair_set, arguments.workers, progress=progress.event)
+            synthesise(plan, pair_set, arguments.workers, progress=progress.event, scheduler=arguments.scheduler)
         pair_set.finish()
         print(f"{len(pair_set.records)} pairs in {out}")
     else:
@@ -211,19 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--degrade", action="append", metavar="NAME[,NAME...]", help=f"of the blurred image: {', '.join(DEGRADATIONS)}"
     )
-    parser.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
+    parser.add_argument("--scheduler", metavar="tcp://...", help="a Dask scheduler whose workers compute the gaps")
     parser.add_argument("--report", action="store_true", help="write report.html: pictures and histograms")
     return parser
-
-
-def _refuse_later(arguments: argparse.Namespace) -> None:
-    """Errors: Refusal for a flag whose work is still to come."""
-    given = {"scheduler": arguments.scheduler}
-    for name, value in given.items():
-        if value:
-            raise Refusal(LATER[name])
-    if arguments.workers < 1:
-        raise Refusal(f"--workers is at least 1, got {arguments.workers}")
 
 
 def _is_auto(arguments: argparse.Namespace) -> bool:

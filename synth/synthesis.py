@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,9 +13,11 @@ import cv2
 import numpy as np
 
 from synth.camera import CameraResponse
+from synth.cluster import RemoteIntegrate, RemoteMeasure, cluster
 from synth.development import develop
 from synth.exposure import (
     BlurWindow,
+    GapIntegral,
     GapJob,
     Window,
     WindowPlan,
@@ -52,6 +55,30 @@ class FrameCount:
     problems: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class GapWork:
+    """Where gaps are computed: threads of this process, or the workers of a cluster (`synth.cluster`)."""
+
+    pool: Executor
+    workers: int
+    remote: bool
+
+    def functions(self, plan: SynthesisPlan) -> tuple[Callable[[GapJob], GapJob], Callable[[GapJob], GapIntegral]]:
+        """The two steps of a gap."""
+        factor, curve, found = plan.config.factor, plan.response, plan.interpolator
+        if not self.remote:
+            return (
+                partial(measure_gap, interpolator=found),
+                partial(integrate_gap, interpolator=found, factor=factor, response=curve),
+            )
+        name = plan.config.interpolator if found else ""
+        sha256 = found.weights_sha256 if found else ""
+        return (
+            RemoteMeasure(interpolator=name, weights_sha256=sha256),
+            RemoteIntegrate(interpolator=name, weights_sha256=sha256, factor=factor, response=curve),
+        )
+
+
 def synthesise(
     plan: SynthesisPlan,
     pair_set: PairSet,
@@ -59,15 +86,21 @@ def synthesise(
     *,
     only: Callable[[str, Window], bool] | None = None,
     progress: Callable[[str, str], None] = lambda sequence, event: None,
+    scheduler: str | None = None,
 ) -> None:
     """Make all pairs of `plan` that are not in `pair_set` yet.
 
     only: leaves out windows (of a sequence) for which it is False. progress(sequence, event) is told "pair", "skipped"
-    and "clip" as they happen. The bytes do not depend on `workers`. Errors: OSError from writing; the set stays valid.
+    and "clip" as they happen. scheduler: address of a Dask scheduler whose workers compute the gaps; without one,
+    threads of this process do. The bytes do not depend on `workers`. Errors: OSError from writing; ValueError if no
+    scheduler answers. The set stays valid.
     """
     cv2.setNumThreads(1)  # parallel work is ours; and DIS results depend on the number of its threads
     limit = plan.config.limit
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="synthesis") as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=workers, thread_name_prefix="synthesis"))
+        gap_pool, gap_workers = stack.enter_context(cluster(scheduler)) if scheduler else (pool, workers)
+        gap_work = GapWork(pool=gap_pool, workers=gap_workers, remote=scheduler is not None)
         try:
             for clip in plan.clips:
                 if limit is not None and len(pair_set.records) >= limit:
@@ -75,7 +108,7 @@ def synthesise(
                 if clip.sequence in pair_set.complete:
                     continue
                 count = FrameCount(frames=0, problems=[])
-                for made in _clip_pairs(plan, clip, pair_set, pool, workers, only, count, progress):
+                for made in _clip_pairs(plan, clip, pair_set, pool, workers, gap_work, only, count, progress):
                     pair_set.add(made.record, made.blur_png, made.sharp_png, made.truth, made.blur_gamma_png)
                     progress(clip.sequence, "pair")
                     if limit is not None and len(pair_set.records) >= limit:
@@ -94,6 +127,7 @@ def _clip_pairs(
     pair_set: PairSet,
     pool: ThreadPoolExecutor,
     workers: int,
+    gap_work: GapWork,
     only: Callable[[str, Window], bool] | None,
     count: FrameCount,
     progress: Callable[[str, str], None],
@@ -124,10 +158,10 @@ def _clip_pairs(
     interpolator = plan.interpolator
     around = interpolator is not None and interpolator.looks_around
     jobs = _gap_jobs(plan, clip, windows, finished, share, count, around=around)
-    measured = ordered_map(pool, partial(measure_gap, interpolator=interpolator), jobs, ahead=workers + 1)
-    integrate = partial(integrate_gap, interpolator=interpolator, factor=config.factor, response=plan.response)
+    measure, integrate = gap_work.functions(plan)
+    measured = ordered_map(gap_work.pool, measure, jobs, ahead=gap_work.workers + 1)
     # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
-    gaps = ordered_map(pool, integrate, with_neighbours(measured), ahead=workers + 1)
+    gaps = ordered_map(gap_work.pool, integrate, with_neighbours(measured), ahead=gap_work.workers + 1)
     yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)
 
 
