@@ -243,7 +243,6 @@ def test_static_video_gives_blur_equal_to_sharp(tmp_path: Path, run: Run) -> Non
         (("--recipe", "reds_like", "--duty", "0.8"), "open for the whole window"),
         (("--recipe", "rsblur_like", "--response", "linear"), "sets --response to srgb, got linear"),
         (("--degrade", "jpeg"), "real-esrgan, bsrgan"),
-        (("--scheduler", "tcp://127.0.0.1:1"), "--workers"),
         (("--windw", "3"), "unrecognized arguments"),
         (("--video", "nowhere.mp4"), "no such video"),
     ],
