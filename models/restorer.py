@@ -53,6 +53,8 @@ class Restorer:
         self.module = module.to(device).eval()
         if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+        if spec.adapt is None:
+            raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it restores nothing")
         self._method = spec.adapt(self.module)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:

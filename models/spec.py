@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 RESTORER_TASKS = ("deblur", "video-deblur", "restore", "sr2", "sr4", "video-sr4", "face")
 PART_TASKS = ("flow", "interpolation", "discriminator", "features")
 
+# Authors' habits that change numbers: off unless asked for, and then recorded in every row.
+#   train-mode       norms take the statistics of the image (training mode at test time)
+#   truncate         8-bit output cut off instead of rounded
+#   self-ensemble    mean over the eight flips and rotations
+#   local-converter  global pooling replaced by windows of 1.5 times the training crop (TLC)
+#   half             half precision
+SWITCHES = ("train-mode", "truncate", "self-ensemble", "local-converter", "half")
+
 
 class Method(Protocol):
     """Anything that restores frames: an adapted network, a baseline, a folder of somebody else's outputs."""
@@ -41,13 +49,13 @@ class ModelSpec:
     """One entry of `models.zoo.MODELS`.
 
     build() returns the authors' module unchanged: their inputs, outputs, keys. adapt(module) gives the Method
-    around it (padding, value range, the authors' inference habits).
+    around it (padding, value range); a part (flow, discriminator, ...) restores nothing and has none.
     """
 
     name: str
     task: str
     build: Callable[[], nn.Module]
-    adapt: Callable[[nn.Module], Method]
+    adapt: Callable[[nn.Module], Method] | None
     frames: int  # frames the network looks at per output; 1 for a still network
     multiple_of: int  # both sides must divide by it inside the network; adapt() pads
     value_range: tuple[float, float]
@@ -55,8 +63,14 @@ class ModelSpec:
     recipe: str  # default training recipe, a key of models.recipes.RECIPES; "" if it cannot be trained here
     source: str  # paper and repository
     published: str  # the method's name in reports/published.csv; "" if it has no row there
-    parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/parity/fixtures/NAME.json)
+    parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/fixtures/parity/NAME.json)
+    switches: tuple[str, ...] = ("truncate", "self-ensemble", "half")  # those of SWITCHES that make sense for it
 
     def __post_init__(self) -> None:
         if self.task not in RESTORER_TASKS + PART_TASKS:
             raise ValueError(f"{self.name}: task {self.task!r} is not one of {', '.join(RESTORER_TASKS + PART_TASKS)}")
+        if (self.adapt is None) != (self.task in PART_TASKS):
+            raise ValueError(f"{self.name}: a restorer has adapt(), a part has none; its task is {self.task!r}")
+        unknown = set(self.switches) - set(SWITCHES)
+        if unknown:
+            raise ValueError(f"{self.name}: no switch is called {sorted(unknown)}; there are {', '.join(SWITCHES)}")
