@@ -149,7 +149,7 @@ class StyleGAN2WithSFT(nn.Module):
         for level, to_rgb in enumerate(self.to_rgbs):
             first, second = 2 * level + 1, 2 * level + 2
             x = self.style_convs[2 * level](x, latents[:, first], self._noise(first, randomize_noise))
-            # Channel-split SFT: one half keeps the prior, the other follows the input (GFPGAN, equation 4).
+            # Channel-split SFT: one half keeps the prior, the other follows the input (GFPGAN, section 3.3).
             kept, steered = x.chunk(2, dim=1)
             x = torch.cat([kept, torch.addcmul(shifts[level], steered, scales[level])], dim=1)
             x = self.style_convs[2 * level + 1](x, latents[:, second], self._noise(second, randomize_noise))
