@@ -37,8 +37,8 @@ class ModulatedConv(nn.Module):
         self.modulation = nn.Linear(style_features, inputs)
         nn.init.ones_(self.modulation.bias)
 
-    def forward(self, x: Tensor, style: Tensor, bias: Tensor, gain: float = 1.0) -> Tensor:
-        """gain * convolution + bias. Shape: x [B, C, H, W], style [B, S], bias [1, O, 1, 1] -> [B, O, H, W]."""
+    def forward(self, x: Tensor, style: Tensor, gain: float = 1.0) -> Tensor:
+        """gain * convolution. Shape: x [B, C, H, W], style [B, S] -> [B, O, H, W]."""
         batch, channels, height, width = x.shape
         outputs, kernel = self.weight.shape[1], self.weight.shape[-1]
         weight = self.weight * self.modulation(style).view(batch, 1, channels, 1, 1)  # [B, O, C, k, k]
@@ -49,7 +49,7 @@ class ModulatedConv(nn.Module):
         weight = weight.view(batch * outputs, channels, kernel, kernel)
         # A sample is a group of channels: one convolution for the whole batch.
         x = x.reshape(1, batch * channels, height, width)
-        out = functional.conv2d(x, weight, bias.view(-1).repeat(batch), padding=kernel // 2, groups=batch)
+        out = functional.conv2d(x, weight, padding=kernel // 2, groups=batch)
         return out.view(batch, outputs, height, width)
 
 
@@ -65,10 +65,11 @@ class StyleConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """noise: [1, 1, H, W] of the output's size; None draws new noise."""
-        out = self.modulated_conv(resized(x, 2) if self.upsample else x, style, self.bias, GAIN)
+        out = self.modulated_conv(resized(x, 2) if self.upsample else x, style, GAIN)
         if noise is None:
             noise = torch.randn(out.shape[0], 1, *out.shape[2:], device=out.device, dtype=out.dtype)
         out += self.weight * noise
+        out += self.bias
         return functional.leaky_relu_(out, SLOPE)
 
 
@@ -81,7 +82,7 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
     def forward(self, x: Tensor, style: Tensor, below: Tensor | None = None) -> Tensor:
-        out = self.modulated_conv(x, style, self.bias)
+        out = self.modulated_conv(x, style) + self.bias
         return out if below is None else out + resized(below, 2)
 
 
@@ -91,6 +92,9 @@ class ConstantInput(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+    def forward(self, batch: int) -> Tensor:
+        return self.weight.repeat(batch, 1, 1, 1)
 
 
 class NormaliseStyle(nn.Module):
@@ -142,9 +146,7 @@ class StyleGAN2WithSFT(nn.Module):
 
         randomize_noise: new noise at every call instead of the stored one. The output is about [-1, 1], not clamped.
         """
-        batch = latents.shape[0]
-        start = self.constant_input.weight.expand(batch, -1, -1, -1)
-        x = self.style_conv1(start, latents[:, 0], self._noise(0, randomize_noise))
+        x = self.style_conv1(self.constant_input(latents.shape[0]), latents[:, 0], self._noise(0, randomize_noise))
         image = self.to_rgb1(x, latents[:, 1])
         for level, to_rgb in enumerate(self.to_rgbs):
             first, second = 2 * level + 1, 2 * level + 2

@@ -420,3 +420,8 @@ def test_the_row_of_a_face_network_counts_the_faces(world: World, tmp_path: Path
             ("identity", "deblur", ""),
             ("gfpgan-test", "face", f"faces: {FRAMES * len(SEQUENCES)}"),
         ]
+
+
+def test_a_face_network_costs_one_face_whatever_the_frame() -> None:
+    small, large = (cost.measure("gfpgan-test", side, side, "cpu") for side in (16, 48))
+    assert small.macs_g == large.macs_g and small.macs_g > 0
