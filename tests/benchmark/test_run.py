@@ -402,3 +402,26 @@ def test_cost_of_a_network() -> None:
     assert (found.row.height, found.row.width, found.row.device) == (32, 48, "cpu")
     with pytest.raises(ValueError, match="unknown method"):
         MEASURE_APART("nothing", 32, 48, "cpu")
+
+
+def test_the_row_of_a_face_network_counts_the_faces(world: World, tmp_path: Path) -> None:
+    import torch
+
+    from models.zoo import MODELS
+
+    torch.manual_seed(0)
+    torch.save(MODELS["gfpgan-test"].build().state_dict(), tmp_path / "faces.pth")
+    weights = f"gfpgan-test={tmp_path / 'faces.pth'}"
+    for _ in range(2):  # a finished run is taken as it is, with its counts
+        assert world.run("faces", "identity,gfpgan-test", "--weights", weights, "--resume") == 0
+        rows = read_rows(world.home / "faces" / "methods.csv", MethodRow)
+        # Every frame of the tiny variant is a face; the two protocols have images of their own.
+        assert [(row.method, row.task, row.switches) for row in rows if row.protocol == "gopro-linear"] == [
+            ("identity", "deblur", ""),
+            ("gfpgan-test", "face", f"faces: {FRAMES * len(SEQUENCES)}"),
+        ]
+
+
+def test_a_face_network_costs_one_face_whatever_the_frame() -> None:
+    small, large = (cost.measure("gfpgan-test", side, side, "cpu") for side in (16, 48))
+    assert small.macs_g == large.macs_g and small.macs_g > 0
