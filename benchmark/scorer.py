@@ -33,7 +33,7 @@ def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metr
     found = []
     for name in metric_ids:
         if name not in METRICS:
-            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)}")
+            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)} and pyiqa:NAME")
         if METRICS[name].needs_reference and not protocol.reference:
             usable = ", ".join(metric.name for metric in METRICS.values() if not metric.needs_reference)
             raise ValueError(f"{protocol.name} has no sharp images, so {name} cannot be computed; usable: {usable}")
