@@ -11,11 +11,12 @@ from benchmark.metrics import METRICS
 from benchmark.metrics.weights_dir import weights_dir
 from benchmark.plan import RunConfig, expand_methods
 from benchmark.protocol import PROTOCOLS
-from benchmark.testsets import TESTSETS
+from benchmark.testsets import TESTSETS, sets_at_hand
 
 EPILOG = f"""\
 Test sets: {", ".join(TESTSETS)}. Those that are not under --data-root are replaced by rendered mini sets, and every
-row of them says "simulated". Protocols (default: all of the chosen sets): {", ".join(PROTOCOLS)}.
+row of them says "simulated"; {", ".join(name for name, entry in TESTSETS.items() if entry.render_mini is None)} have
+none and are left out. Protocols (default: all of the chosen sets): {", ".join(PROTOCOLS)}.
 Networks take the weights of --weights, else the authors' file found under --weights-dir, else they are trained on
 --pairs with the profile (which is made first where the default folder is missing).
 folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
@@ -40,7 +41,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         methods=expand_methods(listed(arguments.methods)),
         testsets=tuple(name for name in TESTSETS if name in testsets)
         + tuple(name for name in testsets if name not in TESTSETS)
-        or defaults.testsets,
+        or sets_at_hand(arguments.data_root),
         protocols=tuple(listed(arguments.protocols)),
         metrics=tuple(listed(arguments.metrics)),
         pairs=tuple(arguments.pairs or defaults.pairs),

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 from benchmark.arguments import configuration, parser
 from benchmark.estimates import in_words, restoring_seconds, rough_estimate
 from benchmark.plan import ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
-from benchmark.testsets import render_missing
+from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -187,6 +187,9 @@ def print_plan(config: RunConfig, untrained: Sequence[str], real: dict[str, Path
     """What will be done and roughly how long it takes, on stderr, before anything is started."""
     say(f"methods: {', '.join(method_name(method) for method in config.methods)}")
     say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
+    absent = [name for name in TESTSETS if name not in config.testsets]
+    if absent and set(sets_at_hand(None)) <= set(config.testsets):
+        say(f"left out, not under --data-root and without a stand-in: {', '.join(absent)}")
     if untrained:
         how = f"{config.steps} steps" if config.steps else f"profile {config.profile}"
         say(f"trained first unless it was done before ({how}): {', '.join(untrained)}")

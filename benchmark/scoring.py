@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.plan import Target
-from benchmark.protocol import EvalProtocol
+from benchmark.protocol import PROTOCOLS, EvalProtocol
 from benchmark.restoring import one_sentence
 from benchmark.testsets.base import Sample
 from synth import atomic
@@ -27,9 +27,30 @@ class Scored:
 
 
 def record_path(out: Path, name: str, target: Target) -> Path:
-    """Where the scores of a method under a protocol are recorded."""
+    """Where the scores of a method under a protocol are recorded.
+
+    Protocols that differ only in which images they take and how they average share a record: dvd-su30 takes its values
+    from dvd-all, gopro-per-sequence from gopro-linear.
+    """
     testset = target.testset
-    return out / "parts" / name / testset.images_folder / f"{testset.name}.{testset.protocol.name}.json"
+    first = next(
+        (protocol for protocol in PROTOCOLS.values() if _scoring(protocol) == _scoring(testset.protocol)),
+        testset.protocol,
+    )
+    return out / "parts" / name / testset.images_folder / f"{testset.name}.{first.name}.json"
+
+
+def _scoring(protocol: EvalProtocol) -> tuple[object, ...]:
+    """What decides the value of one image."""
+    return (
+        protocol.testset,
+        protocol.blur_variant,
+        protocol.quantise,
+        protocol.align,
+        protocol.luma,
+        protocol.crop_px,
+        protocol.reference,
+    )
 
 
 def scored_images(path: Path) -> dict[str, str]:
@@ -82,10 +103,10 @@ def score_target(
                 scored.images[key] = (files[key][1], result)
             advance(1)
             if time.monotonic() - last > RECORD_EVERY_S:
-                _write(record_path, scored)
+                _write(record_path, known, scored)
                 last = time.monotonic()
     torch.set_num_threads(threads)
-    _write(record_path, scored)
+    _write(record_path, known, scored)
     return scored
 
 
@@ -118,10 +139,15 @@ def _read(path: Path) -> Scored:
     return scored
 
 
-def _write(path: Path, scored: Scored) -> None:
+def _write(path: Path, known: Scored, scored: Scored) -> None:
+    """Write what was known with what was scored now; another protocol may have recorded more images or metrics."""
+    merged = dict(known.images)
+    for key, (digest, values) in scored.images.items():
+        before = merged.get(key)
+        merged[key] = (digest, {**before[1], **values} if before is not None and before[0] == digest else values)
     images = {
         key: {"sha256": digest, "values": {name: _plain(value) for name, value in values.items()}}
-        for key, (digest, values) in sorted(scored.images.items())
+        for key, (digest, values) in sorted(merged.items())
     }
     text = json.dumps({"images": images, "failed": scored.failed}, indent=1)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:

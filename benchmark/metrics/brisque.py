@@ -176,4 +176,5 @@ BRISQUE = Metric(
     fn=checked_single(brisque),
     missing=missing,
     unchecked=brisque,
+    smallest_px=SMALLEST_PX,
 )

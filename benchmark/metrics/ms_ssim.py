@@ -89,4 +89,5 @@ MS_SSIM = Metric(
     "apart: the MSSIM of Kohler's scoring program",
     fn=checked_pair(ms_ssim),
     unchecked=ms_ssim,
+    smallest_px=SMALLEST_PX,
 )

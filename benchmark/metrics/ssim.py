@@ -55,14 +55,16 @@ def _terms(restored: np.ndarray, sharp: np.ndarray) -> tuple[np.ndarray, np.ndar
     return luminance, structure
 
 
+def ssim_map(restored: np.ndarray, sharp: np.ndarray) -> np.ndarray:
+    """SSIM at every valid window of two planes. Shape: [H, W] float64 -> [H - 10, W - 10]. Range: [0, 1] nominal."""
+    luminance, structure = _terms(restored, sharp)
+    luminance *= structure
+    return luminance
+
+
 def mean_ssim(restored: np.ndarray, sharp: np.ndarray) -> float:
     """Mean over valid windows, then over channels. Shape: [C, H, W] float64. Range: [0, 1] nominal."""
-    values = []
-    for plane_x, plane_y in zip(restored, sharp, strict=True):
-        luminance, structure = _terms(plane_x, plane_y)
-        luminance *= structure
-        values.append(luminance.mean())
-    return float(np.mean(values))
+    return float(np.mean([ssim_map(x, y).mean() for x, y in zip(restored, sharp, strict=True)]))
 
 
 def box_reduced(plane: np.ndarray) -> np.ndarray:

@@ -41,8 +41,10 @@ def test_facts(name: str) -> None:
 
 
 def test_ids_of_the_contracts() -> None:
-    expected = {"gopro-linear", "gopro-gamma", "kohler", "dvd-all", "dvd-su30", "lai-synthetic", "lai-real"}
-    assert expected <= set(PROTOCOLS)
+    expected = "gopro-linear gopro-gamma gopro-per-sequence kohler dvd-all dvd-su30 dvd-su30-aligned dvd-pvdnet"
+    expected += " lai-synthetic lai-real reds-val hide realblur-j realblur-r rsblur"
+    assert set(PROTOCOLS) == set(expected.split())
+    assert PROTOCOLS["kohler"].metrics == ("psnr", "ms-ssim")
     assert (PROTOCOLS["gopro-linear"].blur_variant, PROTOCOLS["gopro-gamma"].blur_variant) == ("blur", "blur_gamma")
     assert (PROTOCOLS["lai-synthetic"].luma, PROTOCOLS["lai-synthetic"].crop_px) == (True, 15)
 
