@@ -21,11 +21,12 @@ SHIFT_SIZE_SLACK_PX = 2  # Lai's sharp and blurred images differ by about 1 px i
 
 def load_image(path: Path) -> Tensor:
     """Read an image file. Shape: [3, H, W] float32. Range: [0, 1], sRGB-encoded. Errors: as image_files.read_image."""
+    import cv2
     import torch
 
     from synth.image_files import read_image
 
-    return torch.from_numpy(np.ascontiguousarray(read_image(path).transpose(2, 0, 1))).float().div_(255)
+    return torch.from_numpy(np.stack(cv2.split(read_image(path)))).float().div_(255)
 
 
 def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metric]:

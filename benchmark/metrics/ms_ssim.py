@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from benchmark.metrics.images import checked_pair, luma, to_array
-from benchmark.metrics.ssim import C1, C2, RADIUS_PX, gaussian_window
+from benchmark.metrics.ssim import C1, C2, RADIUS_PX, bands, gaussian_window
 from benchmark.protocol import Metric
 
 if TYPE_CHECKING:
@@ -34,10 +34,16 @@ def halved(plane: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(smooth[::2, ::2])
 
 
-def mean_terms(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Means of luminance, contrast and structure (Wang 2004, eq. 6, 9, 10, with C3 = C2 / 2) over valid windows.
+def mean_terms(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Means of luminance, contrast and structure over valid windows. Shape: two planes [H, W] -> [3]."""
+    count = (x.shape[0] - 2 * RADIUS_PX) * (x.shape[1] - 2 * RADIUS_PX)
+    return sum((_sums(x[rows], y[rows]) for rows in bands(len(x))), np.zeros(3)) / count
 
-    Shape: two planes [H, W]. Range: [0, 1] nominal. Variances that rounding made negative count as zero.
+
+def _sums(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Sums of the three terms (Wang 2004, eq. 6, 9, 10, with C3 = C2 / 2). Range: [0, 1] nominal.
+
+    Variances that rounding made negative count as zero.
     """
     taps, inner = gaussian_window(), slice(RADIUS_PX, -RADIUS_PX)
 
@@ -53,7 +59,7 @@ def mean_terms(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     luminance = (2 * cross + C1) / (square_x + square_y + C1)
     contrast = (2 * deviations + C2) / (variance_x + variance_y + C2)
     structure = (covariance + C2 / 2) / (deviations + C2 / 2)
-    return float(luminance.mean()), float(contrast.mean()), float(structure.mean())
+    return np.array([luminance.sum(), contrast.sum(), structure.sum()])
 
 
 def ms_ssim_of_luma(x: np.ndarray, y: np.ndarray) -> float:
@@ -68,7 +74,7 @@ def ms_ssim_of_luma(x: np.ndarray, y: np.ndarray) -> float:
     for scale, exponent in enumerate(EXPONENTS):
         if scale:
             x, y = halved(x), halved(y)
-        luminance, contrast, structure = mean_terms(x, y)
+        luminance, contrast, structure = map(float, mean_terms(x, y))
         value *= (max(contrast, 0.0) * max(structure, 0.0)) ** exponent
     return float(value * max(luminance, 0.0) ** EXPONENTS[-1])
 
