@@ -21,7 +21,8 @@ Networks take the weights of --weights, else the authors' file found under --wei
 --pairs with the profile (which is made first where the default folder is missing).
 folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
 
-Exit code: 0; 1 if a method or an image failed (its row says why); 2 for bad arguments or a refusal to start.
+Exit code: 0; 1 if a method or an image failed (its row says why) or a check of --check did; 2 for bad arguments or a
+refusal to start.
 """
 
 
@@ -38,7 +39,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
     if not testsets and (wanted := listed(arguments.protocols)):
         testsets = [name for name, entry in TESTSETS.items() if set(entry.protocols) & set(wanted)]
     return RunConfig(
-        methods=expand_methods(listed(arguments.methods)),
+        methods=() if arguments.check and not arguments.methods else expand_methods(listed(arguments.methods)),
         testsets=tuple(name for name in TESTSETS if name in testsets)
         + tuple(name for name in testsets if name not in TESTSETS)
         or sets_at_hand(arguments.data_root),
@@ -73,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     defaults, add = RunConfig(methods=()), made.add_argument
-    add("--methods", action="append", required=True, metavar="all|demo|NAME,...|folder:PATH")
+    add("--methods", action="append", metavar="all|demo|NAME,...|folder:PATH", help="needed but for --check")
     add("--testsets", action="append", metavar="ID,...", help="default: all")
     add("--protocols", action="append", metavar="ID,...", help="default: all of the test sets")
     add("--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}")
@@ -91,5 +92,9 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
     add("--limit", type=int, metavar="N", help="only the first N images of each test set")
     add("--resume", action="store_true", help="go on with an unfinished run")
-    add("--check", action="store_true", help="check the arguments, print the plan and stop")
+    add(
+        "--check",
+        action="store_true",
+        help="check data, weights, metrics, machine; a line each",
+    )
     return made

@@ -46,20 +46,22 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
-    untrained = checkpoints.to_train(config)
+    untrained = () if only_check else checkpoints.to_train(config)
     real, problems = folders(config)
     names = [method_name(method) for method in config.methods]
-    stored = ledger.read_run(config.out)
+    stored = ledger.read_run(config.out) if config.methods else None
     if stored is not None:
         ledger.compare(stored, resolved(config, real), config.out, names)
         if stored["status"] == "unfinished" and not resume:
             raise ValueError(f"{config.out} holds an unfinished run; add --resume to go on with it, or remove it")
-    for sentence in problems:
+    for sentence in [] if only_check else problems:
         warn(sentence)
     minis = [name for name in config.testsets if name not in real]
     print_plan(config, untrained, real, minis)
     if only_check:
-        return 0
+        from benchmark import doctor
+
+        return doctor.report(doctor.examine(config, real))
     if minis:
         say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
         with stages.progress("rendering or verifying mini sets", minis) as step:
@@ -185,7 +187,7 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
 
 def print_plan(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> None:
     """What will be done and roughly how long it takes, on stderr, before anything is started."""
-    say(f"methods: {', '.join(method_name(method) for method in config.methods)}")
+    say(f"methods: {', '.join(method_name(method) for method in config.methods) or 'none named'}")
     say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
     absent = [name for name in TESTSETS if name not in config.testsets]
     if absent and set(sets_at_hand(None)) <= set(config.testsets):

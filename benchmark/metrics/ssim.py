@@ -74,7 +74,7 @@ def mean_ssim(restored: np.ndarray, sharp: np.ndarray) -> float:
 
 
 def bands(height: int) -> Iterator[slice]:
-    """Rows in bands whose valid windows are those of the whole image, each once. Bands stay in the processor's cache."""
+    """Rows in bands whose valid windows are those of the whole image, each once. They stay in cache."""
     for top in range(0, max(height - 2 * RADIUS_PX, 1), BAND_ROWS):
         yield slice(top, min(top + BAND_ROWS + 2 * RADIUS_PX, height))
 

@@ -147,4 +147,5 @@ ENTRY = TestSetEntry(
     problems=problems,
     open=open_dvd,
     render_mini=render_mini,
+    sizes=((720, 1280),),
 )

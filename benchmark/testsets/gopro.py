@@ -220,4 +220,5 @@ ENTRY = TestSetEntry(
     problems=problems,
     open=open_gopro,
     render_mini=render_mini,
+    sizes=((720, 1280),),
 )

@@ -72,4 +72,5 @@ ENTRY = TestSetEntry(
     find=find,
     problems=problems,
     open=open_reds,
+    sizes=((720, 1280),),
 )

@@ -378,8 +378,10 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays_valid(
 
 
 def test_check_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert world.run("checked", METHODS, "--check") == 0
-    assert "methods: identity, mimo-unet-test" in capsys.readouterr().err
+    assert world.run("checked", METHODS, "--check") == 1  # two sequences of three images are not GoPro
+    said = capsys.readouterr()
+    assert "methods: identity, mimo-unet-test" in said.err
+    assert "fail  gopro: complete: " in said.out and "11 of 11 test sequences are missing" in said.out
     assert not (world.home / "checked").exists()
 
 
