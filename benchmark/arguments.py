@@ -57,6 +57,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         seed=arguments.seed,
         device=arguments.device,
         workers=arguments.workers,
+        scheduler=arguments.scheduler,
         limit=arguments.limit,
     )
 
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=defaults.seed)
     add("--device", default=defaults.device, help="auto, cpu, cuda, cuda:N")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
+    add("--scheduler", default="", metavar="tcp://...", help="a Dask scheduler whose workers score the images")
     add("--limit", type=int, metavar="N", help="only the first N images of each test set")
     add("--resume", action="store_true", help="go on with an unfinished run")
     add(

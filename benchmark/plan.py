@@ -47,6 +47,7 @@ class RunConfig:
     seed: int = 0
     device: str = "auto"
     workers: int = 1
+    scheduler: str = ""
     limit: int | None = None
 
 

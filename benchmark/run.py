@@ -68,6 +68,11 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
             for name in minis:
                 render_missing(config.mini_root, [name], 0, config.workers)
                 step(1)
+    if config.scheduler:
+        from synth.cluster import cluster
+
+        with cluster(config.scheduler) as (_, threads):
+            say(f"images are scored by {threads} threads of the cluster at {config.scheduler}")
     targets, left_out = open_targets(config, real)
     for sentence in left_out:
         warn(sentence)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.plan import Target
 from benchmark.protocol import PROTOCOLS, EvalProtocol
-from benchmark.restoring import one_sentence
-from benchmark.testsets.base import Sample
+from benchmark.scoring_pool import ScoreJob, score_jobs
 from synth import atomic
 
 RECORD_EVERY_S = 10.0
@@ -65,14 +64,15 @@ def score_target(
     workers: int,
     weights_dir: Path | None,
     advance: Callable[[int], None],
+    scheduler: str = "",
 ) -> Scored:
     """Score every image of a target that is in `files` (key -> file, sha256). The result does not depend on workers.
 
-    An image whose sha256 and metrics are recorded already is not scored again. Only the calling thread writes.
+    scheduler: address of a Dask scheduler whose workers score, "" for threads here. An image whose sha256 and metrics are
+    recorded already is not scored again. Only the calling thread writes.
     """
     import cv2
     import torch
-    from joblib import Parallel, delayed
 
     cv2.setNumThreads(1)
     threads = torch.get_num_threads()  # a single worker scores in this thread, with one of them
@@ -90,13 +90,18 @@ def score_target(
         else:
             waiting.append(key)
     if waiting and target.metrics:
-        run = Parallel(n_jobs=workers, prefer="threads", return_as="generator")
-        protocol = target.testset.protocol
-        results = run(
-            delayed(_score)(files[key][0], samples[key], protocol, target.metrics, weights_dir) for key in waiting
-        )
+        jobs = [
+            ScoreJob(
+                restored=files[key][0].resolve(),
+                references=tuple(path.resolve() for path in samples[key].references),
+                protocol=target.testset.protocol,
+                metrics=target.metrics,
+                weights_dir=weights_dir.resolve() if weights_dir is not None else None,
+            )
+            for key in waiting
+        ]
         last = time.monotonic()
-        for key, result in zip(waiting, results, strict=True):
+        for key, result in zip(waiting, score_jobs(jobs, workers, scheduler), strict=True):
             if isinstance(result, str):
                 scored.failed[key] = result
             else:
@@ -108,23 +113,6 @@ def score_target(
     torch.set_num_threads(threads)
     _write(record_path, known, scored)
     return scored
-
-
-def _score(
-    restored: Path, sample: Sample, protocol: EvalProtocol, metrics: Sequence[str], weights_dir: Path | None
-) -> dict[str, float] | str:
-    """The scores of one image, or the sentence that says why there are none."""
-    import torch
-
-    from benchmark.metrics.weights_dir import set_weights_dir
-    from benchmark.scorer import score_files
-
-    torch.set_num_threads(1)  # sums in another order give other last digits
-    set_weights_dir(weights_dir)
-    try:
-        return score_files(restored, sample.references, protocol, metrics)
-    except Exception as error:  # one bad image must not end the table; its row says why
-        return one_sentence(error)
 
 
 def _read(path: Path) -> Scored:

@@ -74,7 +74,7 @@ def run_method(
             with progress(
                 f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
             ) as step:
-                scored = score_target(target, found, record, config.workers, config.weights_dir, step)
+                scored = score_target(target, found, record, config.workers, config.weights_dir, step, config.scheduler)
         status = broken or _status(target, found, {**failed, **scored.failed})
         outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit))
         outcome.scores.extend(_score_rows(name, target, scored))
