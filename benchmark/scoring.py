@@ -68,8 +68,8 @@ def score_target(
 ) -> Scored:
     """Score every image of a target that is in `files` (key -> file, sha256). The result does not depend on workers.
 
-    scheduler: address of a Dask scheduler whose workers score, "" for threads here. An image whose sha256 and metrics are
-    recorded already is not scored again. Only the calling thread writes.
+    scheduler: address of a Dask scheduler whose workers score, "" for threads here. An image whose sha256 and metrics
+    are recorded already is not scored again. Only the calling thread writes.
     """
     import cv2
     import torch
