@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark import run, score
+from benchmark.foreign import find_image
 from benchmark.plan import RunConfig, folders
 from benchmark.protocol import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
@@ -184,3 +185,12 @@ def test_scoring_folders(
     assert list(report["images"]) == [expected.format(1), expected.format(2)]
     assert all(values["psnr"] > 30 for values in report["images"].values())
     assert np.isfinite(report["metrics"]["psnr"])
+
+
+def test_results_as_realblurs_authors_call_them(tmp_path: Path) -> None:
+    """`folder:PATH`: the key is scene001/blur_1, results are usually called scene001_blur_1.png."""
+    touch(tmp_path, "scene001_blur_1.png")
+    touch(tmp_path / "scene002", "blur_1.jpg")
+    assert find_image([tmp_path], "scene001/blur_1") == tmp_path / "scene001_blur_1.png"
+    assert find_image([tmp_path], "scene002/blur_1") == tmp_path / "scene002" / "blur_1.jpg"
+    assert find_image([tmp_path], "scene003/blur_1") is None
