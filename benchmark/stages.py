@@ -75,7 +75,7 @@ def run_method(
             with progress(
                 f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
             ) as step:
-                scored = score_target(target, found, record, config.workers, config.weights_dir, step)
+                scored = score_target(target, found, record, config.workers, config.weights_dir, step, config.scheduler)
         status = broken or _status(target, found, {**failed, **scored.failed})
         counts = faces.get(folder, {})
         noted = [f"faces: {sum(counts.get(key, 0) for key in target.keys)}"] if counts else []
