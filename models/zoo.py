@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.nets.arcface import ARCFACE_RESNET18
 from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILENET_TEST
+from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
@@ -19,6 +20,8 @@ MODELS: dict[str, ModelSpec] = {
     "stfan": STFAN_SPEC,
     "gfpgan": GFPGAN,
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
+    "vgg-style-discriminator-128": VGG_STYLE_DISCRIMINATOR_128,
+    "unet-discriminator-sn": UNET_DISCRIMINATOR_SN,
     "arcface-resnet18": ARCFACE_RESNET18,
     "retinaface-mobilenet": RETINAFACE_MOBILENET,
     "mimo-unet-test": MIMO_UNET_TEST,

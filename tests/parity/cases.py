@@ -88,6 +88,22 @@ def _arcface(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"out": module(inputs["x"])}
 
 
+def _vgg_style_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    seen: dict[str, Tensor] = {}
+    hook = module.get_submodule("linear1").register_forward_hook(lambda _, __, output: seen.update(linear1=output))
+    try:
+        seen["out"] = module(inputs["x"])
+    finally:
+        hook.remove()
+    return seen
+
+
+def _unet_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A power iteration in training mode, then the norm that it left."""
+    outputs = {"train_first": module.train()(inputs["x"]), "eval_after": module.eval()(inputs["x"])}
+    return outputs | {"conv4_weight_u": module.get_buffer("conv4.weight_u")}
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
@@ -100,6 +116,8 @@ FORWARDS: dict[str, Forward] = {
     "gfpgan_clean": _gfpgan,
     "facial_component_discriminator": _facial_component_discriminator,
     "arcface_resnet18": _arcface,
+    "vgg_style_discriminator128": _vgg_style_discriminator,
+    "unet_discriminator_sn": _unet_discriminator,
 }
 
 # Networks that are parts of something else than a restorer: fixture -> its builder.
