@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILENET_TEST
+from models.nets.deblurgan_v2 import (
+    DEBLURGAN_V2_MOBILENET,
+    DEBLURGAN_V2_MOBILENET_DSC,
+    DEBLURGAN_V2_MOBILENET_DSC_TEST,
+    DEBLURGAN_V2_MOBILENET_TEST,
+)
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
 from models.spec import ModelSpec
@@ -12,8 +17,10 @@ MODELS: dict[str, ModelSpec] = {
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
+    "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
+    "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
     "stfan-test": STFAN_TEST,
 }
