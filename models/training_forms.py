@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.deblurgan_v2 import PyramidGenerator
+from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.stfan import STFAN
 
@@ -64,6 +64,8 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
+    # Its k1 part alone: a product of two zeros has no gradient.
+    SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
 }
 

@@ -7,6 +7,12 @@ from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILE
 from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
+from models.nets.deblurgan_v2 import (
+    DEBLURGAN_V2_MOBILENET,
+    DEBLURGAN_V2_MOBILENET_DSC,
+    DEBLURGAN_V2_MOBILENET_DSC_TEST,
+    DEBLURGAN_V2_MOBILENET_TEST,
+)
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.retinaface import RETINAFACE_MOBILENET
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
@@ -17,6 +23,7 @@ MODELS: dict[str, ModelSpec] = {
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
+    "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
     "gfpgan": GFPGAN,
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
@@ -26,6 +33,7 @@ MODELS: dict[str, ModelSpec] = {
     "retinaface-mobilenet": RETINAFACE_MOBILENET,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
+    "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
     "stfan-test": STFAN_TEST,
     "gfpgan-test": GFPGAN_TEST,
 }
