@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.nets.deblurgan_v2 import PyramidGenerator
+from models.nets.dmphn import DMPHN
 from models.nets.mimo_unet import MIMOUNet
+from models.nets.nafnet import NAFNet
 from models.nets.stfan import STFAN
 
 # (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, h, w].
@@ -59,10 +61,17 @@ def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, 
     return [(module(blur[:, 0]), sharp[:, 0])]
 
 
+def centred(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Networks on [-0.5, 0.5] (DMPHN)."""
+    return [(module(blur[:, 0] - 0.5) + 0.5, sharp[:, 0])]
+
+
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
+    DMPHN: TrainingForm(outputs=centred),
+    NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
 }

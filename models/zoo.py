@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILENET_TEST
+from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
+from models.nets.nafnet import NAFNET_32, NAFNET_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
 from models.spec import ModelSpec
 
@@ -13,7 +15,11 @@ MODELS: dict[str, ModelSpec] = {
     "mimo-unet-plus": MIMO_UNET_PLUS,
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
     "stfan": STFAN_SPEC,
+    "nafnet-32": NAFNET_32,
+    "dmphn-1-2-4": DMPHN_1_2_4,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "stfan-test": STFAN_TEST,
+    "nafnet-test": NAFNET_TEST,
+    "dmphn-test": DMPHN_TEST,
 }
