@@ -114,6 +114,7 @@ def localise(module: nn.Module, height: int, width: int) -> None:
     stages += [(depth - 1 - index, decoder) for index, decoder in enumerate(module.decoders)]
     for level, stage in stages:
         for block in stage.children():
+            assert isinstance(block, NAFBlock)
             block.sca[0] = LocalMean(height >> level, width >> level)
 
 
