@@ -74,6 +74,10 @@ def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"flow": module(inputs["ref"], inputs["supp"])}
 
 
+def _one_image(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"out": module(inputs["x"])}
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
@@ -83,6 +87,10 @@ FORWARDS: dict[str, Forward] = {
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
+    "rrdbnet_x4": _one_image,
+    "rrdbnet_x2": _one_image,
+    "rrdbnet_x1": _one_image,
+    "srvggnet_x4": _one_image,
 }
 
 # Networks that are parts of something else than a restorer: fixture -> its builder.
