@@ -26,7 +26,7 @@ from models.restorer import Restorer, open_method
 from models.spec import SWITCHES, Method
 from models.tiling import Compared, parse_tile
 from models.trainer import DEFAULT_OUT
-from models.weights import DEFAULT_WEIGHTS, find_weights
+from models.weights import DEFAULT_WEIGHTS, find_weights, resolve
 from models.zoo import MODELS
 from synth.image_files import IMAGE_SUFFIXES, image_size, list_images, read_image, write_image
 from synth.video import VIDEO_SUFFIXES, every_frame, open_source
@@ -36,15 +36,17 @@ BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer c
 LIMITED_RANGE = 1
 
 
-def choose_weights(model: str, given: Path | None) -> Path | None:
+def choose_weights(model: str, given: str | None) -> Path | None:
     """The given file, the authors' file in weights/, or the newest finished training of this network.
 
-    Errors: ValueError that says how to get weights if there are none.
+    Errors: ValueError, FileNotFoundError that say how to get weights if there are none.
     """
-    if given is not None or model in BASELINES:
-        return given
+    if model in BASELINES:
+        return None
     if model not in MODELS:
         raise ValueError(f"no method is called {model!r}; there are {', '.join([*BASELINES, *MODELS])}")
+    if given is not None:
+        return resolve(given, MODELS[model], DEFAULT_WEIGHTS)
     found = find_weights(MODELS[model], DEFAULT_WEIGHTS) if DEFAULT_WEIGHTS.is_dir() else None
     if found is not None:
         return found
@@ -227,7 +229,11 @@ def main(argv: list[str] | None = None) -> int:
         "Super-resolution networks write their native size, two or four times that of the input.",
     )
     parser.add_argument("--model", required=True, help=f"{', '.join([*BASELINES, *MODELS])}")
-    parser.add_argument("--weights", type=Path, help="default: the authors' file in weights/, else your last training")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="a path or a name in weights/; default: the authors' file in weights/, else your last training",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
     parser.add_argument("--switches", action="append", metavar="A,B", help=f"off by default; {', '.join(SWITCHES)}")
