@@ -91,12 +91,15 @@ class Restorer:
         if "local-converter" in switches and spec.localise is not None:
             spec.localise(self.module, LOCAL_WINDOW_PX, LOCAL_WINDOW_PX)
         if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
-        self._method = spec.adapt(self.module)
+            for weight in self.module.parameters():
+                if weight.ndim == 4:  # StyleGAN2's have five dimensions, for which the layout does not exist
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.adapted = spec.adapt(self.module)
         if "train-mode" in switches:
-            if not hasattr(self._method, "train_mode"):
+            if not hasattr(self.adapted, "train_mode"):
                 raise ValueError(f"{spec.name} lists train-mode but cannot do it; this is an error in its file")
-            self._method.train_mode = True
+            self.adapted.train_mode = True
+        self._method: Method = self.adapted
         self.tiled: Tiled | None = None
         if tile != "none":
             fixed = tile if isinstance(tile, int) else 0
