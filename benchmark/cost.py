@@ -234,6 +234,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure_all(names: list[str], switches: list[str], arguments: argparse.Namespace) -> int:
+    from benchmark.macs import macs_at
     from benchmark.plan import FOREIGN, expand_methods
     from models.zoo import MODELS
 
@@ -262,7 +263,8 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
         found = known.get(MODELS[name].published) if name in MODELS else None
         if found is not None and cost.macs_g is not None:
             stated.append(found)
-            beside = "  " + found.beside(cost.macs_g, row.height, row.width)
+            macs_there = macs_at(MODELS[name], found.height, found.width)
+            beside = "  " + found.beside(macs_there / 1e9) if macs_there is not None else f"  {found.macs_g:.2f}"
         print(f"{name:28s} {params:>9s} {macs:>9s} {row.ms_median:9.1f} {row.ms_iqr:7.1f} {row.peak_mb:8.1f}{beside}")
         rows.append(row)
     if rows:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.spec import ModelSpec
 
 
 def counted_macs(work: Callable[[], object]) -> int:
@@ -23,6 +26,29 @@ def counted_macs(work: Callable[[], object]) -> int:
     with counter:
         work()
     return counter.get_total_flops() // 2
+
+
+def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
+    """MACs of one frame of a size, from the shapes alone: no image is computed. None where a network needs its values.
+
+    Of networks that look at more than two frames the mean over a clip of that length, else those of the second frame.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    if spec.adapt is None:
+        return None
+    count = max(2, spec.frames)
+    try:
+        with torch.no_grad(), FakeTensorMode():
+            frames = (torch.rand(3, height, width) for _ in range(count))
+            outputs = spec.adapt(spec.build().eval()).restore(frames)
+            if count > 2:
+                return counted_macs(lambda: [None for _ in outputs]) // count
+            next(outputs)
+            return counted_macs(lambda: next(outputs))
+    except RuntimeError:
+        return None
 
 
 def attention_operations(

@@ -19,18 +19,15 @@ class PublishedMacs:
     width: int
     source: str
 
-    def beside(self, measured_g: float, height: int, width: int) -> str:
-        """Published and measured count for the presumed size; the measured one grows with the area."""
-        same = measured_g * (self.height * self.width) / (height * width)
-        return (
-            f"{self.macs_g:.2f} at {self.width} x {self.height} (measured {same:.2f}, {same / self.macs_g:.2f} of it)"
-        )
+    def beside(self, measured_g: float) -> str:
+        """The published count and the one measured for the presumed size."""
+        return f"{self.macs_g:.2f} at {self.width} x {self.height} (measured {measured_g:.2f}, {measured_g / self.macs_g:.2f} of it)"
 
     def remark(self) -> str:
         """What a reader must know about the figure."""
         return (
             f"published MACs from {self.source}: the input size is not printed there, {self.width} x {self.height} is "
-            "presumed; printed as FLOPs, of which a MAC is one there; measured ones are scaled by the area"
+            "presumed, and what is printed as FLOPs is taken as MACs; measured ones include the padding"
         )
 
 
