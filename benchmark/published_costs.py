@@ -21,7 +21,8 @@ class PublishedMacs:
 
     def beside(self, measured_g: float) -> str:
         """The published count and the one measured for the presumed size."""
-        return f"{self.macs_g:.2f} at {self.width} x {self.height} (measured {measured_g:.2f}, {measured_g / self.macs_g:.2f} of it)"
+        share = measured_g / self.macs_g
+        return f"{self.macs_g:.2f} at {self.width} x {self.height} (measured {measured_g:.2f}, {share:.2f} of it)"
 
     def remark(self) -> str:
         """What a reader must know about the figure."""
