@@ -56,8 +56,6 @@ def check_switches(spec: ModelSpec, switches: Sequence[str], device: torch.devic
         if switch not in spec.switches:
             listed = f"it knows {', '.join(spec.switches)}" if spec.switches else "it knows none"
             raise ValueError(f"{spec.name} has no switch {switch}; {listed}")
-        if switch == "local-converter" and spec.localise is None:
-            raise ValueError(f"{spec.name} lists local-converter but has no localise(); this is an error in its file")
         if switch == "half" and device.type != "cuda":
             raise ValueError(f"half precision is for a GPU and the device is {device}; leave the switch half away")
 

