@@ -39,10 +39,10 @@ def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
     if spec.adapt is None:
         return None
     count = max(2, spec.frames)
+    method = spec.adapt(spec.build().eval())  # with real weights: some networks choose their layout when they are built
     try:
-        with torch.no_grad(), FakeTensorMode():
-            frames = (torch.rand(3, height, width) for _ in range(count))
-            outputs = spec.adapt(spec.build().eval()).restore(frames)
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+            outputs = method.restore(torch.rand(3, height, width) for _ in range(count))
             if count > 2:
                 return counted_macs(lambda: [None for _ in outputs]) // count
             next(outputs)
