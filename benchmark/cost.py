@@ -2,7 +2,8 @@
 
 Every method is measured in a process of its own, so that memory is its own. The weights are random: cost does not
 depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state;
-of a network that restores pieces of a clip at once, a frame's share of one full piece. Of a part (flow, discriminator)
+of a network that restores pieces of a clip at once, a frame's share of one full piece; those of a
+face network are of one face at its own size, whatever the frame's. Of a part (flow, discriminator)
 there are only the parameters: what goes into it is the network's affair that uses it.
 """
 
@@ -163,6 +164,7 @@ def measure_apart(name: str, height: int, width: int, device: str, switches: Seq
 def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Method, float | None, int]:
     """The method, its parameters in millions, and how many frames it looks at."""
     from models.baselines import BASELINES
+    from models.faces import skip_detection
     from models.restorer import RESTORERS, Restorer
     from models.zoo import MODELS
 
@@ -172,7 +174,10 @@ def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Me
         raise ValueError(f"unknown method {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
     module = MODELS[name].build()
     params_m = parameters_m(module)
-    return Restorer(MODELS[name], module, device, switches), params_m, MODELS[name].frames
+    method = Restorer(MODELS[name], module, device, switches)
+    if MODELS[name].task == "face":
+        skip_detection(method)  # the cost of one face, whatever the size of the frame
+    return method, params_m, MODELS[name].frames
 
 
 def parameters_m(module: torch.nn.Module) -> float:

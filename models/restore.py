@@ -22,6 +22,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.baselines import BASELINES
+from models.faces import skip_detection
 from models.restorer import Restorer, open_method
 from models.spec import SWITCHES, Method
 from models.tiling import Compared, parse_tile
@@ -239,11 +240,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--switches", action="append", metavar="A,B", help=f"off by default; {', '.join(SWITCHES)}")
     parser.add_argument("--tile", metavar="auto|none|N", help="side in px; default: auto, none for video networks")
     parser.add_argument("--compare-tiles", action="store_true", help="also restore as a whole and print the difference")
+    parser.add_argument("--aligned", action="store_true", help="gfpgan: every image is one face in FFHQ's pose")
     parser.add_argument("input", type=Path, help="an image, a folder of images or a video")
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args(argv)
     try:
         method = open_asked(arguments)
+        if arguments.aligned:
+            skip_detection(method)
         video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
         failures = restore_path(method, arguments.input, arguments.output, clip=video_network and not arguments.stills)
     except (ValueError, FileNotFoundError) as error:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.baselines import BASELINES
 from models.ensemble import SelfEnsemble
+from models.faces import FaceRestorer
 from models.spec import RESTORER_TASKS, SWITCHES, Method, ModelSpec
 from models.tiling import AutoSide, Tiled, check_tile
 from models.weights import load_into
@@ -172,4 +173,7 @@ def open_method(
     check_tile(tile, spec)
     module = spec.build()
     load_into(module, weights, name)
-    return Restorer(spec, module, chosen, switches, tile)
+    restorer = Restorer(spec, module, chosen, switches, tile)
+    if isinstance(restorer.adapted, FaceRestorer):
+        restorer.adapted.weights_folders.append(Path(weights).parent)  # the face detector's may lie beside
+    return restorer

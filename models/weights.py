@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models import wheels
+from models.nets.dmphn import merge_folder
 from models.spec import ModelSpec, Weights
 from models.zoo import MODELS
 from synth import atomic
@@ -27,7 +28,7 @@ _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed befo
 
 
 def load_into(module: nn.Module, path: Path, name: str) -> None:
-    """Load a checkpoint into a network, strictly: every key, every shape.
+    """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
@@ -35,7 +36,7 @@ def load_into(module: nn.Module, path: Path, name: str) -> None:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return load_state_dict(path)
+    return merge_folder(path) or load_state_dict(path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
