@@ -2,9 +2,9 @@
 
 Every method is measured in a process of its own, so that memory is its own. The weights are random: cost does not
 depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state;
-of a network that restores pieces of a clip at once, a frame's share of one full piece; those of a
-face network are of one face at its own size, whatever the frame's. Of a part (flow, discriminator)
-there are only the parameters: what goes into it is the network's affair that uses it.
+those of a face network are of one face at its own size, whatever the frame's; those of a network that restores pieces
+of a clip at once, a share of one full piece. Of a part (flow, discriminator) there are only the parameters: what
+goes into it is the network's affair that uses it.
 """
 
 from __future__ import annotations

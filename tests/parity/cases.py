@@ -142,15 +142,15 @@ FORWARDS: dict[str, Forward] = {
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
-    "rrdbnet_x4": _one_image,
-    "rrdbnet_x2": _one_image,
-    "rrdbnet_x1": _one_image,
-    "srvggnet_x4": _one_image,
     "gfpgan_clean": _gfpgan,
     "facial_component_discriminator": _facial_component_discriminator,
     "arcface_resnet18": _arcface,
     "vgg_style_discriminator128": _vgg_style_discriminator,
     "unet_discriminator_sn": _unet_discriminator,
+    "rrdbnet_x4": _one_image,
+    "rrdbnet_x2": _one_image,
+    "rrdbnet_x1": _one_image,
+    "srvggnet_x4": _one_image,
 }
 
 # Networks that are parts of something else than a restorer: fixture -> its builder.
