@@ -19,8 +19,8 @@ from synth.atomic import write_bytes, write_text
 
 # reports/ may import this module only, so it hands on what a report needs of the ground floor.
 __all__ = [
-    "COST_COLUMNS", "METHODS_COLUMNS", "METRICS", "PROTOCOLS", "SCORES_COLUMNS", "CostRow", "MethodRow", "Row",
-    "ScoreRow", "columns", "read_rows", "write_bytes", "write_rows", "write_text",
+    "COST_COLUMNS", "METHODS_COLUMNS", "METRICS", "PROTOCOLS", "SCORES_COLUMNS", "ComparisonRow", "CostRow",
+    "MethodRow", "Row", "ScoreRow", "columns", "read_rows", "write_bytes", "write_rows", "write_text",
 ]  # fmt: skip
 
 
@@ -80,7 +80,11 @@ class CostRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of leaderboard.csv: one metric of one method under one protocol. value is None where it is missing."""
+    """A line of leaderboard.csv: one metric of one method under one protocol. value is None where it is missing.
+
+    published: the authors' figure under the same protocol. published_elsewhere: figures under others, each with the
+    difference in words. shares_first_place: whether the data cannot tell the method from the best one of its table.
+    """
 
     method: str
     testset: str
@@ -113,9 +117,38 @@ class Row:
     ms_median: float | None = None
     ms_iqr: float | None = None
     peak_mb: float | None = None
+    shares_first_place: bool | None = None
+    published_elsewhere: str = ""
 
 
-Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row)
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRow:
+    """A line of comparisons.csv: `method` against `other` on the images that both have.
+
+    wins, ties, losses: images on which `method` is better, equal, worse. difference: mean of method - other, in the
+    metric's own direction; ci95_low, ci95_high: its bootstrap interval by sequence, None with a single sequence.
+    wilcoxon_p: two-sided signed-rank test over images; holm_p: corrected for all pairs of methods of the table.
+    differs: holm_p below 0.05 and the interval without 0; None where there is no interval, so nothing can be said.
+    """
+
+    testset: str
+    protocol: str
+    metric: str
+    method: str
+    other: str
+    images: int
+    wins: int
+    ties: int
+    losses: int
+    difference: float
+    ci95_low: float | None
+    ci95_high: float | None
+    wilcoxon_p: float
+    holm_p: float
+    differs: bool | None
+
+
+Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row, ComparisonRow)
 
 
 def columns(kind: type) -> tuple[str, ...]:
@@ -173,7 +206,7 @@ def _from_text(path: Path, number: int, kind: type[Line], row: Mapping[str, str 
         text, hint = row[name] or "", str(hints[name])
         try:
             if "bool" in hint:
-                values[name] = {"true": True, "false": False}[text]
+                values[name] = {"true": True, "false": False, **({"": None} if "None" in hint else {})}[text]
             elif "float" in hint or "int" in hint:
                 number_type = float if "float" in hint else int
                 values[name] = None if text == "" and "None" in hint else number_type(text)
