@@ -182,7 +182,8 @@ def read_rows(path: Path, kind: type[Line]) -> list[Line]:
         missing = [name for name in _required(kind) if name not in (reader.fieldnames or [])]
         if missing:
             raise ValueError(f"{path}: column {missing[0]!r} is missing; this is not a file of this project")
-        return [_from_text(path, number, kind, row) for number, row in enumerate(reader, start=2)]
+        hints = {name: str(hint) for name, hint in get_type_hints(kind).items()}
+        return [_from_text(path, number, kind, hints, row) for number, row in enumerate(reader, start=2)]
 
 
 def _required(kind: type) -> Sequence[str]:
@@ -197,13 +198,14 @@ def _to_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _from_text(path: Path, number: int, kind: type[Line], row: Mapping[str, str | None]) -> Line:
-    hints = get_type_hints(kind)
+def _from_text(
+    path: Path, number: int, kind: type[Line], hints: Mapping[str, str], row: Mapping[str, str | None]
+) -> Line:
     values: dict[str, object] = {}
-    for name in columns(kind):
+    for name, hint in hints.items():
         if name not in row:
             continue
-        text, hint = row[name] or "", str(hints[name])
+        text = row[name] or ""
         try:
             if "bool" in hint:
                 values[name] = {"true": True, "false": False, **({"": None} if "None" in hint else {})}[text]

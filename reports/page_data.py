@@ -21,6 +21,11 @@ from reports.rows import Table, tables_of, train_test_matrix
 COSTS = {"ms_median": "latency", "params_m": "parameters", "macs_g": "MACs"}
 UNKNOWN, INFINITE = 0xFFFF, 0xFFFE  # codes of a per-image value; the finite ones are 0 to STEPS
 STEPS = 65000
+PROVENANCE = (
+    "method", "task", "params_m", "macs_g", "trained_on", "steps", "profile", "feature_net", "switches",
+    "weights_sha256", "status", "commit", "command", "height", "width", "device", "threads", "ms_median",
+    "ms_iqr", "peak_mb",
+)  # fmt: skip
 
 
 def page_data(
@@ -58,7 +63,7 @@ def page_data(
 def packed(values: Iterable[float | None]) -> dict[str, Any]:
     """Values as steps of equal size between the least and the greatest: {"low", "step", "data": base64 of uint16}.
 
-    UNKNOWN stands for None and INFINITE for infinity. The error is at most half a step: 0.0005 dB over a range of 65 dB.
+    UNKNOWN stands for None and INFINITE for infinity. The error is at most half a step: 0.0005 dB over 65 dB.
     """
     numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
     finite = numbers[np.isfinite(numbers)]
@@ -98,7 +103,7 @@ def sorted_keys(scores: Sequence[ScoreRow]) -> list[str]:
 
 def _pngs(folder: Path) -> set[str]:
     """Keys of the PNG files of a method's folder."""
-    found = set()
+    found: set[str] = set()
     for place, _, names in os.walk(folder):
         start = Path(place).relative_to(folder).as_posix()
         prefix = "" if start == "." else start + "/"
@@ -141,19 +146,8 @@ def _table(
 def _methods(rows: Sequence[Row]) -> list[dict[str, Any]]:
     methods: dict[str, dict[str, Any]] = {}
     for row in rows:
-        entry = methods.setdefault(
-            row.method,
-            {
-                name: value
-                for name in (
-                    "method", "task", "params_m", "macs_g", "trained_on", "steps", "profile", "feature_net", "switches",
-                    "weights_sha256", "status", "commit", "command", "height", "width", "device", "threads",
-                    "ms_median", "ms_iqr", "peak_mb",
-                )  # fmt: skip
-                if (value := getattr(row, name)) not in (None, "")
-            }
-            | {"figures": {}},
-        )
+        known = {name: value for name in PROVENANCE if (value := getattr(row, name)) not in (None, "")}
+        entry = methods.setdefault(row.method, {**known, "figures": {}})
         entry["figures"][row.metric] = {
             "value": _number(row.value),
             "low": _number(row.ci95_low),
@@ -227,5 +221,3 @@ def _short(value: float | None) -> float | str | None:
     if value is None:
         return None
     return float(f"{value:.4g}") if math.isfinite(value) else "inf"
-
-

@@ -48,6 +48,7 @@ function show(value, digits) {
 }
 
 const grouped = (count) => count.toLocaleString("en-US");
+const showCost = (value, cost) => show(value, value < 10 ? 2 : COSTS[cost].digits); // a blurred input "restored" in 0.01 ms
 const showMetric = (value, id) => show(value, metricOf(id).digits);
 const signed = (value, digits) => (toNumber(value) > 0 ? "+" : "") + show(value, digits);
 

@@ -98,9 +98,9 @@ function figureLines(table, row, metric) {
 const intervalOf = (figure, metric) => `${showMetric(figure.low, metric)} to ${showMetric(figure.high, metric)}`;
 
 function costLines(table, row, cost) {
-  const { title, unit, digits } = COSTS[cost];
+  const { title, unit } = COSTS[cost];
   const size = row.width ? `${row.width} × ${row.height} px` : "";
-  const lines = [[title, row[cost] === undefined ? "not measured" : `${show(row[cost], digits)} ${unit}`]];
+  const lines = [[title, row[cost] === undefined ? "not measured" : `${showCost(row[cost], cost)} ${unit}`]];
   if (cost !== "params_m") lines.push(["image size", size]);
   if (cost === "ms_median") lines.push(["spread", row.ms_iqr === undefined ? "" : `${row.ms_iqr} ms between the quartiles`]);
   if (cost === "ms_median") lines.push(["peak memory", row.peak_mb === undefined ? "" : `${row.peak_mb} MB`]);

@@ -131,7 +131,7 @@ function drawImageList() {
     const input = Number.isNaN(image.input) ? "" : show(image.input, digits);
     return make("tr", {}, make("th", { scope: "row", class: "left" }, button), cell, make("td", {}, input), make("td", { class: kind }, gain));
   });
-  const caption = make("caption", {}, `${metricHead(state.metric)} of ${grouped(all.length)} images, ${ORDERS[list.order]}`);
+  const caption = captionOf(table, `${metricHead(state.metric)} of ${grouped(all.length)} images, ${ORDERS[list.order]}`);
   const turn = (text, step, off) => make("button", { type: "button", disabled: off, onclick: () => turnPage(step) }, text);
   const first = list.page * PAGE + 1;
   const pager = make("div", { class: "pager" }, turn("Previous", -1, list.page === 0), make("span", {}, all.length ? `${grouped(first)} to ${grouped(first + shown.length - 1)} of ${grouped(all.length)}` : "no image of this name"), turn("Next", 1, list.page >= pages - 1));

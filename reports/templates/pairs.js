@@ -16,7 +16,7 @@ function drawPairs() {
   const names = table.rows.map((row) => row.method).filter((name) => lines.some((line) => line.includes(name)));
   const head = make("tr", {}, make("th", { scope: "col", class: "left" }, "better / equal / worse than"), names.map((name) => make("th", { scope: "col", class: "tall" }, make("span", {}, name))));
   const body = names.map((name) => make("tr", {}, make("th", { scope: "row", class: "left" }, name), names.map((other) => pairCell(lines, name, other))));
-  replace("pairs", make("table", { class: "pairs" }, make("thead", {}, head), make("tbody", {}, body)));
+  replace("pairs", make("table", { class: "pairs" }, captionOf(table, metricHead(state.metric)), make("thead", {}, head), make("tbody", {}, body)));
 }
 
 function pairCell(lines, name, other) {
@@ -43,6 +43,9 @@ function pairCell(lines, name, other) {
   ]);
   return cell;
 }
+
+/** Every table says of which test set it is, and with that whether the set is simulated. */
+const captionOf = (table, text) => make("caption", {}, `${table.title}, ${table.protocol}: ${text}`);
 
 function drawMatrix() {
   const { tables, lines } = DATA.matrix;
@@ -84,17 +87,18 @@ function drawPublished() {
     if (entry.value !== null) explain(beside, () => [["source", entry.source], ["protocol", `${table.protocol}: ${table.words}`]]);
     const mine = make("td", { tabindex: "0" }, show(measured, digits) || "missing");
     explain(mine, () => figureLines(table, methodRow(entry.method), entry.metric));
-    return make(
-      "tr", {},
+    const cells = [
       make("th", { scope: "row", class: "left" }, entry.method),
       make("td", { class: "left" }, metricOf(entry.metric).title),
       mine, beside,
       make("td", {}, both ? signed(toNumber(measured) - entry.value, digits) : ""),
       make("td", { class: "left words" }, entry.reasons.join("; ")),
       make("td", { class: "left words" }, entry.elsewhere.map(elsewhereLine)),
-    );
+    ];
+    cells.forEach((cell, place) => cell.setAttribute("data-head", heads[place]));
+    return make("tr", {}, cells);
   });
-  replace("published", make("div", { class: "scroll" }, make("table", { class: "published" }, make("thead", {}, head), make("tbody", {}, body))));
+  replace("published", make("div", { class: "scroll" }, make("table", { class: "published" }, captionOf(table, "published figures beside ours"), make("thead", {}, head), make("tbody", {}, body))));
 }
 
 function elsewhereLine([value, metric, words, source]) {

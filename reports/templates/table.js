@@ -11,11 +11,12 @@ function boardColumns(table) {
       of: (row) => toNumber(row.figures[metric]?.value ?? null),
     });
   }
-  for (const entry of publishedColumns(table)) columns.push(entry);
+  const published = publishedColumns(table);
+  columns.push(...published.filter((entry) => entry.published));
   columns.push({ id: "images", head: "images", up: true, of: (row) => Math.max(...Object.values(row.figures).map((f) => f.count)) });
   columns.push({ id: "trained", head: "trained", text: true, of: (row) => trainingText(row) });
   const [some] = table.rows.filter((row) => row.ms_median !== undefined);
-  const size = some ? ` (${some.width} × ${some.height} px, ${some.device})` : "";
+  const size = some ? `, ${some.width}\u00a0×\u00a0${some.height}\u00a0px, ${some.device}` : "";
   for (const [cost, { title, unit }] of Object.entries(COSTS)) {
     columns.push({
       id: cost,
@@ -25,7 +26,7 @@ function boardColumns(table) {
       of: (row) => row[cost] ?? null,
     });
   }
-  return columns;
+  return [...columns, ...published.filter((entry) => entry.elsewhere)];
 }
 
 /** Columns of published figures: same protocol beside ours, others apart with the difference named. */
@@ -75,7 +76,7 @@ function drawBoard() {
   const head = make("tr", { role: "row" }, columns.map((entry) => headCell(entry, entry === column)));
   const body = make("tbody", { role: "rowgroup" });
   rows.forEach((row, y) => body.append(make("tr", { role: "row" }, columns.map((entry, x) => bodyCell(table, row, entry, x === 0 && y === 0)))));
-  const caption = make("caption", { class: "hidden" }, `${table.title}: ${table.protocol}`);
+  const caption = captionOf(table, `${table.rows.length} methods`);
   const grid = make("table", { role: "grid", class: "board", id: "leaderboard" }, caption, make("thead", { role: "rowgroup" }, head), body);
   body.addEventListener("keydown", walkCells);
   replace("board", grid);
@@ -107,7 +108,7 @@ function bodyCell(table, row, column, first) {
   else if (column.elsewhere) fillElsewhere(cell, row, column);
   else if (column.metric) fillFigure(cell, table, row, column.metric);
   else if (column.cost) {
-    cell.append(show(row[column.cost], COSTS[column.cost].digits));
+    cell.append(showCost(row[column.cost], column.cost));
     explain(cell, () => costLines(table, row, column.cost));
   } else {
     cell.append(column.id === "images" ? grouped(column.of(row)) : column.of(row));
@@ -190,7 +191,7 @@ function fillPublished(cell, table, row, column) {
 function fillElsewhere(cell, row, column) {
   const entries = column.elsewhere(row);
   if (!entries.length) return;
-  cell.classList.add("small");
+  cell.classList.add("apart");
   for (const [value, metric, words] of entries) cell.append(make("div", {}, `${metric} ${value}: `, make("span", { class: "quiet" }, words)));
   explain(cell, () => entries.map(([value, metric, words, source]) => [`${metric} ${value}`, `${words}. ${source}`]));
 }

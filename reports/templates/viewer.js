@@ -33,7 +33,7 @@ function drawViewer() {
   };
   const bar = make(
     "div", { class: "viewer-bar" },
-    make("h2", { id: "viewer-title" }, keysOf(table)[place]),
+    make("h2", { id: "viewer-title" }, keysOf(table)[place], make("span", { class: "quiet" }, `${table.title}, ${table.protocol}`)),
     button("Previous", "Previous image (Page Up)", () => stepImage(-1), at <= 0, "previous"),
     button("Next", "Next image (Page Down)", () => stepImage(1), at >= view.order.length - 1, "next"),
     button("Close", "Close (Escape)", () => byId("viewer").close(), false, "close"),
@@ -74,7 +74,7 @@ function pane(table, side) {
   const name = view[side];
   const picture = make("img", { alt: `${imageTitle(name)}, ${keysOf(table)[view.place]}`, draggable: "false", src: imageSource(table, name, view.place) });
   picture.addEventListener("load", () => {
-    byId("stage")?.style.setProperty("--ratio", `${picture.naturalWidth} / ${picture.naturalHeight}`);
+    byId("stage")?.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
     applyView();
   });
   const value = imageValues(table, state.metric)[name === "_blur" ? "identity" : name]?.[view.place];

@@ -34,6 +34,8 @@ def write_results(folder: Path) -> Path:
                 weights_sha256="ab" * 32 if trained else "",
                 switches="last layer starts at zero" if trained else "",
                 title="GoPro (mini, simulated)",
+                commit="0123456789abcdef",
+                command=f"python benchmark/run.py --methods {method}",
                 missing="lpips-alex: the file alexnet.pth is needed",
             )
         )
