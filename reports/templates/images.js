@@ -1,6 +1,6 @@
 // The images of one method: worst and best, and a list of all of them with what the blurred input scored.
 
-const PAGE = 50;
+const PAGE = 25;
 const list = { order: "worst", filter: "", page: 0 };
 const ORDERS = { worst: "worst first", best: "best first", gain: "largest gain first", loss: "largest loss first", name: "by name" };
 
@@ -126,16 +126,31 @@ function drawImageList() {
     const button = make("button", { type: "button", class: "link", onclick: () => openViewer(image.place) }, image.key);
     const gain = Number.isNaN(image.gain) ? "" : signed(metricOf(state.metric).up ? image.gain : -image.gain, digits);
     const kind = image.gain > 0 ? "win" : image.gain < 0 ? "loss" : "";
-    const cell = make("td", { tabindex: "0" }, show(image.value, digits));
-    explain(cell, () => [["image", image.key], ...figureLines(table, methodRow(state.method), state.metric).slice(3)]);
-    const input = Number.isNaN(image.input) ? "" : show(image.input, digits);
-    return make("tr", {}, make("th", { scope: "row", class: "left" }, button), cell, make("td", {}, input), make("td", { class: kind }, gain));
+    const line = [
+      make("th", { scope: "row", class: "left" }, button),
+      make("td", {}, show(image.value, digits)),
+      make("td", {}, Number.isNaN(image.input) ? "" : show(image.input, digits)),
+      make("td", { class: kind }, gain),
+    ];
+    explain(line[1], () => imageLines(table, image, state.method, image.value));
+    explain(line[2], () => imageLines(table, image, "identity", image.input));
+    explain(line[3], () => [["gain", `${state.method} − blurred input`], ...imageLines(table, image, state.method, image.value)]);
+    return make("tr", {}, line);
   });
   const caption = captionOf(table, `${metricHead(state.metric)} of ${grouped(all.length)} images, ${ORDERS[list.order]}`);
   const turn = (text, step, off) => make("button", { type: "button", disabled: off, onclick: () => turnPage(step) }, text);
   const first = list.page * PAGE + 1;
   const pager = make("div", { class: "pager" }, turn("Previous", -1, list.page === 0), make("span", {}, all.length ? `${grouped(first)} to ${grouped(first + shown.length - 1)} of ${grouped(all.length)}` : "no image of this name"), turn("Next", 1, list.page >= pages - 1));
-  replace("image-list", make("div", { class: "scroll" }, make("table", { class: "images" }, caption, make("thead", {}, head), make("tbody", {}, body))), pager);
+  const grid = make("table", { class: "images" }, caption, make("thead", {}, head), make("tbody", {}, body));
+  asGrid(grid);
+  replace("image-list", make("div", { class: "scroll" }, grid), pager);
+}
+
+/** Where one per-image figure comes from. */
+function imageLines(table, image, method, value) {
+  const row = methodRow(method);
+  if (!row || Number.isNaN(value)) return [["blurred input", "not scored here"]];
+  return [["image", image.key], [metricOf(state.metric).title, withUnit(value, state.metric)], ["method", method], ...provenance(table, row)];
 }
 
 function turnPage(step) {

@@ -16,7 +16,9 @@ function drawPairs() {
   const names = table.rows.map((row) => row.method).filter((name) => lines.some((line) => line.includes(name)));
   const head = make("tr", {}, make("th", { scope: "col", class: "left" }, "better / equal / worse than"), names.map((name) => make("th", { scope: "col", class: "tall" }, make("span", {}, name))));
   const body = names.map((name) => make("tr", {}, make("th", { scope: "row", class: "left" }, name), names.map((other) => pairCell(lines, name, other))));
-  replace("pairs", make("table", { class: "pairs" }, captionOf(table, metricHead(state.metric)), make("thead", {}, head), make("tbody", {}, body)));
+  const grid = make("table", { class: "pairs" }, captionOf(table, metricHead(state.metric)), make("thead", {}, head), make("tbody", {}, body));
+  asGrid(grid);
+  replace("pairs", grid);
 }
 
 function pairCell(lines, name, other) {
@@ -29,7 +31,7 @@ function pairCell(lines, name, other) {
   const mean = sign * toNumber(difference);
   const better = (mean > 0) === metricOf(state.metric).up;
   const kind = differs ? (better ? "win" : "loss") : "even";
-  const cell = make("td", { tabindex: "0", class: `pair ${kind}` }, counts.map(grouped).join(" / "));
+  const cell = make("td", { class: `pair ${kind}` }, counts.map(grouped).join(" / "));
   if (differs) cell.append(make("span", { class: "hidden" }, better ? ", better" : ", worse"));
   const digits = metricOf(state.metric).digits + 1;
   const ends = low === null ? [] : [sign * low, sign * high].sort((a, b) => a - b);
@@ -58,7 +60,9 @@ function drawMatrix() {
   const body = lines.map(([trained, method, values]) =>
     make("tr", {}, make("td", { class: "left" }, trained), make("th", { scope: "row", class: "left" }, method), values.map((value, at) => matrixCell(DATA.tables[tables[at]], method, value))),
   );
-  replace("matrix", make("table", { class: "matrix" }, make("thead", {}, head), make("tbody", {}, body)));
+  const grid = make("table", { class: "matrix" }, make("thead", {}, head), make("tbody", {}, body));
+  asGrid(grid);
+  replace("matrix", grid);
 }
 
 function matrixCell(table, method, value) {
@@ -66,7 +70,7 @@ function matrixCell(table, method, value) {
   if (!row) return make("td", {}, "");
   const metric = table.metrics[0];
   const missing = row.status === "ok" ? "missing" : "failed";
-  const cell = make("td", { tabindex: "0" }, value === null ? make("span", { class: "quiet" }, missing) : showMetric(value, metric));
+  const cell = make("td", {}, value === null ? make("span", { class: "quiet" }, missing) : showMetric(value, metric));
   explain(cell, () => figureLines(table, row, metric));
   return cell;
 }
@@ -83,9 +87,9 @@ function drawPublished() {
     const measured = methodRow(entry.method).figures[entry.metric].value;
     const both = measured !== null && entry.value !== null;
     const { digits } = metricOf(entry.metric);
-    const beside = make("td", { tabindex: entry.value === null ? null : "0" }, show(entry.value, digits));
+    const beside = make("td", {}, show(entry.value, digits));
     if (entry.value !== null) explain(beside, () => [["source", entry.source], ["protocol", `${table.protocol}: ${table.words}`]]);
-    const mine = make("td", { tabindex: "0" }, show(measured, digits) || "missing");
+    const mine = make("td", {}, show(measured, digits) || "missing");
     explain(mine, () => figureLines(table, methodRow(entry.method), entry.metric));
     const cells = [
       make("th", { scope: "row", class: "left" }, entry.method),
@@ -98,7 +102,10 @@ function drawPublished() {
     cells.forEach((cell, place) => cell.setAttribute("data-head", heads[place]));
     return make("tr", {}, cells);
   });
-  replace("published", make("div", { class: "scroll" }, make("table", { class: "published" }, captionOf(table, "published figures beside ours"), make("thead", {}, head), make("tbody", {}, body))));
+  const caption = captionOf(table, "published figures beside ours");
+  const grid = make("table", { class: "published" }, caption, make("thead", {}, head), make("tbody", {}, body));
+  asGrid(grid);
+  replace("published", make("div", { class: "scroll" }, grid));
 }
 
 function elsewhereLine([value, metric, words, source]) {

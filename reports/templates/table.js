@@ -73,12 +73,11 @@ function drawBoard() {
   const columns = boardColumns(table);
   const column = columns.find((entry) => entry.id === state.sort.column) ?? columns[1];
   const rows = sortedRows(table.rows, column, state.sort.descending);
-  const head = make("tr", { role: "row" }, columns.map((entry) => headCell(entry, entry === column)));
-  const body = make("tbody", { role: "rowgroup" });
-  rows.forEach((row, y) => body.append(make("tr", { role: "row" }, columns.map((entry, x) => bodyCell(table, row, entry, x === 0 && y === 0)))));
+  const head = make("tr", {}, columns.map((entry) => headCell(entry, entry === column)));
+  const body = rows.map((row) => make("tr", {}, columns.map((entry) => bodyCell(table, row, entry))));
   const caption = captionOf(table, `${table.rows.length} methods`);
-  const grid = make("table", { role: "grid", class: "board", id: "leaderboard" }, caption, make("thead", { role: "rowgroup" }, head), body);
-  body.addEventListener("keydown", walkCells);
+  const grid = make("table", { class: "board", id: "leaderboard" }, caption, make("thead", {}, head), make("tbody", {}, body));
+  asGrid(grid, (cell, line) => openImages(line.querySelector("[data-method]").dataset.method, cell.dataset.metric ?? state.metric));
   replace("board", grid);
   replace("table-help", helpText(table));
   replace("notes", notesOf(table));
@@ -88,7 +87,7 @@ function headCell(column, sorted) {
   const order = sorted ? (state.sort.descending ? "descending" : "ascending") : "none";
   const glyph = make("span", { class: "order", "aria-hidden": "true" }, { none: "", ascending: "▲", descending: "▼" }[order]);
   const button = make("button", { type: "button", class: "sort", "data-column": column.id, onclick: () => sortBy(column) }, column.head, glyph);
-  return make("th", { scope: "col", role: "columnheader", "aria-sort": order, class: column.text ? "left" : "" }, button);
+  return make("th", { scope: "col", "aria-sort": order, class: column.text ? "left" : "" }, button);
 }
 
 function sortBy(column) {
@@ -100,10 +99,9 @@ function sortBy(column) {
   announce(`sorted by ${column.head}, ${sort.descending ? "descending" : "ascending"}`);
 }
 
-function bodyCell(table, row, column, first) {
-  const tabindex = first ? "0" : "-1";
-  if (column.id === "method") return methodCell(table, row, tabindex);
-  const cell = make("td", { role: "gridcell", tabindex, "data-column": column.id, class: column.text ? "left" : "" });
+function bodyCell(table, row, column) {
+  if (column.id === "method") return methodCell(table, row);
+  const cell = make("td", { "data-column": column.id, class: column.text ? "left" : "" });
   if (column.published) fillPublished(cell, table, row, column);
   else if (column.elsewhere) fillElsewhere(cell, row, column);
   else if (column.metric) fillFigure(cell, table, row, column.metric);
@@ -117,8 +115,8 @@ function bodyCell(table, row, column, first) {
   return cell;
 }
 
-function methodCell(table, row, tabindex) {
-  const cell = make("th", { scope: "row", role: "rowheader", tabindex, class: "left", "data-method": row.method });
+function methodCell(table, row) {
+  const cell = make("th", { scope: "row", class: "left", "data-method": row.method });
   cell.append(make("span", { class: "name" }, row.method));
   if (row.status !== "ok") cell.append(make("span", { class: "bad" }, "failed"));
   cell.addEventListener("click", () => openImages(row.method, state.metric));
@@ -196,29 +194,43 @@ function fillElsewhere(cell, row, column) {
   explain(cell, () => entries.map(([value, metric, words, source]) => [`${metric} ${value}`, `${words}. ${source}`]));
 }
 
-/** Arrow keys, Home and End move between cells; Enter shows the method's images. */
-function walkCells(event) {
+/** One stop of the tab key for the whole body of a table; arrow keys, Home and End move in it, Enter calls `enter`. */
+function asGrid(table, enter) {
+  table.setAttribute("role", "grid");
+  for (const line of table.rows) line.setAttribute("role", "row");
+  for (const cell of table.tHead.rows[0].cells) cell.setAttribute("role", "columnheader");
+  for (const line of table.tBodies[0].rows) {
+    for (const cell of line.cells) {
+      cell.setAttribute("role", cell.tagName === "TH" ? "rowheader" : "gridcell");
+      focusOf(cell).setAttribute("tabindex", "-1");
+    }
+  }
+  const [first] = table.tBodies[0].rows;
+  if (first) focusOf(first.cells[0]).setAttribute("tabindex", "0");
+  table.tBodies[0].addEventListener("keydown", (event) => walkCells(event, enter));
+}
+
+/** What takes the focus in a cell: its button, or the cell. */
+const focusOf = (cell) => cell.querySelector("button") ?? cell;
+
+function walkCells(event, enter) {
   const cell = event.target.closest("td, th");
-  const line = cell?.parentElement;
-  if (!cell || !line) return;
-  const place = [...line.children].indexOf(cell);
+  const line = cell.parentElement;
   const moves = {
     ArrowRight: () => cell.nextElementSibling,
     ArrowLeft: () => cell.previousElementSibling,
-    ArrowDown: () => line.nextElementSibling?.children[place],
-    ArrowUp: () => line.previousElementSibling?.children[place],
+    ArrowDown: () => line.nextElementSibling?.cells[cell.cellIndex],
+    ArrowUp: () => line.previousElementSibling?.cells[cell.cellIndex],
     Home: () => line.firstElementChild,
     End: () => line.lastElementChild,
   };
-  if (event.key === "Enter" || event.key === " ") {
-    const method = line.querySelector("[data-method]").dataset.method;
-    openImages(method, cell.dataset.metric ?? state.metric);
-  } else if (event.key in moves) {
+  if ((event.key === "Enter" || event.key === " ") && enter) enter(cell, line);
+  else if (event.key in moves) {
     const next = moves[event.key]();
     if (next) {
       event.currentTarget.querySelectorAll('[tabindex="0"]').forEach((other) => other.setAttribute("tabindex", "-1"));
-      next.setAttribute("tabindex", "0");
-      next.focus();
+      focusOf(next).setAttribute("tabindex", "0");
+      focusOf(next).focus();
     }
   } else return;
   event.preventDefault();
