@@ -10,6 +10,7 @@ function explain(element, lines) {
   element.addEventListener("pointerleave", closeSoon);
   element.addEventListener("focus", () => openHint(element, lines));
   element.addEventListener("blur", closeHint);
+  if (element.tagName === "TD") element.addEventListener("click", () => openHint(element, lines)); // a tap may not focus
 }
 
 function openHint(element, lines) {

@@ -70,6 +70,10 @@ function drawReading() {
 function start() {
   startTheme();
   startHints();
+  if (!DATA.tables.length) {
+    replace("panel", make("p", {}, "methods.csv holds no method yet: run benchmark/run.py first."));
+    return;
+  }
   const images = new Set(DATA.tables.map((table) => addressOf(table))).size;
   const methods = new Set(DATA.tables.flatMap((table) => table.rows.map((row) => row.method))).size;
   const scored = DATA.tables.reduce((sum, table) => sum + keysOf(table).length, 0);

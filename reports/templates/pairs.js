@@ -81,7 +81,8 @@ function drawPublished() {
     replace("published", make("p", { class: "quiet" }, "No figure of these methods on this test set is among the published ones."));
     return;
   }
-  const heads = ["method", "metric", "measured", "published, same protocol", "gap", "known reasons", "published under another protocol, and the difference"];
+  const same = `published, same protocol${table.simulated ? " (real set)" : ""}`;
+  const heads = ["method", "metric", "measured", same, "gap", "known reasons", "published under another protocol, and the difference"];
   const head = make("tr", {}, heads.map((text, place) => make("th", { scope: "col", class: [2, 3, 4].includes(place) ? "" : "left" }, text)));
   const body = table.published.map((entry) => {
     const measured = methodRow(entry.method).figures[entry.metric].value;
@@ -95,7 +96,7 @@ function drawPublished() {
       make("th", { scope: "row", class: "left" }, entry.method),
       make("td", { class: "left" }, metricOf(entry.metric).title),
       mine, beside,
-      make("td", {}, both ? signed(toNumber(measured) - entry.value, digits) : ""),
+      make("td", {}, !both ? "" : table.simulated ? "not comparable" : signed(toNumber(measured) - entry.value, digits)),
       make("td", { class: "left words" }, entry.reasons.join("; ")),
       make("td", { class: "left words" }, entry.elsewhere.map(elsewhereLine)),
     ];

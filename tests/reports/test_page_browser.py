@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.results import MethodRow, ScoreRow, write_rows
 from reports import build
 from tests.reports.browser import address, chromium, resize
 from tests.reports.large_data import write_large
@@ -191,8 +192,26 @@ def test_front_and_pairs(page: Any) -> None:
 
 def test_published_against_measured(page: Any) -> None:
     first = one(page, "#published tbody tr").text
-    assert all(text in first for text in ("mimo-unet", "23.33", "31.73", "−8.40", "chosj95/MIMO-UNet issue 17"))
+    assert all(
+        text in first for text in ("mimo-unet", "23.33", "31.73", "not comparable", "chosj95/MIMO-UNet issue 17")
+    )
     assert "SSIM 0.951: kind of SSIM not stated" in one(page, "#published").text
+
+
+def test_gap_to_the_published_figure_on_a_real_set(driver: Any, tmp_path: Path) -> None:
+    build.build(write_results(tmp_path, simulated=False), tmp_path)
+    resize(driver, 1280, 900)
+    driver.get(address(tmp_path))
+    assert "−8.40" in one(driver, "#published tbody tr").text
+    assert "simulated" not in driver.find_element("css selector", "body").text and not one(driver, "#simulated").text
+
+
+def test_a_page_without_results(driver: Any, tmp_path: Path) -> None:
+    write_rows(tmp_path / "scores.csv", ScoreRow, [])
+    write_rows(tmp_path / "methods.csv", MethodRow, [])
+    build.build(tmp_path, tmp_path)
+    driver.get(address(tmp_path))
+    assert "run benchmark/run.py first" in one(driver, "#panel").text and driver.get_log("browser") == []
 
 
 def test_drill_down_slider_and_zoom(page: Any) -> None:
