@@ -6,7 +6,7 @@ import base64
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,7 @@ def page_data(
         "note": SIMULATED_NOTE.replace("*", "") if any(row.simulated for row in rows) else "",
         "commits": list(dict.fromkeys(row.commit for row in rows if row.commit)),
         "tables": [
-            _table(table, by_table[table], [r for r in rows if (r.testset, r.protocol) == table], pairs[table])
-            | {"images": existing_images(images, table, by_table[table])}
+            _table(table, by_table[table], [r for r in rows if (r.testset, r.protocol) == table], pairs[table], images)
             | {"published": _published([r for r in rows if (r.testset, r.protocol) == table], published)}
             for table in tables_of(rows)
         ],
@@ -82,23 +81,27 @@ def images_folder(testset: str, protocol: str) -> str:
     return f"{testset}-gamma" if gamma else testset
 
 
-def existing_images(images: Path, table: Table, scores: Sequence[ScoreRow]) -> dict[str, Any]:
-    """{"folder", "have": {method: true, or base64 of one bit per key}} of the images kept for a table."""
-    home = images / images_folder(*table)
-    keys = sorted_keys(scores)
+def existing_images(home: Path) -> dict[str, set[str]]:
+    """Method, "_blur" or "_sharp" -> keys of the images kept in a folder below images/."""
+    folders = sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    return {folder.name: _pngs(folder) for folder in folders}
+
+
+def sorted_keys(scores: Sequence[ScoreRow], kept: Mapping[str, set[str]]) -> list[str]:
+    """Keys of a table in their order on the page: by folder, then by name; unscored: those of the images."""
+    keys = {score.key for score in scores} or set().union(*kept.values())
+    return sorted(keys, key=lambda key: key.rpartition("/"))
+
+
+def _bits(keys: Sequence[str], kept: Mapping[str, set[str]]) -> dict[str, bool | str]:
+    """Method -> true where every key has an image, else base64 of one bit per key, the lowest first."""
     have: dict[str, bool | str] = {}
-    for folder in sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []:
-        found = _pngs(folder)
+    for name, found in kept.items():
         bits = np.array([key in found for key in keys], dtype=bool)
         if bits.any():
-            packed_bits = base64.b64encode(np.packbits(bits, bitorder="little").tobytes()).decode("ascii")
-            have[folder.name] = True if bits.all() else packed_bits
-    return {"folder": f"images/{home.name}", "have": have}
-
-
-def sorted_keys(scores: Sequence[ScoreRow]) -> list[str]:
-    """Keys of a table in their order on the page: by folder, then by name."""
-    return sorted({score.key for score in scores}, key=lambda key: key.rpartition("/"))
+            text = base64.b64encode(np.packbits(bits, bitorder="little").tobytes()).decode("ascii")
+            have[name] = True if bits.all() else text
+    return have
 
 
 def _pngs(folder: Path) -> set[str]:
@@ -117,16 +120,18 @@ def _metric(name: str) -> dict[str, Any]:
 
 
 def _table(
-    table: Table, scores: Sequence[ScoreRow], rows: Sequence[Row], pairs: Sequence[ComparisonRow]
+    table: Table, scores: Sequence[ScoreRow], rows: Sequence[Row], pairs: Sequence[ComparisonRow], images: Path
 ) -> dict[str, Any]:
     testset, protocol = table
     known = PROTOCOLS.get(protocol)
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    keys = sorted_keys(scores)
+    folder = images_folder(testset, protocol)
+    kept = existing_images(images / folder)
+    keys = sorted_keys(scores, kept)
     folders: dict[str, list[str]] = defaultdict(list)
     for key in keys:
-        folder, _, name = key.rpartition("/")
-        folders[folder].append(name)
+        place, _, name = key.rpartition("/")
+        folders[place].append(name)
     return {
         "testset": testset,
         "protocol": protocol,
@@ -137,6 +142,7 @@ def _table(
         "metrics": metrics,
         "rows": _methods(rows),
         "keys": list(folders.items()),
+        "images": {"folder": f"images/{folder}", "have": _bits(keys, kept)},
         "values": {metric: _values(scores, metric, keys) for metric in metrics},
         "pairs": {metric: [_pair(line) for line in pairs if line.metric == metric] for metric in metrics},
         "fronts": {metric: _fronts(rows, metric) for metric in metrics},

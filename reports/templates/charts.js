@@ -8,7 +8,7 @@ function drawFrontControls() {
   if (!metrics.includes(state.metric)) state.metric = metrics[0] ?? table.metrics[0];
   replace(
     "front-controls",
-    makeSelect("metric", metrics.map((id) => [id, metricOf(id).title]), state.metric, chooseMetric, "metric-choice"),
+    metrics.length ? makeSelect("metric", metrics.map((id) => [id, metricOf(id).title]), state.metric, chooseMetric, "metric-choice") : null,
     makeSelect("cost", Object.entries(COSTS).map(([id, cost]) => [id, cost.title]), state.cost, (cost) => {
       state.cost = cost;
       drawFront();

@@ -34,7 +34,7 @@ function fill(element, attributes, children) {
 }
 
 function replace(id, ...children) {
-  byId(id).replaceChildren(...children.flat().filter(Boolean));
+  byId(id).replaceChildren(...children.flat().filter(Boolean)); // a missing child is left out
 }
 
 /** A figure of the data as a number: "inf" is how JSON carries infinity. */

@@ -21,13 +21,12 @@ function openImages(method, metric) {
 function orderedImages() {
   const table = currentTable();
   const values = imageValues(table, state.metric);
-  const mine = values[state.method];
-  if (!mine) return [];
+  const mine = values[state.method] ?? unscored(table);
   const before = values.identity;
   const sign = metricOf(state.metric).up ? 1 : -1;
   const found = [];
   mine.forEach((value, place) => {
-    if (Number.isNaN(value)) return;
+    if (Number.isNaN(value) && values[state.method]) return;
     const input = before ? before[place] : NaN;
     const gain = value === input ? 0 : sign * (value - input);
     found.push({ place, key: keysOf(table)[place], value, input, gain });
@@ -41,6 +40,9 @@ function orderedImages() {
   }[list.order];
   return found.sort((a, b) => order(a, b) || a.place - b.place);
 }
+
+/** Where a metric could not be computed the images of a method are there to be looked at all the same. */
+const unscored = (table) => (keysOf(table).some((_, place) => hasImage(table, state.method, place)) ? keysOf(table).map(() => NaN) : []);
 
 function drawImages() {
   const table = currentTable();
@@ -56,7 +58,7 @@ function drawImages() {
   replace(
     "image-controls",
     makeSelect("method", methods, state.method, (method) => openFromSelect("method", method), "method-choice"),
-    makeSelect("metric", metrics, state.metric, (metric) => openFromSelect("metric", metric), "image-metric-choice"),
+    metrics.length ? makeSelect("metric", metrics, state.metric, (metric) => openFromSelect("metric", metric), "image-metric-choice") : null,
     makeSelect("order", Object.entries(ORDERS), list.order, (order) => {
       list.order = order;
       list.page = 0;
@@ -99,6 +101,10 @@ function drawExtremes() {
     replace("extremes", make("p", { class: "quiet" }, `No images of ${state.method} were kept for this test set.`));
     return;
   }
+  if (Number.isNaN(best[0].value)) {
+    replace("extremes", make("div", { class: "extreme" }, make("h4", {}, `Images of ${state.method}`), make("div", { class: "thumbs" }, best.slice(0, 6).map((image) => thumb(table, image)))));
+    return;
+  }
   const half = Math.min(3, Math.ceil(best.length / 2));
   const group = (title, some) =>
     make("div", { class: "extreme" }, make("h4", {}, `${title} of ${state.method}`), make("div", { class: "thumbs" }, some.map((image) => thumb(table, image))));
@@ -107,8 +113,8 @@ function drawExtremes() {
 
 function thumb(table, image) {
   const picture = make("img", { loading: "lazy", decoding: "async", alt: "", src: imageSource(table, state.method, image.place) });
-  const words = `${withUnit(image.value, state.metric)}${Number.isNaN(image.input) ? "" : `, blurred ${showMetric(image.input, state.metric)}`}`;
-  const button = make("button", { type: "button", class: "thumb", "aria-label": `Compare ${image.key}, ${words}` }, picture, make("span", { class: "key" }, image.key), make("span", {}, words));
+  const words = Number.isNaN(image.value) ? "" : `${withUnit(image.value, state.metric)}${Number.isNaN(image.input) ? "" : `, blurred ${showMetric(image.input, state.metric)}`}`;
+  const button = make("button", { type: "button", class: "thumb", "aria-label": `Compare ${image.key} ${words}`.trim() }, picture, make("span", { class: "key" }, image.key), make("span", {}, words));
   button.addEventListener("click", () => openViewer(image.place));
   return button;
 }
@@ -117,6 +123,10 @@ function drawImageList() {
   const table = currentTable();
   const wanted = list.filter.trim().toLowerCase();
   const all = orderedImages().filter(({ key }) => key.toLowerCase().includes(wanted));
+  if (!all.length && !wanted) {
+    replace("image-list");
+    return;
+  }
   const pages = Math.max(1, Math.ceil(all.length / PAGE));
   list.page = Math.min(list.page, pages - 1);
   const shown = all.slice(list.page * PAGE, (list.page + 1) * PAGE);
@@ -128,7 +138,7 @@ function drawImageList() {
     const kind = image.gain > 0 ? "win" : image.gain < 0 ? "loss" : "";
     const line = [
       make("th", { scope: "row", class: "left" }, button),
-      make("td", {}, show(image.value, digits)),
+      make("td", {}, Number.isNaN(image.value) ? "" : show(image.value, digits)),
       make("td", {}, Number.isNaN(image.input) ? "" : show(image.input, digits)),
       make("td", { class: kind }, gain),
     ];
@@ -149,7 +159,7 @@ function drawImageList() {
 /** Where one per-image figure comes from. */
 function imageLines(table, image, method, value) {
   const row = methodRow(method);
-  if (!row || Number.isNaN(value)) return [["blurred input", "not scored here"]];
+  if (!row || Number.isNaN(value)) return [[metricOf(state.metric).title, "not scored here"]];
   return [["image", image.key], [metricOf(state.metric).title, withUnit(value, state.metric)], ["method", method], ...provenance(table, row)];
 }
 

@@ -242,14 +242,15 @@ function helpText(table) {
   return shared ? `${text} ≈: not distinguishable from the best.` : text;
 }
 
+/** What is missing or failed is said at once, what was done besides on request. */
 function notesOf(table) {
-  const notes = new Set();
+  const [lacking, besides] = [new Set(), new Set()];
   for (const row of table.rows) {
-    for (const [metric, figure] of Object.entries(row.figures)) if (figure.missing) notes.add(`${metric} is missing: ${figure.missing}`);
-    if (row.status !== "ok") notes.add(`${row.method} failed: ${row.status}`);
-    if (row.switches) notes.add(`${row.method}: ${row.switches}`);
+    for (const [metric, figure] of Object.entries(row.figures)) if (figure.missing) lacking.add(`${metric} is missing: ${figure.missing}`);
+    if (row.status !== "ok") lacking.add(`${row.method} failed: ${row.status}`);
+    if (row.switches) besides.add(`${row.method}: ${row.switches}`);
   }
-  if (!notes.size) return null;
-  const list = make("ul", {}, [...notes].map((note) => make("li", {}, note)));
-  return make("details", {}, make("summary", {}, `Notes (${notes.size})`), list);
+  const listed = (notes) => make("ul", { class: "quiet" }, [...notes].map((note) => make("li", {}, note)));
+  const more = make("details", {}, make("summary", {}, `How the methods were run (${besides.size})`), listed(besides));
+  return [lacking.size ? listed(lacking) : null, besides.size ? more : null];
 }

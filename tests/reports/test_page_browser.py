@@ -214,6 +214,19 @@ def test_a_page_without_results(driver: Any, tmp_path: Path) -> None:
     assert "run benchmark/run.py first" in one(driver, "#panel").text and driver.get_log("browser") == []
 
 
+def test_images_without_scores_can_be_looked_at(driver: Any, tmp_path: Path) -> None:
+    """Where the weights of the only metric are missing, the pictures are there all the same."""
+    write_results(tmp_path)
+    write_rows(tmp_path / "scores.csv", ScoreRow, [])
+    build.build(tmp_path, tmp_path)
+    driver.get(address(tmp_path))
+    assert [row.text for row in every(driver, "#image-list tbody tr")] == ["s1/000001", "s1/000002", "s2/000001"]
+    one(driver, ".thumb").click()
+    assert one(driver, "#viewer-title").text.startswith("s1/000001")
+    assert "lpips-alex is missing: the file alexnet.pth is needed" in one(driver, "#notes").text
+    assert driver.get_log("browser") == []
+
+
 def test_drill_down_slider_and_zoom(page: Any) -> None:
     focus(page, "#leaderboard tbody th")
     press(page, keys().ARROW_RIGHT, keys().ENTER)
