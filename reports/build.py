@@ -53,6 +53,12 @@ def build(source: Path, target: Path) -> list[Row]:
     methods = read_rows(source / "methods.csv", MethodRow)
     costs = read_rows(source / "cost.csv", CostRow) if (source / "cost.csv").is_file() else []
     published = load_published()
+    unknown = [score.metric for score in scores if score.metric not in METRICS]
+    if unknown:
+        raise ValueError(
+            f"{source / 'scores.csv'} holds the metric {unknown[0]!r}, which is none of {', '.join(METRICS)}; "
+            "build the report with the version that scored it"
+        )
     higher = {score.metric: METRICS[score.metric].higher_is_better for score in scores}
     order = list(dict.fromkeys(method.method for method in methods))
     comparisons = compare_all(scores, higher, order)

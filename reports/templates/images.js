@@ -88,7 +88,8 @@ function preferredMethod(table) {
   const known = table.rows.filter((row) => row.figures[metric]?.value !== null && row.figures[metric]);
   const sign = metricOf(metric).up ? -1 : 1;
   const ranked = [...known].sort((a, b) => sign * (toNumber(a.figures[metric].value) - toNumber(b.figures[metric].value)));
-  return (ranked.find((row) => row.weights_sha256) ?? ranked[0] ?? table.rows[0]).method;
+  const trained = (rows) => rows.find((row) => row.weights_sha256);
+  return (trained(ranked) ?? ranked[0] ?? trained(table.rows) ?? table.rows[0]).method;
 }
 
 function drawExtremes() {

@@ -76,9 +76,9 @@ function start() {
   }
   const images = new Set(DATA.tables.map((table) => addressOf(table))).size;
   const methods = new Set(DATA.tables.flatMap((table) => table.rows.map((row) => row.method))).size;
-  const scored = DATA.tables.reduce((sum, table) => sum + keysOf(table).length, 0);
+  const shown = DATA.tables.reduce((sum, table) => sum + keysOf(table).length, 0);
   const commits = DATA.commits.map((commit) => commit.slice(0, 10)).join(", ");
-  replace("subtitle", `${methods} methods, ${images} tables, ${grouped(scored)} scored images${commits ? `, commit ${commits}` : ""}`);
+  replace("subtitle", `${methods} methods, ${images} tables, ${grouped(shown)} images${commits ? `, commit ${commits}` : ""}`);
   if (DATA.note) {
     byId("simulated").textContent = DATA.note;
     byId("simulated").hidden = false;

@@ -111,6 +111,14 @@ def test_nothing_to_build_from(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "column 'method' is missing" in capsys.readouterr().err
 
 
+def test_a_metric_that_is_not_known(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "methods.csv").write_bytes((folder / "methods.csv").read_bytes())
+    text = (folder / "scores.csv").read_text(encoding="utf-8")
+    (tmp_path / "scores.csv").write_text(text.replace(",niqe,", ",vmaf,"), encoding="utf-8")
+    assert build.main(["--in", str(tmp_path)]) == 2
+    assert "holds the metric 'vmaf', which is none of psnr, " in capsys.readouterr().err
+
+
 def test_readme_block_is_replaced(folder: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{build.BEGIN}\noutdated table\n{build.END}\nafter\n")
