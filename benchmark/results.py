@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from benchmark.metrics import METRICS
-from benchmark.protocol import PROTOCOLS
+from benchmark.protocol import PROTOCOLS, pooled
 from synth.atomic import write_bytes, write_text
 
 # reports/ may import this module only, so it hands on what a report needs of the ground floor.
 __all__ = [
     "COST_COLUMNS", "METHODS_COLUMNS", "METRICS", "PROTOCOLS", "SCORES_COLUMNS", "ComparisonRow", "CostRow",
-    "MethodRow", "Row", "ScoreRow", "columns", "read_rows", "write_bytes", "write_rows", "write_text",
+    "MethodRow", "Row", "ScoreRow", "columns", "pooled", "read_rows", "write_bytes", "write_rows", "write_text",
 ]  # fmt: skip
 
 

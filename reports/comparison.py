@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmark.results import PROTOCOLS, ComparisonRow, ScoreRow
+from benchmark.results import PROTOCOLS, ComparisonRow, ScoreRow, pooled
 
 BOOTSTRAP_DRAWS = 2000
 LEVEL = 0.05  # family-wise error of the paired tests; the intervals are 95 %
@@ -37,13 +37,19 @@ def mean_and_interval(scores: Sequence[ScoreRow]) -> tuple[float | None, float |
     first = scores[0]
     name = f"{first.method} {first.testset} {first.protocol} {first.metric}"
     values = np.array([score.value for score in scores])
+    mean = pooled({score.key: score.value for score in scores}, pool_of(first.protocol))
     values, sequences = pooled_values(values, [sequence_of(score.key) for score in scores], first.protocol)
-    return float(values.mean()), *clustered_interval(values, sequences, name)
+    return mean, *clustered_interval(values, sequences, name)
+
+
+def pool_of(protocol: str) -> str:
+    """How a protocol takes its mean: "image" or "sequence"; one that this version does not know: "image"."""
+    return PROTOCOLS[protocol].pool if protocol in PROTOCOLS else "image"
 
 
 def pooled_values(values: np.ndarray, sequences: Sequence[str], protocol: str) -> tuple[np.ndarray, Sequence[str]]:
     """What a protocol takes the mean of, and its sequences: the values, or one mean a sequence (pool "sequence")."""
-    if protocol not in PROTOCOLS or PROTOCOLS[protocol].pool != "sequence":
+    if pool_of(protocol) != "sequence":
         return values, sequences
     parts: dict[str, list[float]] = defaultdict(list)
     for value, sequence in zip(values, sequences, strict=True):
@@ -105,8 +111,8 @@ def _compare_table(
         theirs = np.array([values[other][key] for key in keys])
         difference = paired_difference(ours, theirs)
         wins, ties, losses = win_tie_loss(difference, higher_is_better)
-        pooled, sequences = pooled_values(difference, [sequence_of(key) for key in keys], protocol)
-        low, high = clustered_interval(pooled, sequences, f"{method} {other} {testset} {protocol} {metric}")
+        parts, sequences = pooled_values(difference, [sequence_of(key) for key in keys], protocol)
+        low, high = clustered_interval(parts, sequences, f"{method} {other} {testset} {protocol} {metric}")
         found.append(
             {
                 "testset": testset,
@@ -118,7 +124,7 @@ def _compare_table(
                 "wins": wins,
                 "ties": ties,
                 "losses": losses,
-                "difference": float(pooled.mean()),
+                "difference": float(parts.mean()),
                 "ci95_low": low,
                 "ci95_high": high,
                 "wilcoxon_p": wilcoxon_p(difference),

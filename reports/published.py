@@ -85,7 +85,8 @@ def elsewhere(
         ):
             continue
         family = entry.metric.lower()
-        if not (metric == family or metric.startswith(family + "-") or (main and family not in ("psnr", "ssim"))):
+        kin = family in metric.split("-")  # "SSIM" belongs beside ssim-gauss-valid and beside ms-ssim
+        if not kin and not (main and family not in ("psnr", "ssim")):
             continue
         words = entry.difference or f"scored under {entry.protocol}"
         found.setdefault(entry.value, (entry, words))

@@ -74,6 +74,20 @@ def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"flow": module(inputs["ref"], inputs["supp"])}
 
 
+def _gfpgan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    image, levels = module(inputs["x"], randomize_noise=False)
+    return {"image": image} | {f"rgb_{level.shape[-1]}": level for level in levels}
+
+
+def _facial_component_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    logits, (half, quarter) = module(inputs["x"], return_feats=True)
+    return {"out": logits, "feat0": half, "feat1": quarter}
+
+
+def _arcface(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"out": module(inputs["x"])}
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
@@ -83,6 +97,9 @@ FORWARDS: dict[str, Forward] = {
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
+    "gfpgan_clean": _gfpgan,
+    "facial_component_discriminator": _facial_component_discriminator,
+    "arcface_resnet18": _arcface,
 }
 
 # Networks that are parts of something else than a restorer: fixture -> its builder.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,17 @@ def test_interval_is_drawn_by_sequence() -> None:
     )
     assert (mean, low, high) == (25.0, 20.0, 30.0)
     assert mean_and_interval(scores({"a/1": 20.0, "a/2": 21.0})) == (20.5, None, None)
+
+
+def test_pool_by_sequence() -> None:
+    """Means 20 (two images) and 30 (one image): 25 by sequence, 70 / 3 by image; the difference is pooled alike."""
+    values = {"a/1": 19.0, "a/2": 21.0, "b/1": 30.0}
+    by_sequence = [replace(row, protocol="gopro-per-sequence") for row in scores(values)]
+    assert mean_and_interval(by_sequence) == (25.0, 20.0, 30.0)
+    assert mean_and_interval(scores(values))[0] == pytest.approx(70 / 3)
+    others = [replace(row, method="n", value=row.value - (1.0 if row.key == "b/1" else 0.0)) for row in by_sequence]
+    line = compare_all(by_sequence + others, {"psnr": True}, ["m", "n"])[0]
+    assert line.difference == 0.5 and (line.ci95_low, line.ci95_high) == (0.0, 1.0)
 
 
 def test_keys_without_a_folder_are_sequences_of_their_own() -> None:
