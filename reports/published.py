@@ -32,14 +32,14 @@ class Published:
 
 
 def load_published(path: Path = PUBLISHED) -> list[Published]:
-    """The rows of published.csv that belong to a method of ours.
+    """The rows of published.csv that belong to a method and a test set of ours.
 
     Errors: ValueError naming the line whose value is not a number.
     """
     found = []
     with open(path, encoding="utf-8", newline="") as stream:
         for number, row in enumerate(csv.DictReader(stream), start=2):
-            if not row["method_id"]:
+            if not row["method_id"] or not row["testset"]:
                 continue
             try:
                 value = float(row["value"])

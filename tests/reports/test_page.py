@@ -152,6 +152,7 @@ def test_figures_of_other_protocols_stand_apart() -> None:
     assert elsewhere_text(apart) == "SSIM 0.951 (kind of SSIM not stated)"
     apart = elsewhere(published, "deblurgan-v2-mobilenet", "lai-real", "lai-real", "niqe", main=True)
     assert "on a scale where the blurred input is 1" in elsewhere_text(apart)
+    assert len(published) > 30
     for entry in published:
         assert bool(entry.protocol and entry.metric_id) != bool(entry.difference), entry
 
