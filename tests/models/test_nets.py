@@ -32,7 +32,8 @@ def test_odd_sizes(name: str, height: int, width: int) -> None:
     restored = list(restorer(name).restore(iter(clip)))
     assert len(restored) == 3
     for frame in restored:
-        assert frame.shape == (3, height, width)
+        scale = MODELS[name].scale
+        assert frame.shape == (3, scale * height, scale * width)
         assert frame.dtype == torch.float32
         assert frame.min() >= 0 and frame.max() <= 1
 
@@ -69,7 +70,7 @@ def test_full_width_on_a_small_image(name: str) -> None:
     if MODELS[name].task == "face":
         skip_detection(method)  # tests/models/test_faces.py runs with detection
     (restored,) = method.restore(iter(frames(1, 37, 50)))
-    assert restored.shape == (3, 37, 50)
+    assert restored.shape == (3, 37 * MODELS[name].scale, 50 * MODELS[name].scale)
 
 
 def test_a_frame_of_wrong_shape_is_refused() -> None:
