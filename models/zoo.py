@@ -5,6 +5,8 @@ from __future__ import annotations
 from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILENET_TEST
 from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
 from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
+from models.nets.highres_atrous import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST
+from models.nets.highres_mlfa import HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_TEST
@@ -25,6 +27,8 @@ MODELS: dict[str, ModelSpec] = {
     "srn": SRN_SPEC,
     "mprnet": MPRNET,
     "restormer": RESTORMER,
+    "highres-atrous": HIGHRES_ATROUS,
+    "highres-mlfa": HIGHRES_MLFA,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "stfan-test": STFAN_TEST,
@@ -34,4 +38,6 @@ MODELS: dict[str, ModelSpec] = {
     "srn-test": SRN_TEST,
     "mprnet-test": MPRNET_TEST,
     "restormer-test": RESTORMER_TEST,
+    "highres-atrous-test": HIGHRES_ATROUS_TEST,
+    "highres-mlfa-test": HIGHRES_MLFA_TEST,
 }
