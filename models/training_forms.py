@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.deblurgan_v2 import PyramidGenerator
+from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.highres_atrous import HighResAtrous
@@ -116,6 +116,8 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
+    # Its k1 part alone: a product of two zeros has no gradient.
+    SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
 }
 

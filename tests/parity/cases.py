@@ -75,6 +75,36 @@ def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"flow": module(inputs["ref"], inputs["supp"])}
 
 
+def _gfpgan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    image, levels = module(inputs["x"], randomize_noise=False)
+    return {"image": image} | {f"rgb_{level.shape[-1]}": level for level in levels}
+
+
+def _facial_component_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    logits, (half, quarter) = module(inputs["x"], return_feats=True)
+    return {"out": logits, "feat0": half, "feat1": quarter}
+
+
+def _arcface(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"out": module(inputs["x"])}
+
+
+def _vgg_style_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    seen: dict[str, Tensor] = {}
+    hook = module.get_submodule("linear1").register_forward_hook(lambda _, __, output: seen.update(linear1=output))
+    try:
+        seen["out"] = module(inputs["x"])
+    finally:
+        hook.remove()
+    return seen
+
+
+def _unet_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A power iteration in training mode, then the norm that it left."""
+    outputs = {"train_first": module.train()(inputs["x"]), "eval_after": module.eval()(inputs["x"])}
+    return outputs | {"conv4_weight_u": module.get_buffer("conv4.weight_u")}
+
+
 def _one_image(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"out": module(inputs["x"])}
 
@@ -112,6 +142,15 @@ FORWARDS: dict[str, Forward] = {
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
+    "gfpgan_clean": _gfpgan,
+    "facial_component_discriminator": _facial_component_discriminator,
+    "arcface_resnet18": _arcface,
+    "vgg_style_discriminator128": _vgg_style_discriminator,
+    "unet_discriminator_sn": _unet_discriminator,
+    "rrdbnet_x4": _one_image,
+    "rrdbnet_x2": _one_image,
+    "rrdbnet_x1": _one_image,
+    "srvggnet_x4": _one_image,
 }
 
 # Networks that are parts of something else than a restorer: fixture -> its builder.
