@@ -14,6 +14,8 @@ from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
 from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
+from models.nets.highres_atrous import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST
+from models.nets.highres_mlfa import HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_TEST
@@ -52,6 +54,8 @@ MODELS: dict[str, ModelSpec] = {
     "srn": SRN_SPEC,
     "mprnet": MPRNET,
     "restormer": RESTORMER,
+    "highres-atrous": HIGHRES_ATROUS,
+    "highres-mlfa": HIGHRES_MLFA,
     "esrgan-x4": ESRGAN_X4,
     "real-esrgan-x4": REAL_ESRGAN_X4,
     "real-esrgan-x2": REAL_ESRGAN_X2,
@@ -68,6 +72,8 @@ MODELS: dict[str, ModelSpec] = {
     "srn-test": SRN_TEST,
     "mprnet-test": MPRNET_TEST,
     "restormer-test": RESTORMER_TEST,
+    "highres-atrous-test": HIGHRES_ATROUS_TEST,
+    "highres-mlfa-test": HIGHRES_MLFA_TEST,
     "rrdbnet-x4-test": RRDBNET_X4_TEST,
     "rrdbnet-x2-test": RRDBNET_X2_TEST,
     "rrdbnet-x1-test": RRDBNET_X1_TEST,
