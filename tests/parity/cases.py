@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from models.zoo import MODELS
 from synth import atomic
-from synth.interp.nets.rife_v4 import IFNetV4
-from synth.interp.nets.rife_v36 import IFNetV36
-from synth.interp.nets.spynet import SpyNet
 from synth.state_dicts import SUFFIXES, load_state_dict
 from tests.parity import fill
 
@@ -74,28 +71,31 @@ def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"flow": module(inputs["ref"], inputs["supp"])}
 
 
+def _clip(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"out": module(inputs["x"])}
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
     "mimounet_plus": _mimo_unet,
     "deblurganv2_mobilenet": _pyramid_generator,
     "stfan": _stfan,
+    "edvr_m_deblur": _clip,
+    "edvr_l_deblur": _clip,
+    "edvr_m_x4": _clip,
+    "basicvsr_x4": _clip,
+    "iconvsr_x4": _clip,
+    "basicvsrpp_deblur": _clip,
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
 }
 
-# Networks that are parts of something else than a restorer: fixture -> its builder.
-PARTS: dict[str, Callable[[], nn.Module]] = {
-    "rife_v36": IFNetV36,
-    "rife_v4x": IFNetV4,
-    "spynet": SpyNet,
-}
-
 
 def claimed() -> dict[str, Callable[[], nn.Module]]:
-    """Fixture -> the builder of the network, of the zoo or a part, that must reproduce it."""
-    return {fixture: spec.build for spec in MODELS.values() for fixture in spec.parity} | PARTS
+    """Fixture -> the builder of the zoo's network that must reproduce it."""
+    return {fixture: spec.build for spec in MODELS.values() for fixture in spec.parity}
 
 
 def run(fixtures: Path, weights_dir: Path | None = None) -> Iterator[Result]:
