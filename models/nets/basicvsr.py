@@ -77,9 +77,9 @@ class Propagation(Enlargement):
 
 
 class BasicVSR(Propagation):
-    """channels: width; blocks: residual blocks per trunk."""
+    """channels: width; blocks: residual blocks per trunk; last: width of the last layers, at full size."""
 
-    def __init__(self, channels: int = 64, blocks: int = 30, deblur: bool = False) -> None:
+    def __init__(self, channels: int = 64, blocks: int = 30, deblur: bool = False, last: int = 64) -> None:
         super().__init__(channels, deblur)
         self.spynet = SpyNet()
         if deblur:
@@ -87,12 +87,16 @@ class BasicVSR(Propagation):
         self.backward_trunk = Trunk(channels + self.seen, channels, blocks)
         self.forward_trunk = Trunk(channels + self.seen, channels, blocks)
         self.fusion = conv(channels * 2, channels, 1)
-        self._add_enlargement(channels, 64)
+        self._add_enlargement(channels, last)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, T, 3, H, W], sides of 33 or more -> [B, T, 3, 4H, 4W]. deblur: sides multiples of 4 and of 132 or
         more -> [B, T, 3, H, W]. Range: RGB [0, 1] in; the output is not clamped.
         """
+        return torch.stack(list(self.restored(clip)), dim=1)
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]:
+        """The outputs from frame `first` on, frame by frame. Shape: [B, 3, H, W] or [B, 3, 4H, 4W] each."""
         frames = clip.unbind(1)
         seen, small = self._fronts(frames)
         backward: list[Tensor] = []  # from the last frame to the first
@@ -101,21 +105,26 @@ class BasicVSR(Propagation):
             carried = self._carried(features, small, index, index + 1)
             features = self.backward_trunk(torch.cat([seen[index], carried], dim=1))
             backward.append(features)
-        outputs: list[Tensor] = []
         features = None
         for index, frame in enumerate(frames):
             carried = self._carried(features, small, index, index - 1)
             features = self.forward_trunk(torch.cat([seen[index], carried], dim=1))
-            fused = leaky(self.fusion(torch.cat([backward.pop(), features], dim=1)))
-            outputs.append(self._image(fused, frame))
-        return torch.stack(outputs, dim=1)
+            both = torch.cat([backward.pop(), features], dim=1)
+            if index >= first:
+                yield self._image(leaky(self.fusion(both)), frame)
 
 
 class IconVSR(Propagation):
     """BasicVSR with features of key frames filled in, and passes that are coupled: the forward one sees the other."""
 
     def __init__(
-        self, channels: int = 64, blocks: int = 30, key_blocks: int = 5, groups: int = 8, deblur: bool = False
+        self,
+        channels: int = 64,
+        blocks: int = 30,
+        key_blocks: int = 5,
+        groups: int = 8,
+        deblur: bool = False,
+        last: int = 64,
     ) -> None:
         super().__init__(channels, deblur)
         self.edvr = AlignedFeatures(channels, 2 * KEY_FRAME_REACH + 1, groups, key_blocks, predeblur=deblur)
@@ -126,12 +135,16 @@ class IconVSR(Propagation):
         self.backward_trunk = Trunk(channels + self.seen, channels, blocks)
         self.forward_fusion = conv(channels * 2, channels)
         self.forward_trunk = Trunk(channels * 2 + self.seen, channels, blocks)
-        self._add_enlargement(channels, 64)
+        self._add_enlargement(channels, last)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, T, 3, H, W], T of 5 or more, sides of 33 or more -> [B, T, 3, 4H, 4W]. deblur: sides of 132 or
         more -> [B, T, 3, H, W]. Range: RGB [0, 1] in; the output is not clamped. Errors: ValueError for a shorter clip.
         """
+        return torch.stack(list(self.restored(clip)), dim=1)
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]:
+        """The outputs from frame `first` on, frame by frame. Shape: [B, 3, H, W] or [B, 3, 4H, 4W] each."""
         batch, count, _, height, width = clip.shape
         if count < KEY_FRAME_STRIDE:
             raise ValueError(f"IconVSR takes clips of at least {KEY_FRAME_STRIDE} frames, got {count}")
@@ -148,13 +161,12 @@ class IconVSR(Propagation):
                 carried = self.backward_fusion(torch.cat([carried, key[index]], dim=1))
             features = self.backward_trunk(torch.cat([seen[index], carried], dim=1))
             backward.append(features)
-        outputs: list[Tensor] = []
+        factor = 1 if self.deblur else 4
         features = None
         for index, frame in enumerate(frames):
             carried = self._carried(features, small, index, index - 1)
             if index in key:
                 carried = self.forward_fusion(torch.cat([carried, key.pop(index)], dim=1))
             features = self.forward_trunk(torch.cat([seen[index], backward.pop(), carried], dim=1))
-            outputs.append(self._image(features, frame))
-        factor = 1 if self.deblur else 4
-        return torch.stack(outputs, dim=1)[..., : factor * height, : factor * width]
+            if index >= first:
+                yield self._image(features, frame)[..., : factor * height, : factor * width]

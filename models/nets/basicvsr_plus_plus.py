@@ -12,6 +12,7 @@ and other results, where no GPU is found at construction; this one has it always
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +56,9 @@ class SecondOrderAlignment(DeformableConvolution):
 
 
 class BasicVSRPlusPlus(Enlargement):
-    """Output of the input's size. channels: width; blocks: residual blocks per pass."""
+    """Output of the input's size. channels: width; blocks: residual blocks per pass; last: width at full size."""
 
-    def __init__(self, channels: int = 64, blocks: int = 15, groups: int = GROUPS) -> None:
+    def __init__(self, channels: int = 64, blocks: int = 15, groups: int = GROUPS, last: int = 64) -> None:
         super().__init__()
         self.channels = channels
         self.spynet = SpyNet()
@@ -67,13 +68,17 @@ class BasicVSRPlusPlus(Enlargement):
             {name: Trunk((2 + number) * channels, channels, blocks) for number, name in enumerate(PASSES)}
         )
         self.reconstruction = Trunk(5 * channels, channels, 5)
-        self._add_enlargement(channels, 64)
+        self._add_enlargement(channels, last)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, T, 3, H, W], sides multiples of 4 and of 132 or more -> [B, T, 3, H, W].
 
         Range: RGB [0, 1] in; the output is not clamped. Errors: ValueError for other sides.
         """
+        return torch.stack(list(self.restored(clip)), dim=1)
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]:
+        """The outputs from frame `first` on, frame by frame. Shape: [B, 3, H, W] each."""
         height, width = clip.shape[-2:]
         if height % 4 or width % 4 or min(height, width) < SMALLEST_INPUT_PX:
             raise ValueError(
@@ -88,12 +93,10 @@ class BasicVSRPlusPlus(Enlargement):
         }
         for name in PASSES:
             self._pass(name, known, flows[name.split("_")[0]])
-        outputs = []
-        for index, frame in enumerate(frames):
-            features = self.reconstruction(torch.cat(known[index], dim=1))  # [B, C, H/4, W/4]
-            known[index] = []
-            outputs.append(self.enlarge(features).add_(frame))
-        return torch.stack(outputs, dim=1)
+        for frame, features in zip(frames[first:], known[first:], strict=True):
+            joined = self.reconstruction(torch.cat(features, dim=1))  # [B, C, H/4, W/4]
+            features.clear()
+            yield self.enlarge(joined).add_(frame)
 
     def _pass(self, name: str, known: list[list[Tensor]], flows_px: list[Tensor]) -> None:
         """One pass in one direction; its features are appended to what is known of every frame."""

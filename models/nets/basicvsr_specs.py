@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -17,14 +18,21 @@ from synth.interp.nets.spynet import SMALLEST_SIDE_PX
 SOURCE = "Chan et al., CVPR 2021, arXiv:2012.02181; github.com/XPixelGroup/BasicSR"
 PLUS_PLUS_SOURCE = "Chan et al., CVPR 2022, arXiv:2104.13371, and arXiv:2204.05308; github.com/XPixelGroup/BasicSR"
 OURS = " (variant for deblurring: docs/decisions/008-basicvsr-deblur.md, no published network)"
-PIECE_FRAMES = 30
-OVERLAP_FRAMES = 5
+# Memory grows with the length; twice as many frames gained 0.15 dB (docs/log.md, 7).
+PIECE_FRAMES = 15
+OVERLAP_FRAMES = 2
 # Offsets and flows are places in the image: half precision would round them to a quarter of a pixel at column 320.
 SWITCHES = ("truncate", "self-ensemble")
 
 
+class _Restored(Protocol):
+    """What the networks here have: the restored frames of a clip from `first` on, one after the other."""
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]: ...
+
+
 def _pieces(
-    module: nn.Module,
+    module: _Restored,
     *,
     multiple: int,
     smallest: int,
@@ -35,10 +43,11 @@ def _pieces(
 ) -> Method:
     """Frames are padded by reflection where the network refuses their size."""
 
-    def run(clip: Tensor) -> Tensor:
+    def run(clip: Tensor, first: int) -> Iterator[Tensor]:
         height, width = clip.shape[-2:]
         padded = pad_to_multiple(clip[0], multiple, "reflect", smallest)[None]
-        return module(padded)[..., : factor * height, : factor * width]
+        for output in module.restored(padded, first):
+            yield output[0, :, : factor * height, : factor * width].clamp(0, 1)
 
     return OverlappingPieces(run, length=length, overlap=overlap, shortest=shortest)
 
@@ -152,17 +161,25 @@ def _tiny(name: str, task: str, build: Callable[[], nn.Module], adapt: partial[M
 
 
 _TINY_PIECE_FRAMES = 7
-_ICON = partial(IconVSR, channels=8, blocks=1, key_blocks=1, groups=2)
+_ICON = partial(IconVSR, channels=8, blocks=1, key_blocks=1, groups=2, last=8)
 BASICVSR_X4_TEST = _tiny(
-    "basicvsr-x4-test", "video-sr4", partial(BasicVSR, channels=8, blocks=1), _ADAPT_BASICVSR_X4, 1
+    "basicvsr-x4-test", "video-sr4", partial(BasicVSR, channels=8, blocks=1, last=8), _ADAPT_BASICVSR_X4, 1
 )
 ICONVSR_X4_TEST = _tiny("iconvsr-x4-test", "video-sr4", _ICON, _ADAPT_ICONVSR_X4, 4)
 BASICVSR_DEBLUR_TEST = _tiny(
-    "basicvsr-deblur-test", "video-deblur", partial(BasicVSR, channels=8, blocks=1, deblur=True), _ADAPT_DEBLUR, 4
+    "basicvsr-deblur-test",
+    "video-deblur",
+    partial(BasicVSR, channels=8, blocks=1, deblur=True, last=8),
+    _ADAPT_DEBLUR,
+    4,
 )
 ICONVSR_DEBLUR_TEST = _tiny(
     "iconvsr-deblur-test", "video-deblur", partial(_ICON, deblur=True), _ADAPT_ICONVSR_DEBLUR, 16
 )
 BASICVSR_PLUS_PLUS_TEST = _tiny(
-    "basicvsr++-test", "video-deblur", partial(BasicVSRPlusPlus, channels=8, blocks=1, groups=2), _ADAPT_DEBLUR, 4
+    "basicvsr++-test",
+    "video-deblur",
+    partial(BasicVSRPlusPlus, channels=8, blocks=1, groups=2, last=8),
+    _ADAPT_DEBLUR,
+    4,
 )

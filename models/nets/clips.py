@@ -93,17 +93,17 @@ class SlidingWindow(Generic[Kept]):
 
 class OverlappingPieces:
     """A Method for networks that restore a whole clip at once: pieces of `length` frames, of which the `overlap`
-    outputs nearest to a cut are not used.
+    outputs nearest to a cut are not used. A clip of up to `length` frames is one piece.
 
-    run(clip [1, T, 3, H, W]) -> [1, T, 3, h, w]; it may be given T from `shortest` to `length`. A clip of up to
-    `length` frames is one piece.
+    run(clip [1, T, 3, H, W], first) gives the restored frames [3, h, w] number `first` to T - 1 of the piece, one after
+    the other; what nobody asks for need not be computed. T is from `shortest` to `length`.
     """
 
-    def __init__(self, run: Callable[[Tensor], Tensor], *, length: int, overlap: int, shortest: int) -> None:
+    def __init__(
+        self, run: Callable[[Tensor, int], Iterator[Tensor]], *, length: int, overlap: int, shortest: int
+    ) -> None:
         if length <= 2 * overlap or length < shortest:
-            raise ValueError(
-                f"pieces of {length} frames are too short for overlaps of {overlap} and at least {shortest}"
-            )
+            raise ValueError(f"pieces of {length} frames are too short: overlap {overlap}, shortest {shortest}")
         self.run = run
         self.length = length
         self.overlap = overlap
@@ -116,25 +116,24 @@ class OverlappingPieces:
         due = len(piece)  # frames at the end of the piece whose outputs are not given out yet
         ended = due < self.length
         while due:
-            outputs = self._restored(piece)[-due:]
-            if ended:
+            outputs = self._restored(piece, len(piece) - due)
+            if not ended:
+                yield from islice(outputs, due - self.overlap)
+                added = list(islice(frames, self.length - 2 * self.overlap))
+            if ended or not added:  # nothing follows: the piece is good to its end
                 yield from outputs
                 return
-            yield from outputs[: due - self.overlap]
-            added = list(islice(frames, self.length - 2 * self.overlap))
-            if not added:  # the clip ended with the piece
-                yield from outputs[due - self.overlap :]
-                return
+            del outputs  # the state of a whole pass
             ended = len(added) < self.length - 2 * self.overlap
             piece = (piece + added)[-self.length :]
             due = self.overlap + len(added)
 
-    def _restored(self, piece: list[Tensor]) -> list[Tensor]:
+    def _restored(self, piece: list[Tensor], first: int) -> Iterator[Tensor]:
         order = continued_indices(len(piece), self.shortest)
-        outputs = self.run(torch.stack([piece[index] for index in order])[None])[0]
-        # A still is repeated; the middle output has seen as many frames behind it as before it.
-        chosen = [len(order) // 2] if len(piece) == 1 else range(len(piece))
-        return [outputs[index].clamp(0, 1) for index in chosen]
+        clip = torch.stack([piece[index] for index in order])[None]
+        if len(piece) == 1:  # a still is repeated; the middle output has seen frames on both sides
+            return islice(self.run(clip, len(order) // 2), 1)
+        return islice(self.run(clip, first), len(piece) - first)
 
 
 def _of_one_size(frames: Iterator[Tensor]) -> Iterator[Tensor]:

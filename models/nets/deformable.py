@@ -68,10 +68,11 @@ def _by_strips(features: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, 
     mask = mask.reshape(batch * groups, 1, TAPS, height, width)
     flat_weight = weight.reshape(1, outputs, channels * TAPS).expand(batch, -1, -1)
     flat_bias = bias.view(1, outputs, 1)
-    learning = torch.is_grad_enabled()
+    learning = torch.is_grad_enabled() and any(value.requires_grad for value in (features, offsets, mask, weight))
 
     strips: list[Tensor] = []
-    strip = max(1, STRIP_ELEMENTS // (batch * channels * TAPS * width))
+    # With gradients every strip has an image-sized gradient of its own: no more of these than there are taps.
+    strip = -(-height // TAPS) if learning else max(1, STRIP_ELEMENTS // (batch * channels * TAPS * width))
     for first in range(0, height, strip):
         last = min(first + strip, height)
         shifts = offsets[:, :, :, first:last]

@@ -89,10 +89,8 @@ def test_layout_does_not_matter() -> None:
     torch.testing.assert_close(modulated_deformable_convolution(*turned), modulated_deformable_convolution(*given))
 
 
-@pytest.mark.parametrize("strip_elements", [100, 1 << 20])
-def test_gradients_are_exact(monkeypatch: pytest.MonkeyPatch, strip_elements: int) -> None:
+def test_gradients_are_exact() -> None:
     """Towards everything: features, offsets, mask, weight and bias."""
-    monkeypatch.setattr(deformable, "STRIP_ELEMENTS", strip_elements)
     given = arguments(1, 2, 2, 3, 4, spread_px=0.7)
     # Bilinear values have kinks at whole pixels: keep away from these by more than the finite differences.
     given[1] = given[1].floor() + 0.1 + 0.8 * (given[1] - given[1].floor())
