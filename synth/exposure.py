@@ -219,7 +219,9 @@ def _gap_light(
 ) -> GapLight:
     """interpolator: None where nothing moves or nothing is interpolated."""
     whole_lin = None
-    if job.whole:
+    if job.whole and path is not None and isinstance(interpolator, Moving):
+        whole_lin = interpolator.gap_integral(job.first, job.second, factor, response, path)
+    elif job.whole:
         whole_lin = _ends(job, response)
         if interpolator is None:
             whole_lin *= np.float32(factor)

@@ -3,6 +3,7 @@
     python synth/make_pairs.py --interp 16x [--video PATH ...] [...]
     python synth/make_pairs.py verify DIR
     python synth/make_pairs.py rebuild KEY --in DIR --out DIR
+    python synth/make_pairs.py select DIR --where "ghost_score < 0.05 and not still" --out DIR
 
 Exit codes: 0 done (or verified), 1 a source broke or a finished set is damaged, 2 bad arguments or a refusal to start,
 130 interrupted.
@@ -38,8 +39,10 @@ from synth.progress import PairProgress
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
 from synth.report_page import write_page
+from synth.selection import select
 from synth.sensor import CAMERAS
 from synth.settings import (
+    DEFAULT_SHARD_PAIRS,
     DEFAULT_WINDOW,
     SynthesisConfig,
     SynthesisPlan,
@@ -63,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
             return _verify(argv[1:])
         if argv[:1] == ["rebuild"]:
             return _rebuild(argv[1:])
+        if argv[:1] == ["select"]:
+            return _select(argv[1:])
         return _make(argv)
     except Damage as error:
         return _fail(error, 1)
@@ -160,6 +165,16 @@ def _rebuild(argv: list[str]) -> int:
     return 0
 
 
+def _select(argv: list[str]) -> int:
+    parser = _Parser(prog="make_pairs.py select", description="Make a set of those pairs that meet a condition.")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--where", metavar="CONDITION", required=True, help="on the keys of pairs.jsonl")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    print(select(arguments.folder, arguments.where, arguments.out))
+    return 0
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with one sentence instead of the usage."""
 
@@ -199,6 +214,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--camera", default="none", metavar="NAME", help=f"{', '.join(CAMERAS)} (default none)")
     parser.add_argument("--bits", type=int, default=8, metavar="N", help="of the blurred images: 8 or 16 (default 8)")
     parser.add_argument("--layout", default="flat", metavar="NAME", help=f"{', '.join(LAYOUTS)} (default flat)")
+    parser.add_argument(
+        "--shard-pairs",
+        type=int,
+        default=DEFAULT_SHARD_PAIRS,
+        metavar="N",
+        help=f"pairs in a tar of --layout webdataset (default {DEFAULT_SHARD_PAIRS})",
+    )
     parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="stop after so many pairs")
     parser.add_argument("--out", metavar="DIR", help="output folder (default out/pairs of this checkout)")
@@ -240,6 +262,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         recipe=chosen.name,
         interpolator=interpolator if factor > 1 else "none",
         layout=arguments.layout,
+        shard_pairs=arguments.shard_pairs,
         split=arguments.split,
         limit=arguments.limit,
         seed=arguments.seed,

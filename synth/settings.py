@@ -21,6 +21,7 @@ from synth.video import SceneFrames, VideoSource, open_source
 DEFAULT_WINDOW = 11
 MAX_FACTOR = 1024
 BITS = (8, 16)
+DEFAULT_SHARD_PAIRS = 256  # about 0.7 GB at 1280x720
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class SynthesisConfig:
 
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
     "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
-    row_delay_s: a rolling shutter's time from one row to the next.
+    row_delay_s: a rolling shutter's time from one row to the next. shard_pairs: pairs in a tar of --layout webdataset.
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -50,6 +51,7 @@ class SynthesisConfig:
     bits: int = 8
     row_delay_s: float = 0.0
     degradations: tuple[str, ...] = ()
+    shard_pairs: int = DEFAULT_SHARD_PAIRS
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -78,6 +80,8 @@ class SynthesisConfig:
             raise ValueError(f"the delay from row to row is 0 s or more, got {self.row_delay_s:g}")
         if self.bits not in BITS:
             raise ValueError(f"the blurred images have 8 or 16 bits, got {self.bits}")
+        if self.shard_pairs < 1:
+            raise ValueError(f"a shard holds at least 1 pair, got {self.shard_pairs}")
         for name in self.degradations:
             _require_known("degradation", name, DEGRADATIONS)
         if len(set(self.degradations)) < len(self.degradations):
@@ -178,6 +182,8 @@ class SynthesisPlan:
         """What decides the bytes of the set, for run.json and for telling two configurations apart."""
         values = asdict(self.config)
         values.pop("videos"), values.pop("fps")
+        if self.config.layout != "webdataset":
+            values.pop("shard_pairs")
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest

@@ -26,6 +26,7 @@ from synth.exposure import (
     measure_gap,
     with_neighbours,
 )
+from synth.memory import keep_freed_memory
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
@@ -96,6 +97,7 @@ def synthesise(
     scheduler answers. The set stays valid.
     """
     cv2.setNumThreads(1)  # parallel work is ours; and DIS results depend on the number of its threads
+    keep_freed_memory()
     limit = plan.config.limit
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=workers, thread_name_prefix="synthesis"))
