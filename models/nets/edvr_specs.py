@@ -93,7 +93,7 @@ def _spec(
         multiple_of=4 if task == "video-sr4" else 16,
         value_range=(0.0, 1.0),
         weights=weights,
-        recipe="",
+        recipe="stfan-plain" if task == "video-deblur" else "",  # clips, Charbonnier; the authors' schedules differ
         source=SOURCE + remark,
         published=published,
         parity=parity,

@@ -14,6 +14,7 @@ from models.nets.clips import OverlappingPieces, SlidingWindow, continued_indice
 from models.nets.edvr import EDVR, TwoStageEDVR, joined_weights
 from models.nets.padding import pad_to_multiple
 from models.nets.video_blocks import warp_features
+from models.training_forms import form_of
 from models.zoo import MODELS
 
 PIECEWISE = ["basicvsr-x4-test", "iconvsr-x4-test", "basicvsr-deblur-test", "iconvsr-deblur-test", "basicvsr++-test"]
@@ -270,3 +271,41 @@ def test_enlarging_variants_are_the_others_upsampled() -> None:
         factor = 4 if "x4" in name else 1
         expected = functional.interpolate(torch.stack(frames), scale_factor=factor, mode="bilinear")
         torch.testing.assert_close(restored(name, frames, module), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["edvr-test", "edvr-2stage-test", *(name for name in PIECEWISE if "x4" not in name)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_training_starts_at_the_blurred_clip(name: str, count: int) -> None:
+    """With the layers that a recipe sets to zero, every output is its own blurred frame, cropped as it came."""
+    module = built(name)
+    form = form_of(module)
+    for layer in form.residual:
+        nn.init.zeros_(module.get_submodule(layer).weight)
+        nn.init.zeros_(module.get_submodule(layer).bias)
+    blur, sharp = (torch.stack(clip(count, 36, 40, seed))[None] for seed in (0, 1))
+    with torch.no_grad():
+        pairs = form.outputs(module, blur, sharp)
+    stages = 2 if "2stage" in name else 1
+    assert len(pairs) == stages * count
+    for number, (output, target) in enumerate(pairs):
+        torch.testing.assert_close(output, blur[:, number % count], rtol=0, atol=1e-6)
+        assert torch.equal(target, sharp[:, number % count])
+
+
+@pytest.mark.parametrize("name", ["edvr-test", "basicvsr++-test"])
+def test_training_sees_what_restoring_sees(name: str) -> None:
+    """The outputs in training are those of adapt() on the same clip, before the clamp."""
+    module, frames = built(name), clip(5, 144, 144)
+    blur = torch.stack(frames)[None]
+    with torch.no_grad():
+        pairs = form_of(module).outputs(module, blur, blur)
+    trained = torch.cat([output for output, _ in pairs]).clamp(0, 1)
+    torch.testing.assert_close(trained, restored(name, frames, module), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["edvr-x4-test", "basicvsr-x4-test", "iconvsr-x4-test"])
+def test_pairs_of_one_size_do_not_train_x4(name: str) -> None:
+    module, blur = built(name), torch.stack(clip(5, 48, 48))[None]
+    with pytest.raises(ValueError, match="enlarges four times: pairs of one size cannot train it"):
+        form_of(module).outputs(module, blur, blur)
+    assert MODELS[name].recipe == ""
