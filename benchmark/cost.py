@@ -1,7 +1,8 @@
 """Parameters, MACs, latency and memory of methods: `python benchmark/cost.py --methods NAME,... [--out FILE]`.
 
 Every method is measured in a process of its own, so that memory is its own. The weights are random: cost does not
-depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state.
+depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state;
+those of a face network are of one face at its own size, whatever the frame's.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def measure_apart(name: str, height: int, width: int, device: str) -> Cost:
 
 def _build(name: str, device: torch.device) -> tuple[Method, float | None]:
     from models.baselines import BASELINES
+    from models.faces import skip_detection
     from models.restorer import RESTORERS, Restorer
     from models.zoo import MODELS
 
@@ -119,7 +121,10 @@ def _build(name: str, device: torch.device) -> tuple[Method, float | None]:
         raise ValueError(f"unknown method {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
     module = MODELS[name].build()
     parameters = {id(weight): weight.numel() for weight in module.parameters()}  # shared ones count once
-    return Restorer(MODELS[name], module, device), round(sum(parameters.values()) / 1e6, 4)
+    method = Restorer(MODELS[name], module, device)
+    if MODELS[name].task == "face":
+        skip_detection(method)  # the cost of one face, whatever the size of the frame
+    return method, round(sum(parameters.values()) / 1e6, 4)
 
 
 def _frames(height: int, width: int, count: int) -> Iterator[torch.Tensor]:

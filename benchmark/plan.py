@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.metrics import METRICS
 from benchmark.protocol import PROTOCOLS
-from benchmark.testsets import TESTSETS
+from benchmark.testsets import TESTSETS, sets_at_hand
 from benchmark.testsets.base import Clip, TestSet
 from benchmark.testsets.listing import MARKER
 from synth import atomic
@@ -32,7 +32,7 @@ class RunConfig:
     """
 
     methods: tuple[str, ...]
-    testsets: tuple[str, ...] = tuple(TESTSETS)
+    testsets: tuple[str, ...] = sets_at_hand(None)
     protocols: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     pairs: tuple[Path, ...] = (ROOT / "out" / "pairs",)
@@ -47,6 +47,7 @@ class RunConfig:
     seed: int = 0
     device: str = "auto"
     workers: int = 1
+    scheduler: str = ""
     limit: int | None = None
 
 
@@ -138,10 +139,16 @@ def check(config: RunConfig) -> None:
 
 
 def folders(config: RunConfig) -> tuple[dict[str, Path], list[str]]:
-    """The real test sets that are under --data-root, and sentences about what is missing in them."""
+    """The real test sets that are under --data-root, and sentences about what is missing in them.
+
+    Errors: ValueError for a set that is not there and has no stand-in; a run that names no set leaves it out instead.
+    """
     found, problems = {}, []
     for name in config.testsets:
         folder = TESTSETS[name].find(config.data_root) if config.data_root is not None else None
+        if folder is None and TESTSETS[name].render_mini is None:
+            where = f"under --data-root {config.data_root}" if config.data_root else "without --data-root"
+            raise ValueError(f"{TESTSETS[name].title} is not found {where}, and it has no rendered stand-in")
         if folder is not None:
             found[name] = folder
             problems += [f"{TESTSETS[name].title}: {sentence}" for sentence in TESTSETS[name].problems(folder)]
@@ -179,7 +186,7 @@ def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target]
                     raise ValueError(f"{protocol_name}: {error}") from None
                 warnings.append(f"{protocol_name} is left out: {error}")
                 continue
-            missing = missing_metrics(metrics)
+            missing = missing_metrics(metrics, clips[0].samples[0].blur)
             targets.append(
                 Target(
                     testset=testset,

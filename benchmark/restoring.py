@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Restored:
-    """The images of a method and images folder: sha256 of every file by key, and why others are missing."""
+    """The images of a method and images folder: sha256 of every file by key, and why others are missing.
+
+    faces: of a method that restores faces, how many it restored in each image.
+    """
 
     source: str  # sha256 of the weights, or the method's name: images of other weights do not count
     images: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    faces: dict[str, int] = field(default_factory=dict)
 
 
 def read_record(path: Path, source: str) -> Restored:
@@ -34,7 +38,7 @@ def read_record(path: Path, source: str) -> Restored:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["source"] == source:
-            return Restored(source=source, images=dict(stored["images"]))
+            return Restored(source=source, images=dict(stored["images"]), faces=dict(stored.get("faces", {})))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return Restored(source=source)
@@ -58,11 +62,18 @@ def restore_clips(
         if not _complete(clip, folder, record):
             for sample in clip.samples:
                 record.images.pop(sample.key, None)
+                record.faces.pop(sample.key, None)
             written: dict[str, str] = {}
+            faces: dict[str, int] = {}
+            counted = _faces_so_far(method)
             try:
                 for key, image in _restored_images(method, clip):
                     written[key] = _write(folder / f"{key}.png", image)
+                    if counted is not None:
+                        faces[key] = (_faces_so_far(method) or 0) - counted
+                        counted += faces[key]
                 record.images.update(written)
+                record.faces.update(faces)
             except WriteFailed as error:
                 raise error.reason from None
             except Exception as error:  # whatever a network throws is the reason in its row; the others go on
@@ -75,11 +86,18 @@ def restore_clips(
 
 def write_record(path: Path, record: Restored) -> None:
     """Write the record in one step, unless it says the same already."""
-    text = json.dumps(
-        {"source": record.source, "images": dict(sorted(record.images.items())), "failed": record.failed}, indent=1
-    )
+    content: dict[str, object] = {"source": record.source, "images": dict(sorted(record.images.items()))}
+    content["failed"] = record.failed
+    if record.faces:
+        content["faces"] = dict(sorted(record.faces.items()))
+    text = json.dumps(content, indent=1)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         atomic.write_text(path, text)
+
+
+def _faces_so_far(method: Method) -> int | None:
+    """How many faces a method has restored since it was opened; None if it does not restore faces."""
+    return getattr(getattr(method, "adapted", method), "faces", None)
 
 
 class WriteFailed(Exception):

@@ -45,6 +45,7 @@ def run_method(
 
     name = method_name(method)
     files: dict[str, dict[str, tuple[Path, str]]] = {}
+    faces: dict[str, dict[str, int]] = {}
     failures: dict[str, dict[str, str]] = {folder: {} for folder in by_images_folder(targets)}
     weights, broken = WeightsInUse(path=None, trained_on="elsewhere" if method.startswith(FOREIGN) else ""), ""
     if method.startswith(FOREIGN):
@@ -58,7 +59,7 @@ def run_method(
             torch.set_num_threads(threads)
             for folder, group in by_images_folder(targets).items():
                 try:
-                    files[folder], failures[folder] = _restore(name, weights, folder, group, config)
+                    files[folder], failures[folder], faces[folder] = _restore(name, weights, folder, group, config)
                 except (ValueError, RuntimeError) as error:
                     failures[folder] = {"": one_sentence(error)}
     outcome = Outcome(scores=[], methods=[], done=[])
@@ -74,9 +75,11 @@ def run_method(
             with progress(
                 f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
             ) as step:
-                scored = score_target(target, found, record, config.workers, config.weights_dir, step)
+                scored = score_target(target, found, record, config.workers, config.weights_dir, step, config.scheduler)
         status = broken or _status(target, found, {**failed, **scored.failed})
-        outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit))
+        counts = faces.get(folder, {})
+        noted = [f"faces: {sum(counts.get(key, 0) for key in target.keys)}"] if counts else []
+        outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit, noted))
         outcome.scores.extend(_score_rows(name, target, scored))
         if status == "ok":
             outcome.done.append(target)
@@ -85,7 +88,8 @@ def run_method(
 
 def _restore(
     name: str, weights: WeightsInUse, folder: str, group: Sequence[Target], config: RunConfig
-) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
+) -> tuple[dict[str, tuple[Path, str]], dict[str, str], dict[str, int]]:
+    """The images by key, why others are missing, and the faces in each image of a method that restores faces."""
     from models.restorer import open_method
 
     clips = clips_to_restore(group, whole_clips=_looks_at_clips(name))
@@ -95,7 +99,8 @@ def _restore(
     with progress(f"{name}: restoring {group[0].testset.title}, {folder}", count) as step:
         opened = open_method(name, weights.path, config.device)
         restored = restore_clips(opened, clips, home, record_path, weights.sha256 or name, step)
-    return {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}, restored.failed
+    images = {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}
+    return images, restored.failed, restored.faces
 
 
 def _looks_at_clips(name: str) -> bool:
@@ -142,7 +147,14 @@ def _status(target: Target, found: dict[str, tuple[Path, str]], failed: dict[str
 
 
 def _method_row(
-    method: str, target: Target, weights: WeightsInUse, status: str, config: RunConfig, cost: Cost | None, commit: str
+    method: str,
+    target: Target,
+    weights: WeightsInUse,
+    status: str,
+    config: RunConfig,
+    cost: Cost | None,
+    commit: str,
+    noted: Sequence[str],
 ) -> MethodRow:
     from models.baselines import BASELINES
     from models.zoo import MODELS
@@ -152,7 +164,7 @@ def _method_row(
         task = MODELS[name].task
     elif name in BASELINES:
         task = BASELINES[name].task
-    switches = list(weights.switches)
+    switches = [*weights.switches, *noted]
     if (
         not method.startswith(FOREIGN)
         and _looks_at_clips(name)

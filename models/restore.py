@@ -22,6 +22,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.baselines import BASELINES
+from models.faces import skip_detection
 from models.restorer import open_method
 from models.spec import Method
 from models.trainer import DEFAULT_OUT
@@ -195,11 +196,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="default: the authors' file in weights/, else your last training")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
+    parser.add_argument("--aligned", action="store_true", help="gfpgan: every image is one face in FFHQ's pose")
     parser.add_argument("input", type=Path, help="an image, a folder of images or a video")
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args(argv)
     try:
         method = open_method(arguments.model, choose_weights(arguments.model, arguments.weights), arguments.device)
+        if arguments.aligned:
+            skip_detection(method)
         video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
         failures = restore_path(method, arguments.input, arguments.output, clip=video_network and not arguments.stills)
     except (ValueError, FileNotFoundError) as error:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.baselines import BASELINES
+from models.faces import FaceRestorer
 from models.spec import RESTORER_TASKS, Method, ModelSpec
 from models.weights import load_into
 from models.zoo import MODELS
@@ -52,10 +53,13 @@ class Restorer:
         self.device = device
         self.module = module.to(device).eval()
         if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+            for weight in self.module.parameters():
+                if weight.ndim == 4:  # StyleGAN2's have five dimensions, for which the layout does not exist
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         if spec.adapt is None:
             raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it restores nothing")
-        self._method = spec.adapt(self.module)
+        self.adapted = spec.adapt(self.module)
+        self._method: Method = self.adapted
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Shape: [3, H, W] each, as many out as in. Range: float32 RGB [0, 1], clamped.
@@ -102,4 +106,7 @@ def open_method(name: str, weights: Path | None, device: str | torch.device = "a
     spec = MODELS[name]
     module = spec.build()
     load_into(module, weights, name)
-    return Restorer(spec, module, choose_device(device) if isinstance(device, str) else device)
+    restorer = Restorer(spec, module, choose_device(device) if isinstance(device, str) else device)
+    if isinstance(restorer.adapted, FaceRestorer):
+        restorer.adapted.weights_folders.append(Path(weights).parent)  # the face detector's may lie beside
+    return restorer

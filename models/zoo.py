@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.nets.arcface import ARCFACE_RESNET18
 from models.nets.basicvsr_specs import (
     BASICVSR_DEBLUR,
     BASICVSR_DEBLUR_TEST,
@@ -24,8 +25,11 @@ from models.nets.edvr_specs import (
     EDVR_TEST,
     EDVR_X4_TEST,
 )
+from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
+from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
+from models.nets.retinaface import RETINAFACE_MOBILENET
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
 from models.spec import ModelSpec
 
@@ -47,6 +51,10 @@ MODELS: dict[str, ModelSpec] = {
     "spynet": SPYNET,
     "rife-v3.6": RIFE_V36,
     "rife-v4.25": RIFE_V4,
+    "gfpgan": GFPGAN,
+    "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
+    "arcface-resnet18": ARCFACE_RESNET18,
+    "retinaface-mobilenet": RETINAFACE_MOBILENET,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "stfan-test": STFAN_TEST,
@@ -58,4 +66,5 @@ MODELS: dict[str, ModelSpec] = {
     "basicvsr-deblur-test": BASICVSR_DEBLUR_TEST,
     "iconvsr-deblur-test": ICONVSR_DEBLUR_TEST,
     "basicvsr++-test": BASICVSR_PLUS_PLUS_TEST,
+    "gfpgan-test": GFPGAN_TEST,
 }

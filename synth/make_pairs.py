@@ -31,6 +31,7 @@ from typing import NoReturn
 from synth import provenance
 from synth.auto_factor import DEFAULT_MOST, auto_factor
 from synth.degrade import DEGRADATIONS
+from synth.device_work import DEVICES, choose_device
 from synth.exposure import WindowPlan, count_windows
 from synth.interp import INTERPOLATORS
 from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
@@ -91,6 +92,8 @@ def _make(argv: list[str]) -> int:
     if arguments.workers < 1:
         raise Refusal(f"--workers is at least 1, got {arguments.workers}")
     config = _config(arguments)
+    if arguments.scheduler and config.device != "cpu":
+        raise Refusal("--scheduler sends gaps to CPU workers; leave --device out, or leave --scheduler out")
     out = Path(arguments.out) if arguments.out else DEFAULT_OUT
     plan = make_plan(config)
     if _is_auto(arguments):
@@ -226,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="DIR", help="output folder (default out/pairs of this checkout)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
+    parser.add_argument("--device", default="auto", metavar="D", help=f"{', '.join(DEVICES)} (default auto)")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
     parser.add_argument(
         "--degrade", action="append", metavar="NAME[,NAME...]", help=f"of the blurred image: {', '.join(DEGRADATIONS)}"
@@ -271,6 +275,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         bits=arguments.bits,
         degradations=tuple(parse_list(arguments.degrade)),
         row_delay_s=arguments.row_delay,
+        device=choose_device("cpu" if arguments.scheduler and arguments.device == "auto" else arguments.device),
     )
 
 

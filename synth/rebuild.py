@@ -59,7 +59,7 @@ def _config_again(configuration: dict) -> SynthesisConfig:
     values = {key: configuration[key] for key in ("factor", "stride", "response", "recipe", "interpolator", "seed")}
     values |= {
         key: configuration[key]
-        for key in ("duty", "camera", "bits", "row_delay_s", "shard_pairs")
+        for key in ("duty", "camera", "bits", "row_delay_s", "shard_pairs", "device")
         if key in configuration
     }
     return SynthesisConfig(

@@ -10,8 +10,11 @@ from pathlib import Path
 from synth.camera import CameraResponse, response
 from synth.degrade import DEGRADATIONS
 from synth.degrade.base import Degradation, require_order
+from synth.device_work import torch_device
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
+from synth.interp.flow import Flow
+from synth.interp.rife import RifeRecursive
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
 from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
 from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
@@ -31,6 +34,7 @@ class SynthesisConfig:
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
     "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
     row_delay_s: a rolling shutter's time from one row to the next. shard_pairs: pairs in a tar of --layout webdataset.
+    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.device_work`).
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -52,6 +56,7 @@ class SynthesisConfig:
     row_delay_s: float = 0.0
     degradations: tuple[str, ...] = ()
     shard_pairs: int = DEFAULT_SHARD_PAIRS
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -184,6 +189,8 @@ class SynthesisPlan:
         values.pop("videos"), values.pop("fps")
         if self.config.layout != "webdataset":
             values.pop("shard_pairs")
+        if self.config.device == "cpu":  # elsewhere images may differ by 1/255
+            values.pop("device")
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
@@ -215,6 +222,8 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
     """
     curve = response(config.response)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    if config.device == "cuda" and isinstance(interpolator, Flow | RifeRecursive):
+        interpolator.use(torch_device(config.device))
     if interpolator and not interpolator.any_factor and config.factor & (config.factor - 1):
         raise ValueError(
             f"{config.interpolator} halves gaps: --interp is a power of two such as 8x or 16x, got {config.factor}x"

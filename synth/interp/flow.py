@@ -19,6 +19,8 @@ from synth.camera import CameraResponse
 from synth.interp.base import require_gap, require_phases
 
 if TYPE_CHECKING:
+    import torch
+
     from synth.interp.integral import GapPath, Sampling
 
 _SMALLEST_SIDE_PX = 32  # below it DIS has no pyramid to work on; such frames are padded
@@ -115,7 +117,7 @@ class Flow:
         if factor == 1:
             return np.zeros(first.shape, dtype=np.float32)
         path = path or self._uniform(first, second)
-        return virtual_sum(padded_lin(first, response), padded_lin(second, response), path, factor, self._sampling())
+        return virtual_sum(padded_lin(first, response), padded_lin(second, response), path, factor, self.sampling())
 
     def gap_integral(
         self, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse, path: GapPath
@@ -123,7 +125,7 @@ class Flow:
         from synth.interp.integral import gap_total, padded_lin
 
         require_gap(first, second, factor)
-        return gap_total(padded_lin(first, response), padded_lin(second, response), path, factor, self._sampling())
+        return gap_total(padded_lin(first, response), padded_lin(second, response), path, factor, self.sampling())
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Motion over the gap of what is at each pixel in its middle.
@@ -140,12 +142,20 @@ class Flow:
             return to_the_middle(forward, None)
         return to_the_middle(forward, self._dis(grey[1], grey[0])[:height, :width])
 
+    def motions(self, gaps: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """`motion` of several gaps of one size; a network looks at them at once."""
+        return [self.motion(first, second) for first, second in gaps]
+
+    def use(self, device: torch.device) -> None:
+        """Let the network, where there is one, run on another device. DIS has none."""
+
     def path(self, motion_px: np.ndarray, before_px: np.ndarray | None, after_px: np.ndarray | None) -> GapPath:
         from synth.interp.integral import bent_path
 
         return bent_path(motion_px, before_px, after_px)
 
-    def _sampling(self) -> Sampling:
+    def sampling(self) -> Sampling:
+        """How the tier samples paths."""
         from synth.interp.integral import Sampling
 
         return Sampling(spacing_px=self.tier.spacing_px, nearest=self.tier.nearest, cubic=self.tier.cubic)

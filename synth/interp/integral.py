@@ -28,7 +28,7 @@ os.environ.setdefault("NUMBA_SLP_VECTORIZE", "1")
 import numba
 
 MARGIN_PX = 2  # around a padded frame: a cubic kernel reaches so far beyond the border
-_TABLE_STEPS = 64  # sub-pixel positions of the cubic kernel
+SUBPIXELS = 64  # sub-pixel positions of the cubic kernel
 
 f32 = np.float32
 
@@ -136,7 +136,7 @@ def _at(field: np.ndarray, places: np.ndarray) -> np.ndarray:
 def _cubic_table() -> np.ndarray:
     """Weights of four neighbours for every sub-pixel position. Shape: float32 [65, 4]."""
     a = -0.75
-    x = np.arange(_TABLE_STEPS + 1) / _TABLE_STEPS
+    x = np.arange(SUBPIXELS + 1) / SUBPIXELS
     y = 1 - x
     outer_left, outer_right = a * x * y * y, a * y * x * x
     left = ((a + 2) * x - (a + 3)) * x * x + 1

@@ -71,7 +71,17 @@ def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"flow": module(inputs["ref"], inputs["supp"])}
 
 
-def _clip(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _gfpgan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    image, levels = module(inputs["x"], randomize_noise=False)
+    return {"image": image} | {f"rgb_{level.shape[-1]}": level for level in levels}
+
+
+def _facial_component_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    logits, (half, quarter) = module(inputs["x"], return_feats=True)
+    return {"out": logits, "feat0": half, "feat1": quarter}
+
+
+def _plain(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"out": module(inputs["x"])}
 
 
@@ -81,15 +91,18 @@ FORWARDS: dict[str, Forward] = {
     "mimounet_plus": _mimo_unet,
     "deblurganv2_mobilenet": _pyramid_generator,
     "stfan": _stfan,
-    "edvr_m_deblur": _clip,
-    "edvr_l_deblur": _clip,
-    "edvr_m_x4": _clip,
-    "basicvsr_x4": _clip,
-    "iconvsr_x4": _clip,
-    "basicvsrpp_deblur": _clip,
+    "edvr_m_deblur": _plain,
+    "edvr_l_deblur": _plain,
+    "edvr_m_x4": _plain,
+    "basicvsr_x4": _plain,
+    "iconvsr_x4": _plain,
+    "basicvsrpp_deblur": _plain,
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
+    "gfpgan_clean": _gfpgan,
+    "facial_component_discriminator": _facial_component_discriminator,
+    "arcface_resnet18": _plain,
 }
 
 
