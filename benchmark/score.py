@@ -24,7 +24,8 @@ RESTORED and SHARP are two files or two folders. Files are paired by their path 
 <sequence>/sharp/<frame> and DVD's <sequence>/GT/<frame> are understood. Protocol kohler: RESTORED is one image and
 SHARP a folder with its trajectory frames, or RESTORED holds images whose names end in {p}_{k} (Blurry1_1.png) and SHARP
 is the Kohler folder with Image{p}/Kernel{k}/GroundTruth{p}_{k}_{f}.png. lai-synthetic: the sharp image's name is the
-beginning of the restored one's. lai-real takes no SHARP.
+beginning of the restored one's. RealBlur, RSBlur: SHARP may be the official folder, results are called
+scene001_blur_1 or 0001_000001 (or lie as in that folder). lai-real takes no SHARP.
 
 --json prints {"protocol", "metrics": {id: mean}, "count", "images": {key: {id: value}}, "missing": {id: sentence},
 "failed": {key: sentence}, "unmatched": {"restored": [...], "sharp": [...]}}; an infinite PSNR is the text "inf", since

@@ -65,12 +65,17 @@ class ModelSpec:
     published: str  # the method's name in reports/published.csv; "" if it has no row there
     parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/fixtures/parity/NAME.json)
     switches: tuple[str, ...] = ("truncate", "self-ensemble", "half")  # those of SWITCHES that make sense for it
+    # Switch "local-converter": (module, window height, window width in image pixels) exchanges the module's global
+    # pooling for windows, in place.
+    localise: Callable[[nn.Module, int, int], None] | None = None
 
     def __post_init__(self) -> None:
         if self.task not in RESTORER_TASKS + PART_TASKS:
             raise ValueError(f"{self.name}: task {self.task!r} is not one of {', '.join(RESTORER_TASKS + PART_TASKS)}")
         if (self.adapt is None) != (self.task in PART_TASKS):
             raise ValueError(f"{self.name}: a restorer has adapt(), a part has none; its task is {self.task!r}")
+        if (self.localise is None) != ("local-converter" not in self.switches):
+            raise ValueError(f"{self.name}: the switch 'local-converter' and localise() need each other")
         unknown = set(self.switches) - set(SWITCHES)
         if unknown:
             raise ValueError(f"{self.name}: no switch is called {sorted(unknown)}; there are {', '.join(SWITCHES)}")

@@ -12,6 +12,7 @@ import argparse
 import shutil
 from typing import TYPE_CHECKING
 
+from models.nets.dmphn import merge_folder
 from models.spec import ModelSpec
 from models.zoo import MODELS
 from synth import atomic
@@ -24,11 +25,11 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # where the a
 
 
 def load_into(module: nn.Module, path: Path, name: str) -> None:
-    """Load a checkpoint into a network, strictly: every key, every shape.
+    """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
-    load_strictly(module, load_state_dict(path), path, name)
+    load_strictly(module, merge_folder(path) or load_state_dict(path), path, name)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:

@@ -15,7 +15,14 @@ from models.nets.basicvsr_specs import (
     ICONVSR_X4,
     ICONVSR_X4_TEST,
 )
-from models.nets.deblurgan_v2 import DEBLURGAN_V2_MOBILENET, DEBLURGAN_V2_MOBILENET_TEST
+from models.nets.deblurgan_v2 import (
+    DEBLURGAN_V2_MOBILENET,
+    DEBLURGAN_V2_MOBILENET_DSC,
+    DEBLURGAN_V2_MOBILENET_DSC_TEST,
+    DEBLURGAN_V2_MOBILENET_TEST,
+)
+from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
+from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
 from models.nets.edvr_specs import (
     EDVR_2STAGE_TEST,
     EDVR_L_DEBLUR,
@@ -25,11 +32,16 @@ from models.nets.edvr_specs import (
     EDVR_TEST,
     EDVR_X4_TEST,
 )
+from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
+from models.nets.mprnet import MPRNET, MPRNET_TEST
+from models.nets.nafnet import NAFNET_32, NAFNET_TEST
+from models.nets.restormer import RESTORMER, RESTORMER_TEST
 from models.nets.retinaface import RETINAFACE_MOBILENET
+from models.nets.srn import SRN_SPEC, SRN_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
 from models.spec import ModelSpec
 
@@ -38,6 +50,7 @@ MODELS: dict[str, ModelSpec] = {
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
+    "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
     "edvr-m-deblur": EDVR_M_DEBLUR,
     "edvr-l-deblur": EDVR_L_DEBLUR,
@@ -53,10 +66,19 @@ MODELS: dict[str, ModelSpec] = {
     "rife-v4.25": RIFE_V4,
     "gfpgan": GFPGAN,
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
+    "vgg-style-discriminator-128": VGG_STYLE_DISCRIMINATOR_128,
+    "unet-discriminator-sn": UNET_DISCRIMINATOR_SN,
     "arcface-resnet18": ARCFACE_RESNET18,
     "retinaface-mobilenet": RETINAFACE_MOBILENET,
+    "nafnet-32": NAFNET_32,
+    "dmphn-1-2-4": DMPHN_1_2_4,
+    "deepdeblur": DEEPDEBLUR,
+    "srn": SRN_SPEC,
+    "mprnet": MPRNET,
+    "restormer": RESTORMER,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
+    "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
     "stfan-test": STFAN_TEST,
     "edvr-test": EDVR_TEST,
     "edvr-x4-test": EDVR_X4_TEST,
@@ -67,4 +89,10 @@ MODELS: dict[str, ModelSpec] = {
     "iconvsr-deblur-test": ICONVSR_DEBLUR_TEST,
     "basicvsr++-test": BASICVSR_PLUS_PLUS_TEST,
     "gfpgan-test": GFPGAN_TEST,
+    "nafnet-test": NAFNET_TEST,
+    "dmphn-test": DMPHN_TEST,
+    "deepdeblur-test": DEEPDEBLUR_TEST,
+    "srn-test": SRN_TEST,
+    "mprnet-test": MPRNET_TEST,
+    "restormer-test": RESTORMER_TEST,
 }

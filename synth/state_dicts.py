@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".h5", ".tar", ".ckpt")
 # Authors wrap the state dict in one of these; the first one present counts.
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "deblurnet_state_dict", "model")
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "deblurnet_state_dict", "model", "G")
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
