@@ -16,6 +16,8 @@ from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
+from models.nets.highres_atrous import HighResAtrous
+from models.nets.highres_mlfa import HighResMLFA
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
@@ -127,6 +129,21 @@ def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
     return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
 
 
+def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
+
+    Where the clip is shorter, its first or last frame is repeated.
+    """
+    assert isinstance(module, HighResMLFA)
+    count = blur.shape[1]
+    middle = count // 2
+    described = {
+        step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
+    }
+    window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
+    return [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+
+
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
@@ -135,6 +152,8 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     SRN: TrainingForm(outputs=srn_pyramid),
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
     Restormer: TrainingForm(outputs=still, residual=("output",)),
+    HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
+    HighResMLFA: TrainingForm(outputs=window_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),

@@ -35,6 +35,8 @@ from models.nets.edvr_specs import (
 from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
+from models.nets.highres_atrous import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST
+from models.nets.highres_mlfa import HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
 from models.nets.mprnet import MPRNET, MPRNET_TEST
@@ -86,6 +88,8 @@ MODELS: dict[str, ModelSpec] = {
     "srn": SRN_SPEC,
     "mprnet": MPRNET,
     "restormer": RESTORMER,
+    "highres-atrous": HIGHRES_ATROUS,
+    "highres-mlfa": HIGHRES_MLFA,
     "esrgan-x4": ESRGAN_X4,
     "real-esrgan-x4": REAL_ESRGAN_X4,
     "real-esrgan-x2": REAL_ESRGAN_X2,
@@ -110,6 +114,8 @@ MODELS: dict[str, ModelSpec] = {
     "srn-test": SRN_TEST,
     "mprnet-test": MPRNET_TEST,
     "restormer-test": RESTORMER_TEST,
+    "highres-atrous-test": HIGHRES_ATROUS_TEST,
+    "highres-mlfa-test": HIGHRES_MLFA_TEST,
     "rrdbnet-x4-test": RRDBNET_X4_TEST,
     "rrdbnet-x2-test": RRDBNET_X2_TEST,
     "rrdbnet-x1-test": RRDBNET_X1_TEST,
