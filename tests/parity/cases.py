@@ -34,18 +34,41 @@ def _mimo_unet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor
     return dict(zip(("out_quarter", "out_half", "out_full"), module(inputs["x"]), strict=True))
 
 
-def _pyramid_generator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_output_of(module: nn.Module, layer: str, name: str, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The output, and under `name` that of an inner layer."""
     seen: dict[str, Tensor] = {}
 
     def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-        seen["final_conv"] = output.clone()
+        seen[name] = output.clone()
 
-    hook = module.get_submodule("final").register_forward_hook(keep)
+    hook = module.get_submodule(layer).register_forward_hook(keep)
     try:
         seen["out"] = module(inputs["x"])
     finally:
         hook.remove()
     return seen
+
+
+def _pyramid_generator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return _with_output_of(module, "final", "final_conv", inputs)
+
+
+def _deblurgan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return _with_output_of(module, "model.26", "pre_tanh", inputs)
+
+
+def _vgg_style_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return _with_output_of(module, "linear1", "linear1", inputs)
+
+
+def _double_scale_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(zip(("patch", "full"), module(inputs["x"]), strict=True))
+
+
+def _unet_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    first = module.train()(inputs["x"])
+    after = module.eval()(inputs["x"])
+    return {"train_first": first, "eval_after": after, "conv4_weight_u": module.get_buffer("conv4.weight_u")}
 
 
 def _stfan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -79,6 +102,13 @@ FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
     "mimounet_plus": _mimo_unet,
     "deblurganv2_mobilenet": _pyramid_generator,
+    "deblurganv2_inception": _pyramid_generator,
+    "fpn_inception_simple": _pyramid_generator,
+    "deblurganv2_discriminator": _double_scale_discriminator,
+    "deblurgan_resnet9": _deblurgan,
+    "deblurgan_resnet9_head2019": _deblurgan,
+    "vgg_style_discriminator128": _vgg_style_discriminator,
+    "unet_discriminator_sn": _unet_discriminator,
     "stfan": _stfan,
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
