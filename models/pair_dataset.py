@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synth import camera
+from synth import camera, shards
 from synth.image_files import image_size, read_image
 from synth.rng import stream
 
@@ -116,7 +116,7 @@ def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
             )
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
-        if not pair.blur.is_file() or not pair.sharp.is_file():
+        if not shards.exists(pair.blur) or not shards.exists(pair.sharp):
             raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
         pairs.append(pair)
     if not pairs:

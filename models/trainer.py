@@ -242,7 +242,7 @@ class _Training:
             "held_out": self.plan.sets.held_out,
             "loss": " + ".join(f"{weight:g} {name}" for name, weight in recipe.losses),
             "feature_net": "",
-            "switches": switches(recipe),
+            "switches": switches(recipe, bool(form_of(self.module).residual)),
             "validation": validation,
             "weights_sha256": weights_sha256,
             "configuration": self.plan.configuration,
@@ -253,10 +253,10 @@ class _Training:
         return written
 
 
-def switches(recipe: Recipe) -> list[str]:
-    """What a reader of the table must know about how a network was trained."""
+def switches(recipe: Recipe, residual: bool) -> list[str]:
+    """What a reader of the table must know about how a network was trained. residual: it adds to the blurred image."""
     found = [f"recipe {recipe.name}"]
-    if recipe.starts_at_blur:
+    if recipe.starts_at_blur and residual:
         found.append("last layer starts at zero")
     if recipe.response_share:
         found.append(f"other camera responses for {recipe.response_share:.0%} of the samples")

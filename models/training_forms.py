@@ -11,7 +11,15 @@ from torch.nn import functional
 
 from models.nets.deblurgan import ResNetGenerator
 from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
+from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
+from models.nets.dmphn import DMPHN
+from models.nets.highres_atrous import HighResAtrous
+from models.nets.highres_mlfa import HighResMLFA
 from models.nets.mimo_unet import MIMOUNet
+from models.nets.mprnet import MPRNet
+from models.nets.nafnet import NAFNet
+from models.nets.restormer import Restormer
+from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
 
 # (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, h, w].
@@ -60,11 +68,55 @@ def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, 
     return [(module(blur[:, 0]), sharp[:, 0])]
 
 
+def centred(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Networks on [-0.5, 0.5] (DMPHN)."""
+    return [(module(blur[:, 0] - 0.5) + 0.5, sharp[:, 0])]
+
+
+def restored_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """MPRNet: the images of all three stages have the sharp image as their target."""
+    return [(output, sharp[:, 0]) for output in module(blur[:, 0])]
+
+
+def deepdeblur_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """DeepDeblur: a pyramid in [0, 255]; every scale has the sharp image's as its target."""
+    outputs = module(gaussian_pyramid(blur[:, 0] * 255, 3))
+    return [(output / 255, target) for output, target in zip(outputs, gaussian_pyramid(sharp[:, 0], 3), strict=True)]
+
+
+def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """SRN: full, half and quarter size, each with its own target."""
+    return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
+
+
+def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
+
+    Where the clip is shorter, its first or last frame is repeated.
+    """
+    assert isinstance(module, HighResMLFA)
+    count = blur.shape[1]
+    middle = count // 2
+    described = {
+        step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
+    }
+    window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
+    return [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+
+
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
     ResNetGenerator: TrainingForm(outputs=symmetric_range, residual=("model.26",)),
+    MultiScaleResNet: TrainingForm(outputs=deepdeblur_pyramid),
+    SRN: TrainingForm(outputs=srn_pyramid),
+    MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
+    Restormer: TrainingForm(outputs=still, residual=("output",)),
+    HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
+    HighResMLFA: TrainingForm(outputs=window_of_five, residual=("output", "first_stage.output")),
+    DMPHN: TrainingForm(outputs=centred),
+    NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),

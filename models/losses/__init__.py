@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from models.losses.gfpgan import gram_style, identity, pyramid_l1
 from models.losses.pixel import charbonnier, l1, mse, psnr, psnr_40
 from models.losses.spectral import mimo_frequency
 
@@ -16,4 +17,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "psnr": psnr,
     "psnr-40": psnr_40,
     "mimo-frequency": mimo_frequency,
+    "pyramid-l1": pyramid_l1,
+    "gram-style": gram_style,
+    "identity": identity,
 }

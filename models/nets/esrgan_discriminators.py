@@ -1,7 +1,8 @@
-"""Discriminators of ESRGAN (a classifier in the manner of VGG) and Real-ESRGAN (a U-Net with spectral norm).
+"""The discriminators of ESRGAN (a VGG-style classifier) and Real-ESRGAN (a U-Net with spectral norm).
 
-Source: Wang et al., "ESRGAN", ECCV Workshops 2018, arXiv:1809.00219; Wang et al., "Real-ESRGAN", ICCV Workshops 2021,
-arXiv:2107.10833, section 3.4. Layer names follow the authors' checkpoints (github.com/XPixelGroup/BasicSR).
+Sources: Wang et al., ESRGAN, ECCV Workshops 2018; Wang et al., Real-ESRGAN, ICCV Workshops 2021 (section 3.4), after
+Schonfeld et al., A U-Net Based Discriminator, CVPR 2020; spectral norm: Miyato et al., ICLR 2018. Keys are those of the
+authors' checkpoints (github.com/XPixelGroup/BasicSR). Neither ends in a sigmoid: losses take the values as they are.
 """
 
 from __future__ import annotations
@@ -12,94 +13,100 @@ from torch.nn.utils import spectral_norm
 
 from models.spec import ModelSpec
 
-REPOSITORY = "github.com/XPixelGroup/BasicSR"
+SLOPE = 0.2
+VGG_SIDE_PX = 128
+VGG_WIDTHS = (64, 128, 256, 512, 512)
 
 
-class VGGStyleDiscriminator128(nn.Module):
-    """Five times a k3 convolution and a strided k4 one, then two linear layers: one score for 128 x 128 px."""
+class VggStyleDiscriminator(nn.Module):
+    """Five pairs of convolutions, the second of each halving the sides, and two linear layers.
 
-    WIDTHS = (1, 2, 4, 8, 8)
+    Shape: [B, 3, 128, 128] -> [B, 1]. Errors: ValueError for another size.
+    """
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, width: int = VGG_WIDTHS[0]) -> None:
         super().__init__()
-        width = 3
-        for level, factor in enumerate(self.WIDTHS):
-            wider = channels * factor
-            setattr(self, f"conv{level}_0", nn.Conv2d(width, wider, 3, padding=1, bias=level == 0))
+        before = 3
+        for level, published in enumerate(VGG_WIDTHS):
+            channels = published * width // VGG_WIDTHS[0]
+            # Where batch norm follows, a bias would be taken out again; it follows all but the very first.
+            self.add_module(f"conv{level}_0", nn.Conv2d(before, channels, 3, padding=1, bias=level == 0))
             if level:
-                setattr(self, f"bn{level}_0", nn.BatchNorm2d(wider))
-            setattr(self, f"conv{level}_1", nn.Conv2d(wider, wider, 4, stride=2, padding=1, bias=False))
-            setattr(self, f"bn{level}_1", nn.BatchNorm2d(wider))
-            width = wider
-        self.linear1 = nn.Linear(width * 4 * 4, 100)
+                self.add_module(f"bn{level}_0", nn.BatchNorm2d(channels))
+            self.add_module(f"conv{level}_1", nn.Conv2d(channels, channels, 4, stride=2, padding=1, bias=False))
+            self.add_module(f"bn{level}_1", nn.BatchNorm2d(channels))
+            before = channels
+        self.linear1 = nn.Linear(before * 4 * 4, 100)
         self.linear2 = nn.Linear(100, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Shape: [B, 3, 128, 128] -> [B, 1]. Errors: ValueError for another size."""
-        if image.shape[-2:] != (128, 128):
-            height, width = image.shape[-2:]
-            raise ValueError(f"this discriminator judges crops of 128 x 128 px, got {width} x {height}; crop them")
-        x = image
-        for level in range(len(self.WIDTHS)):
-            for part in (0, 1):
-                x = self.get_submodule(f"conv{level}_{part}")(x)
-                if level or part:
-                    x = self.get_submodule(f"bn{level}_{part}")(x)
-                x = functional.leaky_relu(x, 0.2, inplace=True)
-        x = functional.leaky_relu(self.linear1(x.flatten(1)), 0.2)
-        return self.linear2(x)
+        if image.shape[-2:] != (VGG_SIDE_PX, VGG_SIDE_PX):
+            raise ValueError(f"this discriminator sees {VGG_SIDE_PX}x{VGG_SIDE_PX} px, got {list(image.shape[-2:])}")
+        features = image
+        for level in range(len(VGG_WIDTHS)):
+            for half in (0, 1):
+                features = self.get_submodule(f"conv{level}_{half}")(features)
+                if level or half:
+                    features = self.get_submodule(f"bn{level}_{half}")(features)
+                features = functional.leaky_relu(features, SLOPE, inplace=True)
+        features = functional.leaky_relu(self.linear1(features.flatten(1)), SLOPE)  # [B, 100]
+        return self.linear2(features)
 
 
-class UNetDiscriminatorSN(nn.Module):
-    """A score for every pixel: three levels down and up again, skips summed, spectral norm inside."""
+class UNetDiscriminator(nn.Module):
+    """A value for every pixel: is it of a real image? Three levels down, three up, skips are sums.
 
-    def __init__(self, channels: int = 64) -> None:
+    Shape: [B, 3, H, W] -> [B, 1, H, W]; sides are multiples of 8.
+    """
+
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
-        self.conv0 = nn.Conv2d(3, channels, 3, padding=1)
-        self.conv1, self.conv2, self.conv3 = (
-            spectral_norm(nn.Conv2d(channels * factor, 2 * channels * factor, 4, stride=2, padding=1, bias=False))
-            for factor in (1, 2, 4)
-        )
-        self.conv4, self.conv5, self.conv6 = (
-            spectral_norm(nn.Conv2d(channels * factor, channels * factor // 2, 3, padding=1, bias=False))
-            for factor in (8, 4, 2)
-        )
-        self.conv7, self.conv8 = (
-            spectral_norm(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in range(2)
-        )
-        self.conv9 = nn.Conv2d(channels, 1, 3, padding=1)
+        self.conv0 = nn.Conv2d(3, width, 3, padding=1)
+        self.conv1 = _normed(width, width * 2, kernel=4, stride=2)
+        self.conv2 = _normed(width * 2, width * 4, kernel=4, stride=2)
+        self.conv3 = _normed(width * 4, width * 8, kernel=4, stride=2)
+        self.conv4 = _normed(width * 8, width * 4)
+        self.conv5 = _normed(width * 4, width * 2)
+        self.conv6 = _normed(width * 2, width)
+        self.conv7 = _normed(width, width)
+        self.conv8 = _normed(width, width)
+        self.conv9 = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Shape: [B, 3, H, W], sides multiples of 8 -> [B, 1, H, W]. Range of the image: [0, 1]."""
-        down0 = _leaky(self.conv0(image))
-        down1 = _leaky(self.conv1(down0))
-        down2 = _leaky(self.conv2(down1))
-        down3 = _leaky(self.conv3(down2))
-        x = _leaky(self.conv4(_doubled(down3))) + down2
-        x = _leaky(self.conv5(_doubled(x))) + down1
-        x = _leaky(self.conv6(_doubled(x))) + down0
-        return self.conv9(_leaky(self.conv8(_leaky(self.conv7(x)))))
+        full = _active(self.conv0(image))  # [B, 64, H, W]
+        half = _active(self.conv1(full))  # [B, 128, H / 2, W / 2]
+        quarter = _active(self.conv2(half))  # [B, 256, H / 4, W / 4]
+        features = _active(self.conv3(quarter))  # [B, 512, H / 8, W / 8]
+        features = _active(self.conv4(_twice(features))) + quarter
+        features = _active(self.conv5(_twice(features))) + half
+        features = _active(self.conv6(_twice(features))) + full
+        return self.conv9(_active(self.conv8(_active(self.conv7(features)))))
 
 
-def _leaky(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, 0.2, inplace=True)
+def _normed(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+    # The older form of spectral norm: its keys (weight_orig, weight_u, weight_v) are the authors'.
+    return spectral_norm(nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=1, bias=False))
 
 
-def _doubled(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+def _active(features: Tensor) -> Tensor:
+    return functional.leaky_relu(features, SLOPE, inplace=True)
 
 
-VGG_STYLE_DISCRIMINATOR128 = ModelSpec(
-    name="vgg-style-discriminator128",
+def _twice(features: Tensor) -> Tensor:
+    return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+VGG_STYLE_DISCRIMINATOR_128 = ModelSpec(
+    name="vgg-style-discriminator-128",
     task="discriminator",
-    build=VGGStyleDiscriminator128,
+    build=VggStyleDiscriminator,
     adapt=None,
     frames=1,
-    multiple_of=128,
+    multiple_of=VGG_SIDE_PX,
     value_range=(0.0, 1.0),
     weights=(),
     recipe="",
-    source=f"Wang et al., ECCV Workshops 2018, arXiv:1809.00219; {REPOSITORY}",
+    source="Wang et al., ESRGAN, ECCV Workshops 2018; github.com/XPixelGroup/BasicSR",
     published="",
     parity=("vgg_style_discriminator128",),
     switches=(),
@@ -107,14 +114,14 @@ VGG_STYLE_DISCRIMINATOR128 = ModelSpec(
 UNET_DISCRIMINATOR_SN = ModelSpec(
     name="unet-discriminator-sn",
     task="discriminator",
-    build=UNetDiscriminatorSN,
+    build=UNetDiscriminator,
     adapt=None,
     frames=1,
     multiple_of=8,
     value_range=(0.0, 1.0),
     weights=(),
     recipe="",
-    source=f"Wang et al., ICCV Workshops 2021, arXiv:2107.10833; {REPOSITORY}",
+    source="Wang et al., Real-ESRGAN, ICCV Workshops 2021; github.com/XPixelGroup/BasicSR",
     published="",
     parity=("unet_discriminator_sn",),
     switches=(),

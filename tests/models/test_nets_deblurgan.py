@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.nets.deblurgan_discriminator import PatchDiscriminator
-from models.nets.esrgan_discriminators import UNetDiscriminatorSN, VGGStyleDiscriminator128
+from models.nets.esrgan_discriminators import UNetDiscriminator, VggStyleDiscriminator
 from models.nets.pyramids import SeparableConvolution
 from models.training_forms import form_of, start_at_the_blurred_image
 from models.zoo import MODELS
@@ -120,7 +120,7 @@ def test_deblurgan_does_not_depend_on_contrast_statistics_of_training() -> None:
 
 def test_spectral_norm_bounds_a_layer() -> None:
     """After some power iterations no inner weight stretches anything by more than one."""
-    module = UNetDiscriminatorSN(channels=4).train()
+    module = UNetDiscriminator(width=4).train()
     with torch.no_grad():
         for _ in range(100):
             module(torch.rand(1, 3, 16, 16))
@@ -130,7 +130,7 @@ def test_spectral_norm_bounds_a_layer() -> None:
 
 
 def test_unet_discriminator_judges_every_pixel_and_trains() -> None:
-    module = UNetDiscriminatorSN(channels=4).train()
+    module = UNetDiscriminator(width=4).train()
     scores = module(torch.rand(2, 3, 24, 32))
     assert scores.shape == (2, 1, 24, 32)
     scores.mean().backward()
@@ -138,8 +138,8 @@ def test_unet_discriminator_judges_every_pixel_and_trains() -> None:
 
 
 def test_vgg_style_discriminator_refuses_other_sizes_and_trains() -> None:
-    module = VGGStyleDiscriminator128(channels=2).train()
-    with pytest.raises(ValueError, match="128 x 128 px, got 96 x 64"):
+    module = VggStyleDiscriminator(width=4).train()
+    with pytest.raises(ValueError, match="128x128 px, got"):
         module(torch.zeros(1, 3, 64, 96))
     module(torch.rand(2, 3, 128, 128)).sum().backward()
     assert all(parameter.grad is not None for parameter in module.parameters())
