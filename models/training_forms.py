@@ -12,6 +12,7 @@ from torch.nn import functional
 from models.nets.basicvsr import KEY_FRAME_STRIDE, BasicVSR, IconVSR
 from models.nets.basicvsr_plus_plus import SMALLEST_INPUT_PX, BasicVSRPlusPlus
 from models.nets.clips import continued_indices, window_indices
+from models.nets.deblurgan import ResNetGenerator
 from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
@@ -148,6 +149,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
+    ResNetGenerator: TrainingForm(outputs=symmetric_range, residual=("model.26",)),
     MultiScaleResNet: TrainingForm(outputs=deepdeblur_pyramid),
     SRN: TrainingForm(outputs=srn_pyramid),
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),

@@ -15,7 +15,11 @@ from models.nets.basicvsr_specs import (
     ICONVSR_X4,
     ICONVSR_X4_TEST,
 )
+from models.nets.deblurgan import DEBLURGAN, DEBLURGAN_HEAD2019, DEBLURGAN_TEST
+from models.nets.deblurgan_discriminator import DEBLURGAN_V2_DISCRIMINATOR
 from models.nets.deblurgan_v2 import (
+    DEBLURGAN_V2_INCEPTION,
+    DEBLURGAN_V2_INCEPTION_SIMPLE,
     DEBLURGAN_V2_MOBILENET,
     DEBLURGAN_V2_MOBILENET_DSC,
     DEBLURGAN_V2_MOBILENET_DSC_TEST,
@@ -61,9 +65,14 @@ from models.spec import ModelSpec
 MODELS: dict[str, ModelSpec] = {
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
+    "deblurgan": DEBLURGAN,
+    "deblurgan-head2019": DEBLURGAN_HEAD2019,
+    "deblurgan-v2-inception": DEBLURGAN_V2_INCEPTION,
+    "deblurgan-v2-inception-simple": DEBLURGAN_V2_INCEPTION_SIMPLE,
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
     "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
+    "deblurgan-v2-discriminator": DEBLURGAN_V2_DISCRIMINATOR,
     "edvr-m-deblur": EDVR_M_DEBLUR,
     "edvr-l-deblur": EDVR_L_DEBLUR,
     "edvr-l-deblur-2stage": EDVR_L_DEBLUR_2STAGE,
@@ -96,6 +105,7 @@ MODELS: dict[str, ModelSpec] = {
     "real-esrgan-x1": REAL_ESRGAN_X1,
     "realesr-general-x4v3": REALESR_GENERAL_X4V3,
     "mimo-unet-test": MIMO_UNET_TEST,
+    "deblurgan-test": DEBLURGAN_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
     "stfan-test": STFAN_TEST,

@@ -32,18 +32,31 @@ def _mimo_unet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor
     return dict(zip(("out_quarter", "out_half", "out_full"), module(inputs["x"]), strict=True))
 
 
-def _pyramid_generator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_output_of(module: nn.Module, layer: str, name: str, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The output, and under `name` that of an inner layer."""
     seen: dict[str, Tensor] = {}
 
     def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-        seen["final_conv"] = output.clone()
+        seen[name] = output.clone()
 
-    hook = module.get_submodule("final").register_forward_hook(keep)
+    hook = module.get_submodule(layer).register_forward_hook(keep)
     try:
         seen["out"] = module(inputs["x"])
     finally:
         hook.remove()
     return seen
+
+
+def _pyramid_generator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return _with_output_of(module, "final", "final_conv", inputs)
+
+
+def _deblurgan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return _with_output_of(module, "model.26", "pre_tanh", inputs)
+
+
+def _double_scale_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(zip(("patch", "full"), module(inputs["x"]), strict=True))
 
 
 def _stfan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -125,6 +138,11 @@ FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
     "mimounet_plus": _mimo_unet,
     "deblurganv2_mobilenet": _pyramid_generator,
+    "deblurganv2_inception": _pyramid_generator,
+    "fpn_inception_simple": _pyramid_generator,
+    "deblurganv2_discriminator": _double_scale_discriminator,
+    "deblurgan_resnet9": _deblurgan,
+    "deblurgan_resnet9_head2019": _deblurgan,
     "stfan": _stfan,
     "edvr_m_deblur": _one_image,
     "edvr_l_deblur": _one_image,
