@@ -14,21 +14,15 @@ from torch import Tensor, nn
 
 from models import checkpoint, training_processes
 from models.checkpoint import CheckpointInfo
+from models.pair_ahead import Ahead
 from models.pair_dataset import PairSampler
 from models.training_adversary import Discriminator
-from models.training_description import description, switches
+from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
 from models.training_objective import Objective, full_size
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import open_log, progress
-from models.training_state import (
-    freeze,
-    optimiser_of,
-    pack_moments,
-    section,
-    set_rate,
-    unpack_moments,
-)
+from models.training_state import freeze, optimiser_of, pack, set_rate, unpack
 from models.training_validation import validate
 from models.weights import DEFAULT_WEIGHTS
 from synth import atomic
@@ -41,7 +35,6 @@ __all__ = [
     "estimate_seconds",
     "find",
     "plan",
-    "switches",
     "train",
 ]
 
@@ -116,8 +109,7 @@ class _Training:
         self.number, self.stage = number, self.plan.stages[number]
         recipe, config = self.stage.recipe, self.plan.config
         self.optimiser = optimiser_of(self.module, recipe)
-        # Its start depends on the seed and the stage alone, not on what was drawn before (a resumed run comes here
-        # too).
+        # Its start depends on the seed and the stage alone: a resumed run comes here too.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed + number)
             self.discriminator = Discriminator(recipe.adversary, self.plan.device) if recipe.adversary else None
@@ -140,6 +132,13 @@ class _Training:
             shares=self.plan.sets.shares,
             cache=config.cache,
         )
+        self.ahead = Ahead(self._batches, self.plan.device, self.stage.last)
+
+    def _batches(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        """This process's samples of a step, in as many parts as they go through the network."""
+        processes, rank = training_processes.count(), training_processes.rank()
+        parts = self.plan.config.accumulate
+        return self.sampler.parts(step, self.stage.batch, processes=processes, rank=rank, parts=parts)
 
     def run(self) -> CheckpointInfo:
         first = self.load()
@@ -175,12 +174,10 @@ class _Training:
         set_rate(self.optimiser, rate)
         freeze(self.module, recipe.frozen, place < recipe.frozen_until * stage.steps)
         self.optimiser.zero_grad(set_to_none=True)
-        parts = self.sampler.parts(
-            step, stage.batch, processes=training_processes.count(), rank=rank, parts=self.plan.config.accumulate
-        )
+        parts = self.ahead.get(step)
         seen: list[tuple[Tensor, Tensor]] = []
         self.terms = {"loss": 0.0}
-        for blur, sharp in ((one.to(self.plan.device), two.to(self.plan.device)) for one, two in parts):
+        for blur, sharp in parts:
             pairs = self._restored(blur, sharp)
             loss, terms = self.objective.loss(pairs, blur, step=place, steps=stage.steps)
             self._note("loss", loss, len(parts))
@@ -253,13 +250,7 @@ class _Training:
             raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
         steps_done = int(state["steps_done"])
         self._enter(self.plan.stage_of(max(0, steps_done - 1)))
-        self.module.load_state_dict(section(state, "weights."))
-        for key, value in section(state, "average.").items():
-            self.average[key].copy_(value)
-        unpack_moments(self.optimiser, state, "adam.")
-        if self.discriminator:
-            self.discriminator.module.load_state_dict(section(state, "discriminator."))
-            unpack_moments(self.discriminator.optimiser, state, "adam-discriminator.")
+        unpack(state, self.module, self.average, self.optimiser, self.discriminator)
         self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
         return steps_done
 
@@ -270,14 +261,8 @@ class _Training:
         """
         if not all(bool(value.isfinite().all()) for value in self.module.state_dict().values()):
             raise self.failure(f"a weight became NaN or infinite before step {steps_done}")
-        state: dict[str, Tensor] = {"steps_done": torch.tensor(steps_done)}
-        state |= {f"weights.{key}": value for key, value in self.module.state_dict().items()}
-        state |= {f"average.{key}": value for key, value in self.average.items()}
-        state |= pack_moments(self.optimiser, "adam.")
-        if self.discriminator:
-            parts = self.discriminator.module.state_dict()
-            state |= {f"discriminator.{key}": value for key, value in parts.items()}
-            state |= pack_moments(self.discriminator.optimiser, "adam-discriminator.")
+        state = pack(self.module, self.average, self.optimiser, self.discriminator)
+        state["steps_done"] = torch.tensor(steps_done)
         if math.isfinite(self.best):
             state["best_psnr"] = torch.tensor(self.best, dtype=torch.float64)
         folder, digest = self.plan.folder, ""
@@ -307,7 +292,8 @@ class _Training:
     ) -> CheckpointInfo:
         """Write checkpoint.json."""
         if training_processes.is_writer():
-            meta = description(self.plan, steps_done, validation, weights_sha256)
+            residual = bool(form_of(self.module, self.plan.spec).residual)
+            meta = description(self.plan, steps_done, validation, weights_sha256, residual)
             atomic.write_json(self.plan.folder / checkpoint.META, meta)
         training_processes.wait()
         written = checkpoint.read(self.plan.folder)

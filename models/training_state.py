@@ -1,4 +1,4 @@
-"""Optimisers as tensors in a file and back, so that a resumed training goes on to the last bit on the CPU."""
+"""Networks and optimisers as tensors and back, so that a resumed training goes on to the last bit on the CPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.recipes import Recipe
+from models.training_adversary import Discriminator
 
 
 def optimiser_of(module: nn.Module, stage: Recipe) -> torch.optim.Optimizer:
@@ -33,7 +34,40 @@ def freeze(module: nn.Module, beginnings: tuple[str, ...], frozen: bool) -> None
         parameter.requires_grad_(not (frozen and name.startswith(beginnings)))
 
 
-def pack_moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+def pack(
+    module: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    discriminator: Discriminator | None,
+) -> dict[str, Tensor]:
+    """Everything that a training needs to go on, by name."""
+    state = {f"weights.{key}": value for key, value in module.state_dict().items()}
+    state |= {f"average.{key}": value for key, value in average.items()}
+    state |= _moments(optimiser, "adam.")
+    if discriminator:
+        state |= {f"discriminator.{key}": value for key, value in discriminator.module.state_dict().items()}
+        state |= _moments(discriminator.optimiser, "adam-discriminator.")
+    return state
+
+
+def unpack(
+    state: dict[str, Tensor],
+    module: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    discriminator: Discriminator | None,
+) -> None:
+    """Put it back."""
+    module.load_state_dict(_section(state, "weights."))
+    for key, value in _section(state, "average.").items():
+        average[key].copy_(value)
+    _set_moments(optimiser, state, "adam.")
+    if discriminator:
+        discriminator.module.load_state_dict(_section(state, "discriminator."))
+        _set_moments(discriminator.optimiser, state, "adam-discriminator.")
+
+
+def _moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
     """The optimiser's tensors under `<prefix><number of the parameter>.<name>`."""
     return {
         f"{prefix}{index}.{name}": value
@@ -43,7 +77,7 @@ def pack_moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Ten
     }
 
 
-def unpack_moments(optimiser: torch.optim.Optimizer, state: dict[str, Tensor], prefix: str) -> None:
+def _set_moments(optimiser: torch.optim.Optimizer, state: dict[str, Tensor], prefix: str) -> None:
     """Put them back."""
     content = optimiser.state_dict()
     content["state"] = {}
@@ -59,6 +93,5 @@ def unpack_moments(optimiser: torch.optim.Optimizer, state: dict[str, Tensor], p
     optimiser.load_state_dict(content)
 
 
-def section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries whose names begin with `prefix`, without it."""
+def _section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
