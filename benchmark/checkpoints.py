@@ -46,16 +46,20 @@ def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
 
 
 def to_train(config: RunConfig) -> tuple[str, ...]:
-    """The networks among the methods that have no weights yet. Errors: ValueError if one of them has no recipe."""
+    """The networks among the methods that have no weights yet and can be trained.
+
+    Errors: ValueError if one of them cannot, unless all methods were asked for: then its row will say so.
+    """
     from models.zoo import MODELS
 
     names = []
     for name in config.methods:
         if name.startswith(FOREIGN) or name not in MODELS or given_weights(name, config) is not None:
             continue
-        if not MODELS[name].recipe:
+        if MODELS[name].recipe:
+            names.append(name)
+        elif not config.all_methods:
             raise ValueError(f"{name} cannot be trained here: give its weights with --weights {name}=FILE")
-        names.append(name)
     return tuple(names)
 
 
@@ -112,12 +116,15 @@ def weights_of(name: str, config: RunConfig) -> WeightsInUse:
     Errors: ValueError, FileNotFoundError, models.trainer.TrainingFailed, OSError.
     """
     from models.baselines import BASELINES
+    from models.zoo import MODELS
 
     if name in BASELINES:
         return WeightsInUse(path=None)
     found = given_weights(name, config)
     if found is not None:
         return found
+    if not MODELS[name].recipe:
+        raise ValueError(f"{name} has no weights here and cannot be trained: give them with --weights {name}=FILE")
     from models.trainer import train
 
     info = train(train_config(name, config), resume=True)
@@ -145,4 +152,6 @@ def train_config(name: str, config: RunConfig) -> TrainConfig:
         out=config.checkpoints,
         seed=config.seed,
         device=config.device,
+        feature_net=config.feature_net,
+        weights_dir=config.weights_dir,
     )

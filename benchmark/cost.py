@@ -1,16 +1,20 @@
 """Parameters, MACs, latency and memory of methods: `python benchmark/cost.py --methods NAME,... [--out FILE]`.
 
 Every method is measured in a process of its own, so that memory is its own. The weights are random: cost does not
-depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state.
+depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state;
+those of a face network are of one face at its own size, whatever the frame's; those of a network that restores pieces
+of a clip at once, a share of one full piece. Of a part (flow, discriminator) there are only the parameters: what
+goes into it is the network's affair that uses it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +22,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmark.published_costs import PublishedMacs, published_macs
 from benchmark.results import CostRow, write_rows
 
 if TYPE_CHECKING:
@@ -29,15 +34,15 @@ SIDE_PX = 256
 REPEATS = 20
 BUDGET_S = 2.0  # a slow method is timed fewer times, but at least MINIMUM_REPEATS
 MINIMUM_REPEATS = 3
-TIMEOUT_S = 600
+SLOW_S = 20.0  # time after which even fewer repeats will do
+TIMEOUT_S = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """A CostRow, and what methods.csv says: parameters in millions and MACs in 10^9 for one frame of that size.
 
-    macs_g counts the multiplications of convolutions and matrix products (half of torch's flop count); None for a
-    method that is not a network.
+    macs_g: see benchmark/macs.py; None for a method that is not a network.
     """
 
     row: CostRow
@@ -45,40 +50,28 @@ class Cost:
     macs_g: float | None
 
 
-def measure(name: str, height: int, width: int, device: str) -> Cost:
-    """Measure one method in this process. Latency: synchronised, after two frames of warm-up.
+def measure(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> Cost:
+    """Measure one method in this process. Latency: synchronised, after warm-up; the median.
 
     peak_mb: on a GPU the most memory that tensors took; on the CPU the growth of the process's largest size.
-    Errors: ValueError for an unknown name or device.
+    Errors: ValueError for an unknown name, a part, a device or a switch that does not suit.
     """
-    import statistics
-    import time
-
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from models.restorer import choose_device
 
     chosen = choose_device(device)
     before_mb = _largest_size_mb()
-    method, params_m = _build(name, chosen)
+    method, params_m, piece = _build(name, chosen, switches)
     network = params_m is not None
-    if chosen.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(chosen)
-    outputs = method.restore(_frames(height, width, REPEATS + 2))
-    next(outputs)  # a recurrent network's first frame lacks its state
-    counter = FlopCounterMode(display=False)
-    with counter:
-        next(outputs)
-    times_ms: list[float] = []
-    while len(times_ms) < REPEATS and (len(times_ms) < MINIMUM_REPEATS or sum(times_ms) < 1000 * BUDGET_S):
-        _synchronise(chosen)
-        started = time.perf_counter()
-        next(outputs)
-        _synchronise(chosen)
-        times_ms.append(1000 * (time.perf_counter() - started))
-    low, _, high = statistics.quantiles(times_ms, n=4, method="inclusive")
     on_gpu = network and chosen.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(chosen)
+    if _in_pieces(method, height, width, piece):
+        macs_g, times_ms = _cost_of_a_piece(method, height, width, piece, chosen)
+    else:
+        macs_g, times_ms = _cost_of_a_frame(method, height, width, chosen)
+    low, _, high = statistics.quantiles(times_ms, n=4, method="inclusive") if len(times_ms) > 1 else (0.0, 0.0, 0.0)
     peak_mb = torch.cuda.max_memory_allocated(chosen) / 1e6 if on_gpu else _largest_size_mb() - before_mb
     row = CostRow(
         method=name,
@@ -90,14 +83,74 @@ def measure(name: str, height: int, width: int, device: str) -> Cost:
         ms_iqr=round(high - low, 3),
         peak_mb=round(peak_mb, 1),
     )
-    macs_g = round(counter.get_total_flops() / 2e9, 3) if network else None
-    return Cost(row=row, params_m=params_m, macs_g=macs_g)
+    return Cost(row=row, params_m=params_m, macs_g=round(macs_g, 3) if network else None)
 
 
-def measure_apart(name: str, height: int, width: int, device: str) -> Cost:
+def _in_pieces(method: Method, height: int, width: int, piece: int) -> bool:
+    """Whether a method reads no new frame between its first two outputs: it restores pieces at once. Also warms up."""
+    taken = 0
+
+    def counted() -> Iterator[torch.Tensor]:
+        nonlocal taken
+        for frame in _frames(height, width, piece):
+            taken += 1
+            yield frame
+
+    if piece <= 2:
+        return False
+    outputs = method.restore(counted())
+    next(outputs)
+    first = taken
+    next(outputs)
+    return taken == first == piece
+
+
+def _cost_of_a_frame(method: Method, height: int, width: int, device: torch.device) -> tuple[float, list[float]]:
+    """(MACs in 10^9, times in ms) of later frames of a clip."""
+    from benchmark.macs import counted_macs
+
+    ahead = 16  # read before the first output by networks that look at frames to come
+    outputs = method.restore(_frames(height, width, REPEATS + 2 + ahead))
+    next(outputs)  # a recurrent network's first frame lacks its state
+    macs = counted_macs(lambda: next(outputs))
+    return macs / 1e9, _timed(lambda: next(outputs), 1, device)
+
+
+def _cost_of_a_piece(
+    method: Method, height: int, width: int, piece: int, device: torch.device
+) -> tuple[float, list[float]]:
+    """(MACs in 10^9, times in ms) of a frame's share of a clip that is one piece."""
+    from benchmark.macs import counted_macs
+
+    def whole() -> None:
+        for _ in method.restore(_frames(height, width, piece)):
+            pass
+
+    macs = counted_macs(whole)
+    return macs / piece / 1e9, _timed(whole, piece, device)
+
+
+def _timed(work: Callable[[], object], frames: int, device: torch.device) -> list[float]:
+    """Time of every repeat for a frame, in ms, until BUDGET_S are used up; at least one."""
+    import time
+
+    times_ms: list[float] = []
+    used_s = 0.0
+    while len(times_ms) < REPEATS and used_s < (SLOW_S if len(times_ms) < MINIMUM_REPEATS else BUDGET_S):
+        _synchronise(device)
+        started = time.perf_counter()
+        work()
+        _synchronise(device)
+        seconds = time.perf_counter() - started
+        used_s += seconds
+        times_ms.append(1000 * seconds / frames)
+    return times_ms
+
+
+def measure_apart(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> Cost:
     """`measure` in a fresh process. Errors: ValueError with the last line of what the process said."""
     command = [sys.executable, __file__, "--methods", name, "--device", device, "--one"]
-    command += ["--height", str(height), "--width", str(width)]
+    command += ["--height", str(height), "--width", str(width), "--switches", ",".join(switches)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -108,18 +161,29 @@ def measure_apart(name: str, height: int, width: int, device: str) -> Cost:
     return Cost(row=CostRow(**values["row"]), params_m=values["params_m"], macs_g=values["macs_g"])
 
 
-def _build(name: str, device: torch.device) -> tuple[Method, float | None]:
+def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Method, float | None, int]:
+    """The method, its parameters in millions, and how many frames it looks at."""
     from models.baselines import BASELINES
+    from models.faces import skip_detection
     from models.restorer import RESTORERS, Restorer
     from models.zoo import MODELS
 
     if name in BASELINES:
-        return BASELINES[name].method(), None
+        return BASELINES[name].method(), None, 1
     if name not in MODELS:
         raise ValueError(f"unknown method {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
     module = MODELS[name].build()
-    parameters = {id(weight): weight.numel() for weight in module.parameters()}  # shared ones count once
-    return Restorer(MODELS[name], module, device), round(sum(parameters.values()) / 1e6, 4)
+    params_m = parameters_m(module)
+    method = Restorer(MODELS[name], module, device, switches)
+    if MODELS[name].task == "face":
+        skip_detection(method)  # the cost of one face, whatever the size of the frame
+    return method, params_m, MODELS[name].frames
+
+
+def parameters_m(module: torch.nn.Module) -> float:
+    """Parameters in millions; those that layers share count once."""
+    parameters = {id(weight): weight.numel() for weight in module.parameters()}
+    return round(sum(parameters.values()) / 1e6, 4)
 
 
 def _frames(height: int, width: int, count: int) -> Iterator[torch.Tensor]:
@@ -151,46 +215,67 @@ def _largest_size_mb() -> float:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="cost.py", description="Parameters, MACs, latency and memory of methods.")
-    parser.add_argument("--methods", action="append", required=True, metavar="all|demo|NAME,...")
+    parser.add_argument("--methods", action="append", required=True, metavar="all|zoo|demo|NAME,...")
     parser.add_argument("--height", type=int, default=SIDE_PX)
     parser.add_argument("--width", type=int, default=SIDE_PX)
+    parser.add_argument("--switches", default="", metavar="A,B", help="of all networks; models/restore.py lists them")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the rows as cost.csv")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     names = [name for group in arguments.methods for name in group.split(",") if name]
+    switches = [switch for switch in arguments.switches.split(",") if switch]
     try:
         if min(arguments.height, arguments.width) < 16:
             raise ValueError(f"an image of at least 16 x 16 px is needed, got {arguments.width} x {arguments.height}")
         if arguments.one:
-            print(json.dumps(asdict(measure(names[0], arguments.height, arguments.width, arguments.device))))
+            cost = measure(names[0], arguments.height, arguments.width, arguments.device, switches)
+            print(json.dumps(asdict(cost)))
             return 0
-        return _measure_all(names, arguments)
+        return _measure_all(names, switches, arguments)
     except (ValueError, OSError) as error:
         print(f"cost.py: {error}", file=sys.stderr)
         return 2
 
 
-def _measure_all(names: list[str], arguments: argparse.Namespace) -> int:
+def _measure_all(names: list[str], switches: list[str], arguments: argparse.Namespace) -> int:
+    from benchmark.macs import macs_at
     from benchmark.plan import FOREIGN, expand_methods
+    from models.zoo import MODELS
 
-    rows, failed = [], False
-    print(f"{'method':28s} {'params/M':>9s} {'MACs/G':>9s} {'ms':>9s} {'IQR':>7s} {'MB':>8s}")
-    for name in expand_methods(names):
+    zoo = [name for name in MODELS if not name.endswith("-test")]
+    asked = [other for name in names for other in (["all", *zoo] if name == "zoo" else [name])]
+    rows: list[CostRow] = []
+    failed = False
+    known = published_macs()
+    stated: list[PublishedMacs] = []
+    print(f"{'method':28s} {'params/M':>9s} {'MACs/G':>9s} {'ms':>9s} {'IQR':>7s} {'MB':>8s}  published MACs")
+    for name in expand_methods(asked):
         if name.startswith(FOREIGN):
             raise ValueError(f"{name}: stored images have no cost")
+        if name in MODELS and MODELS[name].adapt is None:
+            print(f"{name:28s} {parameters_m(MODELS[name].build()):9.2f}         -         -       -        -")
+            continue
         try:
-            cost = measure_apart(name, arguments.height, arguments.width, arguments.device)
+            cost = measure_apart(name, arguments.height, arguments.width, arguments.device, switches)
         except ValueError as error:
             print(f"cost.py: {name}: {error}", file=sys.stderr)
             failed = True
             continue
         params, macs = ("-" if value is None else f"{value:.2f}" for value in (cost.params_m, cost.macs_g))
         row = cost.row
-        print(f"{name:28s} {params:>9s} {macs:>9s} {row.ms_median:9.1f} {row.ms_iqr:7.1f} {row.peak_mb:8.1f}")
+        beside = ""
+        found = known.get(MODELS[name].published) if name in MODELS else None
+        if found is not None and cost.macs_g is not None:
+            stated.append(found)
+            macs_there = macs_at(MODELS[name], found.height, found.width)
+            beside = "  " + found.beside(macs_there / 1e9) if macs_there is not None else f"  {found.macs_g:.2f}"
+        print(f"{name:28s} {params:>9s} {macs:>9s} {row.ms_median:9.1f} {row.ms_iqr:7.1f} {row.peak_mb:8.1f}{beside}")
         rows.append(row)
     if rows:
         print(f"one frame of {arguments.width} x {arguments.height} px, {rows[0].device}, {rows[0].threads} threads")
+    for sentence in dict.fromkeys(found.remark() for found in stated):
+        print(sentence)
     if arguments.out:
         write_rows(arguments.out, CostRow, rows)
     return 1 if failed else 0

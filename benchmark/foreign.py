@@ -12,12 +12,13 @@ from synth.image_files import IMAGE_SUFFIXES
 
 
 def find_image(homes: Sequence[Path], key: str) -> Path | None:
-    """The file of a key in the first folder that has it."""
+    """The file of a key in the first folder that has it; `scene001/blur_1` may also be called scene001_blur_1."""
     for home in homes:
-        for suffix in IMAGE_SUFFIXES:
-            path = home / f"{key}{suffix}"
-            if path.is_file():
-                return path
+        for name in dict.fromkeys((key, key.replace("/", "_"))):
+            for suffix in IMAGE_SUFFIXES:
+                path = home / f"{name}{suffix}"
+                if path.is_file():
+                    return path
     return None
 
 

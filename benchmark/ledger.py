@@ -17,6 +17,11 @@ from synth import atomic
 
 RUN, SCORES, METHODS, COST = "run.json", "scores.csv", "methods.csv", "cost.csv"
 
+ADDED: dict[str, Any] = {
+    "switches": [],
+    "tile": None,
+}  # what a run without these was: folders from before they existed can go on
+
 Triple = tuple[str, str, str]  # method, test set, protocol
 
 
@@ -46,7 +51,7 @@ def compare(stored: dict[str, Any], configuration: dict[str, Any], out: Path, me
     """
     before = stored["configuration"]
     for name, value in configuration.items():
-        old = before.get(name)
+        old = before.get(name, ADDED.get(name))
         if name in ("test_sets", "pairs_sha256"):
             what = {"test_sets": "test set", "pairs_sha256": "sha256 of the pairs in"}[name]
             pairs = [(f"{what} {key}", old[key], value[key]) for key in value if key in (old or {})]

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from benchmark.protocol import EvalProtocol, su30_indices
+from benchmark.protocol import SU30_SHIFT, EvalProtocol, scored_positions, su30_indices
 from synth.image_files import IMAGE_SUFFIXES, list_images, natural_key
 
 SHARP_FOLDERS = ("sharp", "GT")  # GoPro's and DVD's name of the folder between the sequence and its frames
+# Official layouts that name the two images of a pair differently: what a key keeps of a path below its folder, and
+# which files of the official folder are the sharp ones. Results are usually called scene001_blur_1, 0001_000001.
+_REALBLUR = (re.compile(r"(?:.*/)?(scene\d+)(?:_reflect)?[/_](?:(?:blur|gt)/)?(?:blur|gt)_(\d+)"), "{}/blur_{}")
+_RSBLUR = (re.compile(r"(?:.*/)?(\d{4})[/_](\d{6})(?:[/_].*)?"), "{}/{}")
+SCENE_KEYS = {"realblur-j": _REALBLUR, "realblur-r": _REALBLUR, "rsblur": _RSBLUR}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +40,9 @@ def match(restored: Path, sharp: Path | None, protocol: EvalProtocol) -> Matchin
     """Pair files by key: the path below the folder without suffix.
 
     GoPro, DVD: the same key on both sides; `<sequence>/sharp/<frame>` and `<sequence>/GT/<frame>` count as
-    `<sequence>/<frame>`. Lai: the sharp name is the beginning of the restored one. Kohler: a name that ends in {p}_{k},
-    with the frames in Image{p}/Kernel{k} below `sharp`; or one file and a folder of its frames.
+    `<sequence>/<frame>`. RealBlur, RSBlur: scene and number, from the official layout or a result's name. Lai: the
+    sharp name is the beginning of the restored one. Kohler: a name that ends in {p}_{k}, with the frames in
+    Image{p}/Kernel{k} below `sharp`; or one file and a folder of its frames.
     Errors: ValueError, one sentence: missing paths, a file beside a folder, two files of one key, nothing to score.
     """
     for path in (restored, sharp):
@@ -48,7 +54,7 @@ def match(restored: Path, sharp: Path | None, protocol: EvalProtocol) -> Matchin
         raise ValueError(
             f"{protocol.name} compares with sharp images: name their file or folder as the second argument"
         )
-    if protocol.align == "kohler":
+    if protocol.testset == "kohler":
         matching = _match_trajectories(restored, sharp)
     elif restored.is_file() and sharp.is_file():
         matching = Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=(sharp,)),))
@@ -56,6 +62,8 @@ def match(restored: Path, sharp: Path | None, protocol: EvalProtocol) -> Matchin
         raise ValueError(f"two files or two folders are needed, got {restored} and {sharp}")
     elif protocol.testset.startswith("lai"):
         matching = _match_beginnings(images_by_key(restored), images_by_key(sharp))
+    elif protocol.testset in SCENE_KEYS:
+        matching = _match_scenes(images_by_key(restored), images_by_key(sharp), SCENE_KEYS[protocol.testset])
     else:
         matching = _match_equal(images_by_key(restored), sharp_images_by_key(sharp), protocol)
     if not matching.items:
@@ -97,7 +105,7 @@ def _without_reference(restored: Path) -> Matching:
 
 
 def _match_equal(restored: dict[str, Path], sharp: dict[str, Path], protocol: EvalProtocol) -> Matching:
-    scored = list(sharp) if protocol.frames == "all" else _su30_keys(sharp, protocol.frames)
+    scored = list(sharp) if protocol.frames == "all" else _scored_keys(sharp, protocol.frames)
     return Matching(
         items=tuple(
             ScoreItem(key=key, restored=restored[key], references=(sharp[key],)) for key in scored if key in restored
@@ -107,19 +115,44 @@ def _match_equal(restored: dict[str, Path], sharp: dict[str, Path], protocol: Ev
     )
 
 
-def _su30_keys(sharp: dict[str, Path], frames: str) -> list[str]:
-    """The 30 scored frames of every sequence. Errors: ValueError for a sequence too short to have them."""
+def _scored_keys(sharp: dict[str, Path], frames: str) -> list[str]:
+    """The scored frames of every sequence. Errors: ValueError for a sequence too short to have those of su30."""
     sequences: dict[str, list[str]] = {}
     for key in sharp:
         sequences.setdefault(PurePosixPath(key).parent.as_posix(), []).append(key)
-    indices = su30_indices(frames)
     for name, keys in sequences.items():
-        if len(keys) <= indices[-1]:
+        if frames in SU30_SHIFT and len(keys) <= su30_indices(frames)[-1]:
+            first, *_, last = su30_indices(frames)
             raise ValueError(
-                f"dvd-su30 scores frames {indices[0]} to {indices[-1]} (counted from 0) of each sequence of 100; "
+                f"dvd-su30 scores frames {first} to {last} (counted from 0) of each sequence of 100; "
                 f"{name} has {len(keys)} sharp frames"
             )
-    return [keys[index] for keys in sequences.values() for index in indices]
+    return [keys[index] for keys in sequences.values() for index in scored_positions(frames, len(keys))]
+
+
+def _match_scenes(restored: dict[str, Path], sharp: dict[str, Path], naming: tuple[re.Pattern[str], str]) -> Matching:
+    """RealBlur, RSBlur: keys by `naming`; of an official folder only what lies in gt/."""
+    pattern, form = naming
+
+    def renamed(files: dict[str, Path]) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for key, path in files.items():
+            name = pattern.fullmatch(key)
+            new = form.format(*name.groups()) if name else key
+            if new in found:
+                raise ValueError(f"{found[new]} and {path} would both be the image {new}; keep one of them")
+            found[new] = path
+        return found
+
+    official = {key: path for key, path in sharp.items() if PurePosixPath(key).parent.name == "gt"}
+    scored, known = renamed(restored), renamed(official or sharp)
+    return Matching(
+        items=tuple(
+            ScoreItem(key=key, restored=scored[key], references=(known[key],)) for key in known if key in scored
+        ),
+        without_sharp=tuple(key for key in scored if key not in known),
+        without_restored=tuple(key for key in known if key not in scored),
+    )
 
 
 def _match_beginnings(restored: dict[str, Path], sharp: dict[str, Path]) -> Matching:

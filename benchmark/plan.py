@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.metrics import METRICS
 from benchmark.protocol import PROTOCOLS
-from benchmark.testsets import TESTSETS
+from benchmark.testsets import TESTSETS, sets_at_hand
 from benchmark.testsets.base import Clip, TestSet
 from benchmark.testsets.listing import MARKER
 from synth import atomic
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ("identity", "richardson-lucy", "mimo-unet", "deblurgan-v2-mobilenet", "stfan")
@@ -28,11 +32,13 @@ MINI_HOMES = {
 class RunConfig:
     """The resolved command line. metrics, protocols: () = what the test sets and protocols usually take.
 
-    methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says.
+    methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says. switches,
+    tile: of all networks among the methods, see models/restorer.py; never "auto", which depends on the free memory.
+    all_methods: "all" was asked for, so a network that can take no part gets a row that says why.
     """
 
     methods: tuple[str, ...]
-    testsets: tuple[str, ...] = tuple(TESTSETS)
+    testsets: tuple[str, ...] = sets_at_hand(None)
     protocols: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     pairs: tuple[Path, ...] = (ROOT / "out" / "pairs",)
@@ -47,7 +53,12 @@ class RunConfig:
     seed: int = 0
     device: str = "auto"
     workers: int = 1
+    scheduler: str = ""
     limit: int | None = None
+    switches: tuple[str, ...] = ()
+    tile: int | None = None
+    feature_net: str = "vgg19"
+    all_methods: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +145,35 @@ def check(config: RunConfig) -> None:
     for flag, number in (("--limit", config.limit), ("--workers", config.workers), ("--steps", config.steps)):
         if number is not None and number < 1:
             raise ValueError(f"{flag} is a number from 1 up, got {number}")
-    choose_device(config.device)
+    check_networks(config, choose_device(config.device))
+
+
+def check_networks(config: RunConfig, device: torch.device) -> None:
+    """Errors: ValueError if a network among the methods has not every switch, or does not work in such tiles."""
+    from models.restorer import check_switches
+    from models.tiling import check_tile
+    from models.zoo import MODELS
+
+    networks = [MODELS[name] for name in config.methods if name in MODELS]
+    if (config.switches or config.tile) and not networks:
+        raise ValueError("--switches and --tile are for networks, and there is none among the methods")
+    for spec in networks:
+        check_switches(spec, config.switches, device)
+        if config.tile is not None:
+            check_tile(config.tile, spec)
 
 
 def folders(config: RunConfig) -> tuple[dict[str, Path], list[str]]:
-    """The real test sets that are under --data-root, and sentences about what is missing in them."""
+    """The real test sets that are under --data-root, and sentences about what is missing in them.
+
+    Errors: ValueError for a set that is not there and has no stand-in; a run that names no set leaves it out instead.
+    """
     found, problems = {}, []
     for name in config.testsets:
         folder = TESTSETS[name].find(config.data_root) if config.data_root is not None else None
+        if folder is None and TESTSETS[name].render_mini is None:
+            where = f"under --data-root {config.data_root}" if config.data_root else "without --data-root"
+            raise ValueError(f"{TESTSETS[name].title} is not found {where}, and it has no rendered stand-in")
         if folder is not None:
             found[name] = folder
             problems += [f"{TESTSETS[name].title}: {sentence}" for sentence in TESTSETS[name].problems(folder)]
@@ -179,7 +211,7 @@ def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target]
                     raise ValueError(f"{protocol_name}: {error}") from None
                 warnings.append(f"{protocol_name} is left out: {error}")
                 continue
-            missing = missing_metrics(metrics)
+            missing = missing_metrics(metrics, clips[0].samples[0].blur)
             targets.append(
                 Target(
                     testset=testset,
@@ -271,7 +303,7 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     weights = given_files(config)
     trains = any(name in MODELS and name not in weights for name in config.methods)
     manifests = [path / "pairs.jsonl" for path in config.pairs] if trains else []
-    return {
+    found: dict[str, object] = {
         "metrics": list(config.metrics),
         "profile": config.profile,
         "steps": config.steps,
@@ -283,4 +315,9 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
         "weights": {name: atomic.sha256_of(path) for name, path in weights.items()},
         "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
         "test_sets": sets,
+        "switches": list(config.switches),
+        "tile": config.tile,
     }
+    if config.feature_net != "vgg19":
+        found["feature_net"] = config.feature_net
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ class EvalProtocol:
 
     blur_variant: the input folder where a set offers several ("blur", "blur_gamma"; "" = the only one).
     quantise: "round" | "truncate" | "none": what turns the restored image into 8-bit values before scoring.
-    align: "none" | "kohler" (gain and integer shift, best trajectory frame) | "shift" (sub-pixel search) | "ecc".
+    align: "none" | "kohler" (gain and integer shift, best trajectory frame, after the cut) | "shift" (sub-pixel search)
+    | "ecc" (gain and homography, masked).
     luma: score Y = .299 R + .587 G + .114 B instead of RGB. crop_px: border cut on every side.
     frames: "all" | "su30" (30 of 100 frames of each sequence, see `su30_indices`) | "su30-one-based" (the same numbers
-    counted from 1: the user's `--one-based`). pool: "image" mean of per-image values.
+    counted from 1: the user's `--one-based`) | "skip-first". pool: "image" mean of per-image values | "sequence" mean
+    of the sequences' means (see `pooled`).
     metrics: the ids scored unless the user asks for others. reference: False where only no-reference metrics apply.
     """
 
@@ -44,6 +47,7 @@ class Metric:
     and returns a float; a no-reference metric ignores `sharp` (None).
 
     missing(): None when it can run here, otherwise one sentence that names the file or package that is missing.
+    smallest_px: the shorter side that the images must have at least.
     unchecked: fn without the check of shapes and range, for aligned images: after a gain their values may pass 1.
     """
 
@@ -56,6 +60,7 @@ class Metric:
     fn: Callable[[Tensor, Tensor | None], float]
     missing: Callable[[], str | None] = lambda: None
     unchecked: Callable[[Tensor, Tensor | None], float] | None = None
+    smallest_px: int = 1
 
 
 # The ten test sequences of DVD (Su et al., CVPR 2017), #1 to #10; 100 frames each.
@@ -75,10 +80,13 @@ DVD_TEST_SEQUENCES = (
 _GOPRO_SOURCE = (
     "Nah et al., CVPR 2017; the 1,111 test pairs; folder and averaging as in SRN, DMPHN, MPRNet and most later work"
 )
+_RGB_METRICS = ("psnr", "ssim-gauss-valid", "lpips-alex")
+_ECC_TITLE = "gain, homography by ECC, cubic warp; RGB, PSNR and SSIM over what stays inside; mean over images"
+_ECC_SOURCE = "; the scorer of RealBlur and RSBlur: Gaussian SSIM, 5 px cut; ECC of 100 iterations, filter of 5 px"
+_ECC_METRICS = ("psnr", "ssim-skimage-gauss")
 _DVD_SOURCE = "Su et al., CVPR 2017; the 10 test sequences of 100 frames"
 _LAI_SOURCE = "Lai et al., CVPR 2016"
 
-# To come: gopro-per-sequence, dvd-su30-aligned, dvd-pvdnet, reds-val, hide, realblur-j, realblur-r, rsblur.
 PROTOCOLS: dict[str, EvalProtocol] = {
     "gopro-linear": EvalProtocol(
         name="gopro-linear",
@@ -86,7 +94,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         title="folder blur (plain mean of the frames); RGB, 8-bit rounded, no cut, mean over images",
         source=_GOPRO_SOURCE,
         blur_variant="blur",
-        metrics=("psnr", "ssim-gauss-valid", "lpips-alex"),
+        metrics=_RGB_METRICS,
     ),
     "gopro-gamma": EvalProtocol(
         name="gopro-gamma",
@@ -94,7 +102,16 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         title="folder blur_gamma (mean after gamma 2.2 is undone); RGB, 8-bit rounded, no cut, mean over images",
         source="Nah et al., CVPR 2017 (the folder of the original paper); scoring as in gopro-linear",
         blur_variant="blur_gamma",
-        metrics=("psnr", "ssim-gauss-valid", "lpips-alex"),
+        metrics=_RGB_METRICS,
+    ),
+    "gopro-per-sequence": EvalProtocol(
+        name="gopro-per-sequence",
+        testset="gopro",
+        title="folder blur; RGB, 8-bit rounded, no cut; mean of each sequence, then mean of the 11 sequences",
+        source="the averaging of VRT (Liang et al., 2022), otherwise as gopro-linear; sequences have 77 to 134 images",
+        blur_variant="blur",
+        pool="sequence",
+        metrics=_RGB_METRICS,
     ),
     "kohler": EvalProtocol(
         name="kohler",
@@ -103,14 +120,14 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         source="Kohler et al., ECCV 2012; the authors' scoring program",
         align="kohler",
         luma=True,
-        metrics=("psnr", "ssim-gauss-valid"),
+        metrics=("psnr", "ms-ssim"),
     ),
     "dvd-all": EvalProtocol(
         name="dvd-all",
         testset="dvd",
         title="all frames of the 10 test sequences; RGB, 8-bit rounded, no alignment, mean over images",
         source=_DVD_SOURCE + "; plain scoring as in CDVD-TSP",
-        metrics=("psnr", "ssim-gauss-valid", "lpips-alex"),
+        metrics=_RGB_METRICS,
     ),
     "dvd-su30": EvalProtocol(
         name="dvd-su30",
@@ -118,7 +135,28 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         title="30 of 100 frames a sequence, floor(linspace(2, 97, 30)) from 0; RGB, 8-bit rounded, no alignment",
         source=_DVD_SOURCE + "; the frames of the authors' scoring, without its alignment",
         frames="su30",
-        metrics=("psnr", "ssim-gauss-valid", "lpips-alex"),
+        metrics=_RGB_METRICS,
+    ),
+    "dvd-su30-aligned": EvalProtocol(
+        name="dvd-su30-aligned",
+        testset="dvd",
+        title="the frames of dvd-su30; Kohler's gain and whole-pixel shift, zero-filled, masked, luma",
+        source=_DVD_SOURCE + "; the authors scored with the program of Kohler et al. (their issue 3)",
+        frames="su30",
+        align="kohler",
+        luma=True,
+        metrics=("psnr", "ssim-gauss-valid"),
+    ),
+    "dvd-pvdnet": EvalProtocol(
+        name="dvd-pvdnet",
+        testset="dvd",
+        title="all frames but the first of a sequence; 16 px cut, then Kohler's gain and shift, masked, luma",
+        source="Son et al. (PVDNet), ACM TOG 2021; portrait clips are turned there, which moves neither PSNR nor SSIM",
+        frames="skip-first",
+        align="kohler",
+        luma=True,
+        crop_px=16,
+        metrics=("psnr", "ssim-gauss-valid"),
     ),
     "lai-synthetic": EvalProtocol(
         name="lai-synthetic",
@@ -138,6 +176,44 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         metrics=("niqe",),
         reference=False,
     ),
+    "reds-val": EvalProtocol(
+        name="reds-val",
+        testset="reds",
+        title="val_blur, all 30 x 100 frames; RGB, 8-bit rounded, no cut, mean over images",
+        source="Nah et al., CVPRW 2019; scoring as in DeepDeblur-PyTorch; not NAFNet's 300 frames of blur_jpeg",
+        metrics=_RGB_METRICS,
+    ),
+    "hide": EvalProtocol(
+        name="hide",
+        testset="hide",
+        title="2,025 test images, close-ups and long shots; RGB, 8-bit rounded, no cut, mean over images",
+        source="Shen et al., ICCV 2019; scored like GoPro, by networks trained on GoPro",
+        metrics=_RGB_METRICS,
+    ),
+    "realblur-j": EvalProtocol(
+        name="realblur-j",
+        testset="realblur-j",
+        title=_ECC_TITLE,
+        source="Rim et al., ECCV 2020" + _ECC_SOURCE,
+        align="ecc",
+        metrics=_ECC_METRICS,
+    ),
+    "realblur-r": EvalProtocol(
+        name="realblur-r",
+        testset="realblur-r",
+        title=_ECC_TITLE,
+        source="Rim et al., ECCV 2020" + _ECC_SOURCE,
+        align="ecc",
+        metrics=_ECC_METRICS,
+    ),
+    "rsblur": EvalProtocol(
+        name="rsblur",
+        testset="rsblur",
+        title=_ECC_TITLE,
+        source="Rim et al., ECCV 2022" + _ECC_SOURCE,
+        align="ecc",
+        metrics=_ECC_METRICS,
+    ),
 }
 
 SU30_SHIFT = {"su30": 0, "su30-one-based": -1}
@@ -154,3 +230,30 @@ def su30_indices(frames: str = "su30") -> tuple[int, ...]:
     if frames not in SU30_SHIFT:
         raise ValueError(f"frames is one of {', '.join(SU30_SHIFT)}, not {frames!r}")
     return tuple(2 + 95 * step // 29 + SU30_SHIFT[frames] for step in range(30))
+
+
+def scored_positions(frames: str, count: int) -> tuple[int, ...]:
+    """Positions that are scored in a sequence of `count` frames, from 0; `frames` as in EvalProtocol.
+
+    Positions of su30 beyond the end are left out. Errors: ValueError for another word.
+    """
+    if frames == "all":
+        return tuple(range(count))
+    if frames == "skip-first":
+        return tuple(range(1, count))
+    return tuple(index for index in su30_indices(frames) if index < count)
+
+
+def pooled(values: Mapping[str, float], pool: str) -> float:
+    """The figure of a table from per-image values by key: their mean, or the mean of the sequences' means.
+
+    The sequence of a key is what stands before its last "/". Errors: ValueError for no values or another `pool`.
+    """
+    if pool not in ("image", "sequence") or not values:
+        raise ValueError(f"pool is image or sequence, for one value or more; got {pool!r} and {len(values)} values")
+    if pool == "image":
+        return math.fsum(values.values()) / len(values)
+    sequences: dict[str, list[float]] = {}
+    for key, value in values.items():
+        sequences.setdefault(key.rpartition("/")[0], []).append(value)
+    return math.fsum(math.fsum(part) / len(part) for part in sequences.values()) / len(sequences)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,45 @@ if TYPE_CHECKING:
     from models.spec import Method
 
 
+class AreaReduced:
+    """A super-resolution method as one of the input's size: the exact mean over every scale x scale pixels."""
+
+    def __init__(self, method: Method, scale: int) -> None:
+        self.method = method
+        self.scale = scale
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Shape: [3, H, W] -> [3, H, W]. Errors: ValueError if the method's output is not scale times its input."""
+        from torch.nn.functional import avg_pool2d
+
+        sizes: deque[tuple[int, int]] = deque()
+        for frame in self.method.restore(_noting_sizes(frames, sizes)):
+            height, width = sizes.popleft()
+            if tuple(frame.shape[-2:]) != (self.scale * height, self.scale * width):
+                raise ValueError(
+                    f"a network of scale {self.scale} turned {height} x {width} px into {frame.shape[-2]} x "
+                    f"{frame.shape[-1]}"
+                )
+            yield avg_pool2d(frame[None], self.scale)[0]
+
+
+def _noting_sizes(frames: Iterator[Tensor], sizes: deque[tuple[int, int]]) -> Iterator[Tensor]:
+    for frame in frames:
+        sizes.append((frame.shape[-2], frame.shape[-1]))
+        yield frame
+
+
 @dataclass
 class Restored:
-    """The images of a method and images folder: sha256 of every file by key, and why others are missing."""
+    """The images of a method and images folder: sha256 of every file by key, and why others are missing.
+
+    faces: of a method that restores faces, how many it restored in each image.
+    """
 
     source: str  # sha256 of the weights, or the method's name: images of other weights do not count
     images: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    faces: dict[str, int] = field(default_factory=dict)
 
 
 def read_record(path: Path, source: str) -> Restored:
@@ -34,7 +67,7 @@ def read_record(path: Path, source: str) -> Restored:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["source"] == source:
-            return Restored(source=source, images=dict(stored["images"]))
+            return Restored(source=source, images=dict(stored["images"]), faces=dict(stored.get("faces", {})))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return Restored(source=source)
@@ -58,11 +91,18 @@ def restore_clips(
         if not _complete(clip, folder, record):
             for sample in clip.samples:
                 record.images.pop(sample.key, None)
+                record.faces.pop(sample.key, None)
             written: dict[str, str] = {}
+            faces: dict[str, int] = {}
+            counted = _faces_so_far(method)
             try:
                 for key, image in _restored_images(method, clip):
                     written[key] = _write(folder / f"{key}.png", image)
+                    if counted is not None:
+                        faces[key] = (_faces_so_far(method) or 0) - counted
+                        counted += faces[key]
                 record.images.update(written)
+                record.faces.update(faces)
             except WriteFailed as error:
                 raise error.reason from None
             except Exception as error:  # whatever a network throws is the reason in its row; the others go on
@@ -75,11 +115,18 @@ def restore_clips(
 
 def write_record(path: Path, record: Restored) -> None:
     """Write the record in one step, unless it says the same already."""
-    text = json.dumps(
-        {"source": record.source, "images": dict(sorted(record.images.items())), "failed": record.failed}, indent=1
-    )
+    content: dict[str, object] = {"source": record.source, "images": dict(sorted(record.images.items()))}
+    content["failed"] = record.failed
+    if record.faces:
+        content["faces"] = dict(sorted(record.faces.items()))
+    text = json.dumps(content, indent=1)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         atomic.write_text(path, text)
+
+
+def _faces_so_far(method: Method) -> int | None:
+    """How many faces a method has restored since it was opened; None if it does not restore faces."""
+    return getattr(getattr(method, "adapted", method), "faces", None)
 
 
 class WriteFailed(Exception):

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 from benchmark.arguments import configuration, parser
 from benchmark.estimates import in_words, restoring_seconds, rough_estimate
 from benchmark.plan import ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
-from benchmark.testsets import render_missing
+from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,26 +46,33 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
-    untrained = checkpoints.to_train(config)
+    untrained = () if only_check else checkpoints.to_train(config)
     real, problems = folders(config)
     names = [method_name(method) for method in config.methods]
-    stored = ledger.read_run(config.out)
+    stored = ledger.read_run(config.out) if config.methods else None
     if stored is not None:
         ledger.compare(stored, resolved(config, real), config.out, names)
         if stored["status"] == "unfinished" and not resume:
             raise ValueError(f"{config.out} holds an unfinished run; add --resume to go on with it, or remove it")
-    for sentence in problems:
+    for sentence in [] if only_check else problems:
         warn(sentence)
     minis = [name for name in config.testsets if name not in real]
     print_plan(config, untrained, real, minis)
     if only_check:
-        return 0
+        from benchmark import doctor
+
+        return doctor.report(doctor.examine(config, real))
     if minis:
         say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
         with stages.progress("rendering or verifying mini sets", minis) as step:
             for name in minis:
                 render_missing(config.mini_root, [name], 0, config.workers)
                 step(1)
+    if config.scheduler:
+        from synth.cluster import cluster
+
+        with cluster(config.scheduler) as (_, threads):
+            say(f"images are scored by {threads} threads of the cluster at {config.scheduler}")
     targets, left_out = open_targets(config, real)
     for sentence in left_out:
         warn(sentence)
@@ -162,6 +169,7 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     from benchmark.cost import SIDE_PX, Cost, measure_apart
     from benchmark.plan import FOREIGN
     from benchmark.results import CostRow
+    from models.zoo import MODELS
     from synth import atomic
 
     found = {}
@@ -171,7 +179,8 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
             path = config.out / "parts" / name / "cost.json"
             try:
                 if not path.is_file():
-                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device)
+                    switches = config.switches if name in MODELS else ()
+                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     atomic.write_json(path, values)
                 values = json.loads(path.read_text(encoding="utf-8"))
@@ -185,8 +194,11 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
 
 def print_plan(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> None:
     """What will be done and roughly how long it takes, on stderr, before anything is started."""
-    say(f"methods: {', '.join(method_name(method) for method in config.methods)}")
+    say(f"methods: {', '.join(method_name(method) for method in config.methods) or 'none named'}")
     say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
+    absent = [name for name in TESTSETS if name not in config.testsets]
+    if absent and set(sets_at_hand(None)) <= set(config.testsets):
+        say(f"left out, not under --data-root and without a stand-in: {', '.join(absent)}")
     if untrained:
         how = f"{config.steps} steps" if config.steps else f"profile {config.profile}"
         say(f"trained first unless it was done before ({how}): {', '.join(untrained)}")

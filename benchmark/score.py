@@ -16,7 +16,7 @@ if __name__ == "__main__":  # run as a file: the repository's root in place of t
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.metrics.weights_dir import set_weights_dir
-from benchmark.protocol import PROTOCOLS, EvalProtocol
+from benchmark.protocol import PROTOCOLS, EvalProtocol, pooled
 
 TABLE_ROWS = 20  # without --json longer lists show only their mean
 EPILOG = """\
@@ -24,7 +24,8 @@ RESTORED and SHARP are two files or two folders. Files are paired by their path 
 <sequence>/sharp/<frame> and DVD's <sequence>/GT/<frame> are understood. Protocol kohler: RESTORED is one image and
 SHARP a folder with its trajectory frames, or RESTORED holds images whose names end in {p}_{k} (Blurry1_1.png) and SHARP
 is the Kohler folder with Image{p}/Kernel{k}/GroundTruth{p}_{k}_{f}.png. lai-synthetic: the sharp image's name is the
-beginning of the restored one's. lai-real takes no SHARP.
+beginning of the restored one's. RealBlur, RSBlur: SHARP may be the official folder, results are called
+scene001_blur_1 or 0001_000001 (or lie as in that folder). lai-real takes no SHARP.
 
 --json prints {"protocol", "metrics": {id: mean}, "count", "images": {key: {id: value}}, "missing": {id: sentence},
 "failed": {key: sentence}, "unmatched": {"restored": [...], "sharp": [...]}}; an infinite PSNR is the text "inf", since
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"score.py: {error}", file=sys.stderr)
         return 2
-    missing = missing_metrics(metric_ids)
+    missing = missing_metrics(metric_ids, matching.items[0].restored)
     images, failed = score_items(
         matching.items, protocol, [name for name in metric_ids if name not in missing], workers=arguments.workers
     )
@@ -119,9 +120,9 @@ def build_report(
     failed: dict[str, str],
     matching: Matching,
 ) -> dict[str, object]:
-    """What --json prints. Means are means of per-image values; infinite values are the text "inf"."""
+    """What --json prints. Means as the protocol pools per-image values; infinite values are the text "inf"."""
     names = list(next(iter(images.values()), {}))
-    means = {name: math.fsum(values[name] for values in images.values()) / len(images) for name in names}
+    means = {name: pooled({key: values[name] for key, values in images.items()}, protocol.pool) for name in names}
 
     def plain(values: dict[str, float]) -> dict[str, float | str]:
         return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}

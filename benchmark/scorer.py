@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.metrics import METRICS, alignment, shift_search
+from benchmark.metrics import METRICS, alignment, homography, shift_search
 from benchmark.metrics.images import check_image, luma, to_array
 from benchmark.metrics.psnr import from_mse
 from benchmark.protocol import EvalProtocol, Metric
@@ -21,11 +21,12 @@ SHIFT_SIZE_SLACK_PX = 2  # Lai's sharp and blurred images differ by about 1 px i
 
 def load_image(path: Path) -> Tensor:
     """Read an image file. Shape: [3, H, W] float32. Range: [0, 1], sRGB-encoded. Errors: as image_files.read_image."""
+    import cv2
     import torch
 
     from synth.image_files import read_image
 
-    return torch.from_numpy(np.ascontiguousarray(read_image(path).transpose(2, 0, 1))).float().div_(255)
+    return torch.from_numpy(np.stack(cv2.split(read_image(path)))).float().div_(255)
 
 
 def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metric]:
@@ -33,7 +34,7 @@ def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metr
     found = []
     for name in metric_ids:
         if name not in METRICS:
-            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)}")
+            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)} and pyiqa:NAME")
         if METRICS[name].needs_reference and not protocol.reference:
             usable = ", ".join(metric.name for metric in METRICS.values() if not metric.needs_reference)
             raise ValueError(f"{protocol.name} has no sharp images, so {name} cannot be computed; usable: {usable}")
@@ -43,10 +44,27 @@ def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metr
     return found
 
 
-def missing_metrics(metric_ids: Sequence[str]) -> dict[str, str]:
-    """The metrics among `metric_ids` that cannot run here, each with the sentence that says what it lacks."""
+def missing_metrics(metric_ids: Sequence[str], image: Path | None = None) -> dict[str, str]:
+    """The metrics among `metric_ids` that cannot run here, each with the sentence that says what it lacks.
+
+    image: one of the images, whose size tells whether they are large enough; an unreadable one tells nothing.
+    """
     sentences = {name: METRICS[name].missing() for name in metric_ids if name in METRICS}
+    side = _shorter_side(image) if image is not None else None
+    for name in sentences:
+        least = METRICS[name].smallest_px
+        if side is not None and side < least:
+            sentences[name] = f"{name} needs images of at least {least} px a side, these have {side} px"
     return {name: sentence for name, sentence in sentences.items() if sentence is not None}
+
+
+def _shorter_side(image: Path) -> int | None:
+    from synth.image_files import image_size
+
+    try:
+        return min(image_size(image))
+    except (ValueError, OSError):
+        return None
 
 
 def score_image(
@@ -83,7 +101,8 @@ def score_restorations(
     for image, values in zip(rounded, scores, strict=True):
         values.update({metric.name: metric.fn(image, None) for metric in metrics if not metric.needs_reference})
     if compared and protocol.align == "kohler":
-        _score_trajectory(rounded, references, compared, scores)
+        frames = references if protocol.testset == "kohler" else [_only_reference(references, protocol)]
+        _score_trajectory(rounded, frames, protocol, compared, scores)
     elif compared:
         sharp = _only_reference(references, protocol)
         for image, values in zip(rounded, scores, strict=True):
@@ -125,32 +144,58 @@ def _score_pair(restored: Tensor, sharp: Tensor, protocol: EvalProtocol, metrics
         aligned = shift_search.sampled(moved, down, right, cut)[None]
         fixed = np.ascontiguousarray(target[cut:-cut, cut:-cut])[None]
         return _apply(metrics, torch.from_numpy(aligned), torch.from_numpy(fixed))
-    if protocol.align != "none":
-        raise ValueError(f"{protocol.name}: alignment {protocol.align!r} is not known; none, kohler and shift are")
+    if protocol.align not in ("none", "ecc"):
+        raise ValueError(f"{protocol.name}: alignment {protocol.align!r} is not known; none, kohler, shift and ecc are")
     if restored.shape != sharp.shape:
         raise ValueError(
             f"restored and sharp images must have one size, got {restored.shape[2]} x {restored.shape[1]} and "
             f"{sharp.shape[2]} x {sharp.shape[1]} px"
         )
+    if protocol.align == "ecc":
+        return _score_registered(homography.registered(to_array(restored), to_array(sharp)), metrics)
     if protocol.luma:
         restored, sharp = (torch.from_numpy(luma(to_array(image)))[None] for image in (restored, sharp))
+    return _apply(metrics, _cut(restored, protocol), _cut(sharp, protocol))
+
+
+def _cut(image: Tensor, protocol: EvalProtocol) -> Tensor:
+    """The image without the protocol's border."""
     cut = protocol.crop_px
-    if 2 * cut >= min(sharp.shape[1:]):
-        raise ValueError(f"{protocol.name} cuts {cut} px on every side and the image has {list(sharp.shape[1:])} px")
-    inner = (slice(None), slice(cut, sharp.shape[1] - cut), slice(cut, sharp.shape[2] - cut))
-    return _apply(metrics, restored[inner], sharp[inner])
+    if 2 * cut >= min(image.shape[1:]):
+        raise ValueError(f"{protocol.name} cuts {cut} px on every side and the image has {list(image.shape[1:])} px")
+    return image[:, cut : image.shape[1] - cut, cut : image.shape[2] - cut]
+
+
+def _score_registered(pair: homography.MaskedPair, metrics: Sequence[Metric]) -> dict[str, float]:
+    """PSNR and Gaussian SSIM over the mask, as the authors have them; other metrics see the masked images whole."""
+    import torch
+
+    masked = {
+        "psnr": lambda: from_mse(homography.masked_mse(pair)),
+        "ssim-skimage-gauss": lambda: homography.masked_ssim(pair),
+        "ssim-gauss-valid": lambda: homography.masked_ssim(pair),
+    }
+    images = [torch.from_numpy(np.ascontiguousarray(image)) for image in (pair.restored, pair.sharp)]
+    return {
+        metric.name: masked[metric.name]() if metric.name in masked else _apply([metric], *images)[metric.name]
+        for metric in metrics
+    }
 
 
 def _score_trajectory(
-    restored: Sequence[Tensor], references: Iterable[Tensor], metrics: Sequence[Metric], scores: list[dict[str, float]]
+    restored: Sequence[Tensor],
+    references: Iterable[Tensor],
+    protocol: EvalProtocol,
+    metrics: Sequence[Metric],
+    scores: list[dict[str, float]],
 ) -> None:
     """Kohler: every metric keeps the best value over all trajectory frames, each on its own."""
-    images = [alignment.eight_bit_image(_levels(image)) for image in restored]
+    images = [alignment.eight_bit_image(_levels(_cut(image, protocol))) for image in restored]
     frames = 0
     for reference in references:
         frames += 1
         check_image(reference, "trajectory frame")
-        sharp = alignment.eight_bit_image(_levels(reference))
+        sharp = alignment.eight_bit_image(_levels(_cut(reference, protocol)))
         for image, values in zip(images, scores, strict=True):
             for name, value in _score_aligned(image, sharp, metrics).items():
                 best = max if METRICS[name].higher_is_better else min

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.plan import Target
-from benchmark.protocol import EvalProtocol
-from benchmark.restoring import one_sentence
-from benchmark.testsets.base import Sample
+from benchmark.protocol import PROTOCOLS, EvalProtocol
+from benchmark.scoring_pool import ScoreJob, score_jobs
 from synth import atomic
 
 RECORD_EVERY_S = 10.0
@@ -27,9 +26,30 @@ class Scored:
 
 
 def record_path(out: Path, name: str, target: Target) -> Path:
-    """Where the scores of a method under a protocol are recorded."""
+    """Where the scores of a method under a protocol are recorded.
+
+    Protocols that differ only in which images they take and how they average share a record: dvd-su30 takes its values
+    from dvd-all, gopro-per-sequence from gopro-linear.
+    """
     testset = target.testset
-    return out / "parts" / name / testset.images_folder / f"{testset.name}.{testset.protocol.name}.json"
+    first = next(
+        (protocol for protocol in PROTOCOLS.values() if _scoring(protocol) == _scoring(testset.protocol)),
+        testset.protocol,
+    )
+    return out / "parts" / name / testset.images_folder / f"{testset.name}.{first.name}.json"
+
+
+def _scoring(protocol: EvalProtocol) -> tuple[object, ...]:
+    """What decides the value of one image."""
+    return (
+        protocol.testset,
+        protocol.blur_variant,
+        protocol.quantise,
+        protocol.align,
+        protocol.luma,
+        protocol.crop_px,
+        protocol.reference,
+    )
 
 
 def scored_images(path: Path) -> dict[str, str]:
@@ -44,14 +64,15 @@ def score_target(
     workers: int,
     weights_dir: Path | None,
     advance: Callable[[int], None],
+    scheduler: str = "",
 ) -> Scored:
     """Score every image of a target that is in `files` (key -> file, sha256). The result does not depend on workers.
 
-    An image whose sha256 and metrics are recorded already is not scored again. Only the calling thread writes.
+    scheduler: address of a Dask scheduler whose workers score, "" for threads here. An image whose sha256 and metrics
+    are recorded already is not scored again. Only the calling thread writes.
     """
     import cv2
     import torch
-    from joblib import Parallel, delayed
 
     cv2.setNumThreads(1)
     threads = torch.get_num_threads()  # a single worker scores in this thread, with one of them
@@ -69,41 +90,29 @@ def score_target(
         else:
             waiting.append(key)
     if waiting and target.metrics:
-        run = Parallel(n_jobs=workers, prefer="threads", return_as="generator")
-        protocol = target.testset.protocol
-        results = run(
-            delayed(_score)(files[key][0], samples[key], protocol, target.metrics, weights_dir) for key in waiting
-        )
+        jobs = [
+            ScoreJob(
+                restored=files[key][0].resolve(),
+                references=tuple(path.resolve() for path in samples[key].references),
+                protocol=target.testset.protocol,
+                metrics=target.metrics,
+                weights_dir=weights_dir.resolve() if weights_dir is not None else None,
+            )
+            for key in waiting
+        ]
         last = time.monotonic()
-        for key, result in zip(waiting, results, strict=True):
+        for key, result in zip(waiting, score_jobs(jobs, workers, scheduler), strict=True):
             if isinstance(result, str):
                 scored.failed[key] = result
             else:
                 scored.images[key] = (files[key][1], result)
             advance(1)
             if time.monotonic() - last > RECORD_EVERY_S:
-                _write(record_path, scored)
+                _write(record_path, known, scored)
                 last = time.monotonic()
     torch.set_num_threads(threads)
-    _write(record_path, scored)
+    _write(record_path, known, scored)
     return scored
-
-
-def _score(
-    restored: Path, sample: Sample, protocol: EvalProtocol, metrics: Sequence[str], weights_dir: Path | None
-) -> dict[str, float] | str:
-    """The scores of one image, or the sentence that says why there are none."""
-    import torch
-
-    from benchmark.metrics.weights_dir import set_weights_dir
-    from benchmark.scorer import score_files
-
-    torch.set_num_threads(1)  # sums in another order give other last digits
-    set_weights_dir(weights_dir)
-    try:
-        return score_files(restored, sample.references, protocol, metrics)
-    except Exception as error:  # one bad image must not end the table; its row says why
-        return one_sentence(error)
 
 
 def _read(path: Path) -> Scored:
@@ -118,10 +127,15 @@ def _read(path: Path) -> Scored:
     return scored
 
 
-def _write(path: Path, scored: Scored) -> None:
+def _write(path: Path, known: Scored, scored: Scored) -> None:
+    """Write what was known with what was scored now; another protocol may have recorded more images or metrics."""
+    merged = dict(known.images)
+    for key, (digest, values) in scored.images.items():
+        before = merged.get(key)
+        merged[key] = (digest, {**before[1], **values} if before is not None and before[0] == digest else values)
     images = {
         key: {"sha256": digest, "values": {name: _plain(value) for name, value in values.items()}}
-        for key, (digest, values) in sorted(scored.images.items())
+        for key, (digest, values) in sorted(merged.items())
     }
     text = json.dumps({"images": images, "failed": scored.failed}, indent=1)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmark import foreign
 from benchmark.checkpoints import WeightsInUse, weights_of
 from benchmark.plan import FOREIGN, RunConfig, Target, by_images_folder, clips_to_restore, method_name
-from benchmark.restoring import one_sentence, restore_clips
+from benchmark.restoring import AreaReduced, one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from synth import atomic
@@ -21,6 +21,7 @@ from synth.image_files import encode_png, read_image
 
 if TYPE_CHECKING:
     from benchmark.cost import Cost
+    from models.spec import Method
 
 SHEET_KEYS = 3
 
@@ -45,6 +46,7 @@ def run_method(
 
     name = method_name(method)
     files: dict[str, dict[str, tuple[Path, str]]] = {}
+    faces: dict[str, dict[str, int]] = {}
     failures: dict[str, dict[str, str]] = {folder: {} for folder in by_images_folder(targets)}
     weights, broken = WeightsInUse(path=None, trained_on="elsewhere" if method.startswith(FOREIGN) else ""), ""
     if method.startswith(FOREIGN):
@@ -58,7 +60,7 @@ def run_method(
             torch.set_num_threads(threads)
             for folder, group in by_images_folder(targets).items():
                 try:
-                    files[folder], failures[folder] = _restore(name, weights, folder, group, config)
+                    files[folder], failures[folder], faces[folder] = _restore(name, weights, folder, group, config)
                 except (ValueError, RuntimeError) as error:
                     failures[folder] = {"": one_sentence(error)}
     outcome = Outcome(scores=[], methods=[], done=[])
@@ -74,9 +76,11 @@ def run_method(
             with progress(
                 f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
             ) as step:
-                scored = score_target(target, found, record, config.workers, config.weights_dir, step)
+                scored = score_target(target, found, record, config.workers, config.weights_dir, step, config.scheduler)
         status = broken or _status(target, found, {**failed, **scored.failed})
-        outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit))
+        counts = faces.get(folder, {})
+        noted = [f"faces: {sum(counts.get(key, 0) for key in target.keys)}"] if counts else []
+        outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit, noted))
         outcome.scores.extend(_score_rows(name, target, scored))
         if status == "ok":
             outcome.done.append(target)
@@ -85,17 +89,29 @@ def run_method(
 
 def _restore(
     name: str, weights: WeightsInUse, folder: str, group: Sequence[Target], config: RunConfig
-) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
-    from models.restorer import open_method
-
+) -> tuple[dict[str, tuple[Path, str]], dict[str, str], dict[str, int]]:
+    """The images by key, why others are missing, and the faces in each image of a method that restores faces."""
     clips = clips_to_restore(group, whole_clips=_looks_at_clips(name))
     home = config.out / "images" / folder / name
     record_path = config.out / "parts" / name / folder / "restored.json"
     count = [sample.key for clip in clips for sample in clip.samples]
     with progress(f"{name}: restoring {group[0].testset.title}, {folder}", count) as step:
-        opened = open_method(name, weights.path, config.device)
+        opened = _open(name, weights.path, config)
         restored = restore_clips(opened, clips, home, record_path, weights.sha256 or name, step)
-    return {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}, restored.failed
+    images = {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}
+    return images, restored.failed, restored.faces
+
+
+def _open(name: str, weights: Path | None, config: RunConfig) -> Method:
+    """The method as the run asks for it, its output of the input's size."""
+    from models.restorer import open_method
+    from models.zoo import MODELS
+
+    if name not in MODELS:
+        return open_method(name, weights, config.device)
+    opened = open_method(name, weights, config.device, config.switches, config.tile or "none")
+    scale = MODELS[name].scale
+    return opened if scale == 1 else AreaReduced(opened, scale)
 
 
 def _looks_at_clips(name: str) -> bool:
@@ -142,7 +158,14 @@ def _status(target: Target, found: dict[str, tuple[Path, str]], failed: dict[str
 
 
 def _method_row(
-    method: str, target: Target, weights: WeightsInUse, status: str, config: RunConfig, cost: Cost | None, commit: str
+    method: str,
+    target: Target,
+    weights: WeightsInUse,
+    status: str,
+    config: RunConfig,
+    cost: Cost | None,
+    commit: str,
+    noted: Sequence[str],
 ) -> MethodRow:
     from models.baselines import BASELINES
     from models.zoo import MODELS
@@ -152,7 +175,11 @@ def _method_row(
         task = MODELS[name].task
     elif name in BASELINES:
         task = BASELINES[name].task
-    switches = list(weights.switches)
+    switches = [*weights.switches, *noted]
+    if name in MODELS and not method.startswith(FOREIGN):
+        switches += config.switches
+        switches += [f"tiles of {config.tile} px"] if config.tile else []
+        switches += [f"x{MODELS[name].scale}, area-reduced"] if MODELS[name].scale > 1 else []
     if (
         not method.startswith(FOREIGN)
         and _looks_at_clips(name)
@@ -182,12 +209,17 @@ def _method_row(
 
 def command(method: str, config: RunConfig) -> str:
     """The command line that makes a method's rows again."""
+    from models.zoo import MODELS
+
     words = ["python", "benchmark/run.py", "--methods", method, "--testsets", ",".join(config.testsets)]
     words += ["--protocols", ",".join(config.protocols)] if config.protocols else []
     words += ["--metrics", ",".join(config.metrics)] if config.metrics else []
     words += ["--profile", config.profile, "--seed", str(config.seed)]
     for flag, value in (("--steps", config.steps), ("--limit", config.limit)):
         words += [flag, str(value)] if value is not None else []
+    if method in MODELS:
+        words += ["--switches", ",".join(config.switches)] if config.switches else []
+        words += ["--tile", str(config.tile)] if config.tile else []
     for flag, folder in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):
         words += [flag, folder.name] if folder is not None else []  # names only: tables are shared between machines
     words += [f"--weights={name}={path.name}" for name, path in config.weights if name == method]

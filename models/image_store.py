@@ -46,7 +46,8 @@ class ImageStore:
     def _place(self, path: Path) -> Path | None:
         if self.folder is None:
             return None
-        facts = path.stat()
+        # An image inside an archive is known by the archive's date.
+        facts = next(place for place in (path, *path.parents) if place.exists()).stat()
         name = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
         return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npy"
 

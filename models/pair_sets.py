@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.pair_layouts import layout_pairs
 from models.pair_record import Pair
+from synth import shards
 from synth.image_files import image_size
 
 HELD_OUT_SHARE = 0.1
@@ -116,7 +117,7 @@ def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
             )
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
-        if not pair.blur.is_file() or not pair.sharp.is_file():
+        if not shards.exists(pair.blur) or not shards.exists(pair.sharp):
             raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
         pairs.append(pair)
     if not pairs:

@@ -22,10 +22,12 @@ from torch import Tensor
 
 from models import checkpoint
 from models.baselines import BASELINES
-from models.restorer import open_method
-from models.spec import Method
+from models.faces import skip_detection
+from models.restorer import Restorer, open_method
+from models.spec import SWITCHES, Method
+from models.tiling import Compared, parse_tile
 from models.trainer import DEFAULT_OUT
-from models.weights import DEFAULT_WEIGHTS, find_weights
+from models.weights import DEFAULT_WEIGHTS, find_weights, resolve
 from models.zoo import MODELS
 from synth.image_files import IMAGE_SUFFIXES, image_size, list_images, read_image, write_image
 from synth.video import VIDEO_SUFFIXES, every_frame, open_source
@@ -35,15 +37,17 @@ BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer c
 LIMITED_RANGE = 1
 
 
-def choose_weights(model: str, given: Path | None) -> Path | None:
+def choose_weights(model: str, given: str | None) -> Path | None:
     """The given file, the authors' file in weights/, or the newest finished training of this network.
 
-    Errors: ValueError that says how to get weights if there are none.
+    Errors: ValueError, FileNotFoundError that say how to get weights if there are none.
     """
-    if given is not None or model in BASELINES:
-        return given
+    if model in BASELINES:
+        return None
     if model not in MODELS:
         raise ValueError(f"no method is called {model!r}; there are {', '.join([*BASELINES, *MODELS])}")
+    if given is not None:
+        return resolve(given, MODELS[model], DEFAULT_WEIGHTS)
     found = find_weights(MODELS[model], DEFAULT_WEIGHTS) if DEFAULT_WEIGHTS.is_dir() else None
     if found is not None:
         return found
@@ -121,8 +125,14 @@ def _restore_video(method: Method, source: Path, target: Path) -> list[str]:
     problems: list[str] = []
     blurred = (_to_tensor(frame) for frame in video.frames(every_frame, problems) if frame is not None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _video_writer(target, video.fps or 30.0, video.height, video.width) as write:
-        for frame in _shown(method.restore(blurred), video.frames_promised):
+    frames = _shown(method.restore(blurred), video.frames_promised)
+    first = next(frames, None)
+    if first is None:
+        return [*problems, f"{source}: no frame could be restored"]
+    height, width = first.shape[-2:]  # a super-resolution network's frames are larger than the video's
+    with _video_writer(target, video.fps or 30.0, height, width) as write:
+        write(_to_image(first))
+        for frame in frames:
             write(_to_image(frame))
     return problems
 
@@ -185,21 +195,59 @@ def _to_image(frame: Tensor) -> np.ndarray:
     return (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
+def open_asked(arguments: argparse.Namespace) -> Method:
+    """The method of a command line. Without --tile, still networks take tiles where the memory asks for them.
+
+    Errors: ValueError, FileNotFoundError.
+    """
+    name = arguments.model
+    weights = choose_weights(name, arguments.weights)
+    switches = [switch for group in arguments.switches or [] for switch in group.split(",") if switch]
+    still = name in MODELS and MODELS[name].frames == 1 and MODELS[name].task != "face"
+    tile = parse_tile(arguments.tile or ("auto" if still else "none"))
+    method = open_method(name, weights, arguments.device, switches, tile)
+    if not arguments.compare_tiles:
+        return method
+    if tile == "none" or name in BASELINES:
+        raise ValueError("--compare-tiles needs tiles: name their size with --tile, such as --tile 256")
+    return Compared(method, open_method(name, weights, arguments.device, switches, "none"))
+
+
+def report_tiles(method: Method) -> None:
+    """What was done in tiles, on stderr; the comparison with the whole image on stdout."""
+    restorer = method.tiled if isinstance(method, Compared) else method
+    if isinstance(restorer, Restorer) and restorer.tiled is not None and restorer.tiled.used_px is not None:
+        print(f"tiles of {restorer.tiled.used_px} px", file=sys.stderr)
+    if isinstance(method, Compared) and method.images:
+        print(method.sentence())
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="models/restore.py",
         description="Restore an image, a folder or a video.",
-        epilog="Video networks take the images of a folder as the frames of one clip. A video loses its sound.",
+        epilog="Video networks take the images of a folder as the frames of one clip. A video loses its sound. "
+        "Super-resolution networks write their native size, two or four times that of the input.",
     )
     parser.add_argument("--model", required=True, help=f"{', '.join([*BASELINES, *MODELS])}")
-    parser.add_argument("--weights", type=Path, help="default: the authors' file in weights/, else your last training")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="a path or a name in weights/; default: the authors' file in weights/, else your last training",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
+    parser.add_argument("--aligned", action="store_true", help="gfpgan: every image is one face in FFHQ's pose")
+    parser.add_argument("--switches", action="append", metavar="A,B", help=f"off by default; {', '.join(SWITCHES)}")
+    parser.add_argument("--tile", metavar="auto|none|N", help="side in px; default: auto, none for video networks")
+    parser.add_argument("--compare-tiles", action="store_true", help="also restore as a whole and print the difference")
     parser.add_argument("input", type=Path, help="an image, a folder of images or a video")
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args(argv)
     try:
-        method = open_method(arguments.model, choose_weights(arguments.model, arguments.weights), arguments.device)
+        method = open_asked(arguments)
+        if arguments.aligned:
+            skip_detection(method)
         video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
         failures = restore_path(method, arguments.input, arguments.output, clip=video_network and not arguments.stills)
     except (ValueError, FileNotFoundError) as error:
@@ -211,6 +259,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"restore.py: {error.filename or arguments.output}: {error.strerror or error}", file=sys.stderr)
         return 1
+    report_tiles(method)
     for failure in failures:
         print(f"restore.py: {failure}", file=sys.stderr)
     return 1 if failures else 0

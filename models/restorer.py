@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,10 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from models.baselines import BASELINES
-from models.spec import RESTORER_TASKS, Method, ModelSpec
+from models.ensemble import SelfEnsemble
+from models.faces import FaceRestorer
+from models.spec import RESTORER_TASKS, SWITCHES, Method, ModelSpec
+from models.tiling import AutoSide, Tiled, check_tile
 from models.weights import load_into
 from models.zoo import MODELS
 
+LOCAL_WINDOW_PX = 384  # 1.5 times the training crop of 256 (Chu et al., TLC, ECCV 2022, arXiv:2112.04491)
 RESTORERS = tuple(name for name, spec in MODELS.items() if spec.task in RESTORER_TASKS and not name.endswith("-test"))
 
 
@@ -40,39 +44,93 @@ def full_precision(device: torch.device) -> Iterator[None]:
         yield
 
 
+def truncated(image: Tensor) -> Tensor:
+    """Values cut off to 8-bit levels, as a cast to unsigned integers does, in place of rounding. Range: [0, 1]."""
+    return (image * 255).floor_().div_(255)
+
+
+def check_switches(spec: ModelSpec, switches: Sequence[str], device: torch.device) -> None:
+    """Errors: ValueError for a switch that does not exist, that this network does not list, or that needs a GPU."""
+    for switch in switches:
+        if switch not in SWITCHES:
+            raise ValueError(f"no switch is called {switch!r}; there are {', '.join(SWITCHES)}")
+        if switch not in spec.switches:
+            listed = f"it knows {', '.join(spec.switches)}" if spec.switches else "it knows none"
+            raise ValueError(f"{spec.name} has no switch {switch}; {listed}")
+        if switch == "half" and device.type != "cuda":
+            raise ValueError(f"half precision is for a GPU and the device is {device}; leave the switch half away")
+
+
 class Restorer:
     """A network with weights as a Method. Frames may be on any device; results come back on the CPU.
 
+    switches: those of models.spec.SWITCHES to turn on. tile: "none", "auto" (still networks: only where the image
+    would not fit in half of the free memory) or the side of square tiles in pixels; see models/tiling.py.
     Weights are laid out channels-last, which takes 30 to 40 % less CPU time and changes results by 3e-7 at
     most; not where norms use the image's statistics: those are summed ten times less exactly in that layout.
+    Errors: ValueError for a part, a switch or a tile that does not suit the network or the device.
     """
 
-    def __init__(self, spec: ModelSpec, module: nn.Module, device: torch.device) -> None:
-        self.spec = spec
-        self.device = device
-        self.module = module.to(device).eval()
-        if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: nn.Module,
+        device: torch.device,
+        switches: Sequence[str] = (),
+        tile: int | str = "none",
+    ) -> None:
         if spec.adapt is None:
             raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it restores nothing")
-        self._method = spec.adapt(self.module)
+        check_switches(spec, switches, device)
+        check_tile(tile, spec)
+        self.spec = spec
+        self.device = device
+        self.switches = tuple(switches)
+        self.module = module.to(device).eval()
+        if "local-converter" in switches and spec.localise is not None:
+            spec.localise(self.module, LOCAL_WINDOW_PX, LOCAL_WINDOW_PX)
+        if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
+            for weight in self.module.parameters():
+                if weight.ndim == 4:  # StyleGAN2's have five dimensions, for which the layout does not exist
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.adapted = spec.adapt(self.module)
+        if "train-mode" in switches:
+            if not hasattr(self.adapted, "train_mode"):
+                raise ValueError(f"{spec.name} lists train-mode but cannot do it; this is an error in its file")
+            self.adapted.train_mode = True
+        self._method: Method = self.adapted
+        self.tiled: Tiled | None = None
+        if tile != "none":
+            fixed = tile if isinstance(tile, int) else 0
+            side = AutoSide(self._method, spec, device) if tile == "auto" else lambda height, width: fixed
+            self._method = self.tiled = Tiled(self._method, spec, side)
+        if "self-ensemble" in switches:
+            self._method = SelfEnsemble(self._method)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Shape: [3, H, W] each, as many out as in. Range: float32 RGB [0, 1], clamped.
+        """Shape: [3, H, W] each, as many out as in; [3, s H, s W] for a scale of s. Range: float32 RGB [0, 1], clamped.
 
         Errors: ValueError for a frame that is not float [3, H, W]; FloatingPointError if the network's output is not
         finite; MemoryError for an image that is too large.
         """
         restored = self._method.restore(self._checked(frame).to(self.device) for frame in frames)
+        half = "half" in self.switches
         while True:
             # Not around the yield: the caller must not run inside it.
-            with torch.no_grad(), full_precision(self.device):
+            with (
+                torch.no_grad(),
+                full_precision(self.device),
+                # Convolutions and matrix products in float16; sums, norms and resampling stay in float32.
+                torch.autocast(self.device.type, dtype=torch.float16, enabled=half),
+            ):
                 frame = self._next(restored)
             if frame is None:
                 return
             if not bool(torch.isfinite(frame).all()):
-                raise FloatingPointError(f"{self.spec.name} gave NaN or infinity for this image")
-            yield frame.cpu()
+                hint = "; half precision may be too short for it" if half else ""
+                raise FloatingPointError(f"{self.spec.name} gave NaN or infinity for this image{hint}")
+            frame = frame.cpu().float()
+            yield truncated(frame) if "truncate" in self.switches else frame
 
     def _next(self, restored: Iterator[Tensor]) -> Tensor | None:
         try:
@@ -80,7 +138,9 @@ class Restorer:
         except RuntimeError as error:
             if "memory" not in str(error):
                 raise
-            raise MemoryError(f"{self.spec.name} needs more memory for an image of this size than there is") from None
+            raise MemoryError(
+                f"{self.spec.name} needs more memory for an image of this size than there is; try tiles"
+            ) from None
 
     def _checked(self, frame: Tensor) -> Tensor:
         if frame.ndim != 3 or frame.shape[0] != 3 or not frame.is_floating_point():
@@ -88,18 +148,32 @@ class Restorer:
         return frame
 
 
-def open_method(name: str, weights: Path | None, device: str | torch.device = "auto") -> Method:
-    """A baseline, or a network with its weights loaded strictly.
+def open_method(
+    name: str,
+    weights: Path | None,
+    device: str | torch.device = "auto",
+    switches: Sequence[str] = (),
+    tile: int | str = "none",
+) -> Method:
+    """A baseline, or a network with its weights loaded strictly. switches, tile: see `Restorer`.
 
-    Errors: ValueError for an unknown name, a network without weights, a checkpoint of another network or with NaN.
+    Errors: ValueError for an unknown name, a network without weights, a checkpoint of another network or with NaN, a
+    switch or a tile that does not suit.
     """
     if name in BASELINES:
+        if switches or tile not in ("none", "auto"):
+            raise ValueError(f"{name} is not a network: it takes no switches and no tiles")
         return BASELINES[name].method()
     if name not in MODELS:
         raise ValueError(f"no method is called {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
     if weights is None:
         raise ValueError(f"{name} needs weights: give a file, or train it with models/train.py --model {name}")
-    spec = MODELS[name]
+    spec, chosen = MODELS[name], choose_device(device) if isinstance(device, str) else device
+    check_switches(spec, switches, chosen)  # before the weights are read
+    check_tile(tile, spec)
     module = spec.build()
     load_into(module, weights, name)
-    return Restorer(spec, module, choose_device(device) if isinstance(device, str) else device)
+    restorer = Restorer(spec, module, chosen, switches, tile)
+    if isinstance(restorer.adapted, FaceRestorer):
+        restorer.adapted.weights_folders.append(Path(weights).parent)  # the face detector's may lie beside
+    return restorer

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 RESTORER_TASKS = ("deblur", "video-deblur", "restore", "sr2", "sr4", "video-sr4", "face")
 PART_TASKS = ("flow", "interpolation", "discriminator", "features")
+SCALES = {"sr2": 2, "sr4": 4, "video-sr4": 4}  # tasks whose output is larger than the input
 
 # Authors' habits that change numbers: off unless asked for, and then recorded in every row.
 #   train-mode       norms take the statistics of the image (training mode at test time)
@@ -27,7 +28,7 @@ class Method(Protocol):
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Restore a clip; a still is a clip of one.
 
-        Shape: each frame [3, H, W] -> [3, H, W], as many out as in, in order.
+        Shape: each frame [3, H, W] -> [3, H, W], as many out as in, in order; [3, s H, s W] for a scale of s.
         Range: float32 RGB in [0, 1], sRGB-encoded.
         Output is clamped to [0, 1].
         """
@@ -65,12 +66,22 @@ class ModelSpec:
     published: str  # the method's name in reports/published.csv; "" if it has no row there
     parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/fixtures/parity/NAME.json)
     switches: tuple[str, ...] = ("truncate", "self-ensemble", "half")  # those of SWITCHES that make sense for it
+    # Switch "local-converter": (module, window height, window width in image pixels) exchanges the module's global
+    # pooling for windows, in place.
+    localise: Callable[[nn.Module, int, int], None] | None = None
+
+    @property
+    def scale(self) -> int:
+        """The output's height and width over the input's."""
+        return SCALES.get(self.task, 1)
 
     def __post_init__(self) -> None:
         if self.task not in RESTORER_TASKS + PART_TASKS:
             raise ValueError(f"{self.name}: task {self.task!r} is not one of {', '.join(RESTORER_TASKS + PART_TASKS)}")
         if (self.adapt is None) != (self.task in PART_TASKS):
             raise ValueError(f"{self.name}: a restorer has adapt(), a part has none; its task is {self.task!r}")
+        if (self.localise is None) != ("local-converter" not in self.switches):
+            raise ValueError(f"{self.name}: the switch 'local-converter' and localise() need each other")
         unknown = set(self.switches) - set(SWITCHES)
         if unknown:
             raise ValueError(f"{self.name}: no switch is called {sorted(unknown)}; there are {', '.join(SWITCHES)}")

@@ -9,8 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.deblurgan_v2 import PyramidGenerator
+from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
+from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
+from models.nets.dmphn import DMPHN
 from models.nets.mimo_unet import MIMOUNet
+from models.nets.mprnet import MPRNet
+from models.nets.nafnet import NAFNet
+from models.nets.restormer import Restormer
+from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
 from models.spec import ModelSpec
 
@@ -57,11 +63,6 @@ def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator
         yield output.flip(1), sharp[:, step]
 
 
-def enlargement(spec: ModelSpec) -> int:
-    """How much larger a network's output is than its input; it gets to see area means of the images."""
-    return {"sr2": 2, "sr4": 4, "video-sr4": 4}.get(spec.task, 1)
-
-
 def by_shape(spec: ModelSpec) -> Outputs:
     """How a network that is not listed is run: what it takes follows from its facts, what it gives from its shape.
 
@@ -71,7 +72,7 @@ def by_shape(spec: ModelSpec) -> Outputs:
     compared with the sharp image reduced bilinearly to its size.
     """
     low, high = spec.value_range
-    scale = enlargement(spec)
+    scale = spec.scale
 
     def outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
         running = _unfrozen(module)
@@ -127,11 +128,45 @@ def _reduced(image: Tensor, width: int) -> Tensor:
     return functional.interpolate(image, scale_factor=width / image.shape[-1], mode="bilinear")
 
 
+def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """One image in [0, 1] in, one out."""
+    return [(module(blur[:, 0]), sharp[:, 0])]
+
+
+def centred(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Networks on [-0.5, 0.5] (DMPHN)."""
+    return [(module(blur[:, 0] - 0.5) + 0.5, sharp[:, 0])]
+
+
+def restored_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """MPRNet: the images of all three stages have the sharp image as their target."""
+    return [(output, sharp[:, 0]) for output in module(blur[:, 0])]
+
+
+def deepdeblur_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """DeepDeblur: a pyramid in [0, 255]; every scale has the sharp image's as its target."""
+    outputs = module(gaussian_pyramid(blur[:, 0] * 255, 3))
+    return [(output / 255, target) for output, target in zip(outputs, gaussian_pyramid(sharp[:, 0], 3), strict=True)]
+
+
+def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """SRN: full, half and quarter size, each with its own target."""
+    return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
+
+
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
+    MultiScaleResNet: TrainingForm(outputs=deepdeblur_pyramid),
+    SRN: TrainingForm(outputs=srn_pyramid),
+    MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
+    Restormer: TrainingForm(outputs=still, residual=("output",)),
+    DMPHN: TrainingForm(outputs=centred),
+    NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
+    # Its k1 part alone: a product of two zeros has no gradient.
+    SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
 }
 

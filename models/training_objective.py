@@ -61,19 +61,20 @@ class Objective:
 
 
 def full_size(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """The outputs that have the size of the last one, and what they should be, as one batch each."""
-    size = pairs[-1][0].shape
-    whole = [pair for pair in pairs if pair[0].shape == size]
+    """The outputs of the largest size, and what they should be, as one batch each."""
+    width = max(pair[0].shape[-1] for pair in pairs)
+    whole = [pair for pair in pairs if pair[0].shape[-1] == width]
     if len(whole) == 1:
         return whole[0]
     return torch.cat([pair[0] for pair in whole]), torch.cat([pair[1] for pair in whole])
 
 
 def _inputs(blur: Tensor, restored: Tensor) -> Tensor:
-    """The blurred frames that were restored: all of a clip, or its middle one. Shape: that of `restored`."""
-    if restored.shape[0] == blur.shape[0]:
-        return blur[:, blur.shape[1] // 2]
-    return torch.cat(list(blur.unbind(dim=1)))
+    """The blurred frames that were restored: all of a clip, or its middle one for every output. Shape: `restored`'s."""
+    outputs = restored.shape[0] // blur.shape[0]
+    if outputs == blur.shape[1]:
+        return torch.cat(list(blur.unbind(dim=1)))
+    return torch.cat([blur[:, blur.shape[1] // 2]] * outputs)
 
 
 def _net(name: str, layers: tuple[str, ...], weights_dir: Path | None, device: torch.device) -> FeatureNet:

@@ -2,7 +2,7 @@
 
 Every process works on its share of a step's samples, and the gradients are averaged before the optimiser's step: the
 same arithmetic as torch's DistributedDataParallel, but after the whole backward pass, because networks that run several
-times in a step (recurrent ones, discriminators, the gradient penalty) break its hooks (docs/decisions).
+times in a step (recurrent ones, discriminators, the gradient penalty) break its hooks (decision 013).
 """
 
 from __future__ import annotations

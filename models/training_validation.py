@@ -13,7 +13,6 @@ from benchmark.metrics import METRICS
 from models.pair_dataset import centre_crop
 from models.pair_record import Pair
 from models.restorer import Restorer
-from models.training_forms import enlargement
 from models.training_plan import Plan
 
 VALIDATION_CROP_PX = 256
@@ -35,7 +34,7 @@ def validate(chosen: Plan, weights: dict[str, Tensor], log: Any, steps_done: int
     for clip in _by_sequence(pairs):
         blur = [centre_crop(pair.blur, VALIDATION_CROP_PX) for pair in clip]
         sharp = [centre_crop(pair.sharp, VALIDATION_CROP_PX) for pair in clip]
-        scale = enlargement(chosen.spec)
+        scale = chosen.spec.scale  # an enlarging network gets to see area means
         outputs = list(restorer.restore(iter(functional.avg_pool2d(image, scale) for image in blur)))
         for output, source, target in zip(outputs, blur, sharp, strict=True):
             height, width = output.shape[-2:]

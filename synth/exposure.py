@@ -7,7 +7,7 @@ every window that is open at the moment, so memory does not depend on the clip's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -161,11 +161,13 @@ class GapIntegral:
     motion: GapMotion | None = None  # for the quality gate
 
 
-def measure_gap(job: GapJob, interpolator: Interpolator | None) -> GapJob:
-    """Continuity, the motion where the interpolator looks at it and there is any, and what the quality gate notes."""
+def measure_gap(job: GapJob, interpolator: Interpolator | None, motion_px: np.ndarray | None = None) -> GapJob:
+    """Continuity, the motion where the interpolator looks at it and there is any, and what the quality gate notes.
+
+    motion_px: found already, together with that of other gaps.
+    """
     state = continuity(job.first, job.second)
-    motion_px = None
-    if isinstance(interpolator, Moving) and not state.cut and not state.repeated:
+    if motion_px is None and isinstance(interpolator, Moving) and not state.cut and not state.repeated:
         motion_px = interpolator.motion(job.first, job.second)
     noted = gap_motion(job.first, job.second, motion_px) if job.wanted and not state.cut else None
     return replace(job, continuity=state, motion_px=motion_px, motion=noted)
@@ -185,10 +187,17 @@ def _motion_of(job: GapJob | None, gap: int) -> np.ndarray | None:
     return job.motion_px if job is not None and job.gap == gap else None
 
 
-def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse) -> GapIntegral:
+def integrate_gap(
+    job: GapJob,
+    interpolator: Interpolator | None,
+    factor: int,
+    response: CameraResponse,
+    wholes_lin: Sequence[np.ndarray] = (),
+) -> GapIntegral:
     """The work of one gap: continuity, virtual frames, their sum in linear light, the truth where there is one.
 
-    interpolator: None goes with a factor of 1. Errors: those of the interpolator.
+    interpolator: None goes with a factor of 1. wholes_lin: the whole gap's integrals under `response` and the further
+    curves, where they were computed elsewhere. Errors: those of the interpolator.
     """
     state = job.continuity or continuity(job.first, job.second)
     truth_lin = job.truth_lin() if job.truth_lin is not None else None
@@ -197,7 +206,11 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
     if isinstance(moving, Moving) and job.motion_px is not None:
         path = moving.path(job.motion_px, job.before_px, job.after_px)
     curves = () if state.cut else (response, *job.also)
-    lights = [_gap_light(job, moving, factor if interpolator else 1, curve, path) for curve in curves]
+    given: list[np.ndarray | None] = [*wholes_lin] if wholes_lin else [None for _ in curves]
+    lights = [
+        _gap_light(job, moving, factor if interpolator else 1, curve, path, whole_lin)
+        for curve, whole_lin in zip(curves, given, strict=True)
+    ]
     main = lights[0] if lights else GapLight(whole_lin=None, parts_lin={})
     return GapIntegral(
         gap=job.gap,
@@ -215,11 +228,19 @@ def integrate_gap(job: GapJob, interpolator: Interpolator | None, factor: int, r
 
 
 def _gap_light(
-    job: GapJob, interpolator: Interpolator | None, factor: int, response: CameraResponse, path: GapPath | None
+    job: GapJob,
+    interpolator: Interpolator | None,
+    factor: int,
+    response: CameraResponse,
+    path: GapPath | None,
+    whole_lin: np.ndarray | None,
 ) -> GapLight:
-    """interpolator: None where nothing moves or nothing is interpolated."""
-    whole_lin = None
-    if job.whole:
+    """interpolator: None where nothing moves or nothing is interpolated. whole_lin: computed already."""
+    if whole_lin is not None:
+        pass
+    elif job.whole and path is not None and isinstance(interpolator, Moving):
+        whole_lin = interpolator.gap_integral(job.first, job.second, factor, response, path)
+    elif job.whole:
         whole_lin = _ends(job, response)
         if interpolator is None:
             whole_lin *= np.float32(factor)

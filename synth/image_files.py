@@ -1,4 +1,5 @@
-"""Image files: the one place that reads and writes them (OpenCV's BGR order stays inside).
+"""Image files: the one place that reads and writes them (OpenCV's BGR order stays inside). A path may go through a tar
+shard (`synth.shards`).
 
 Only 8-bit colour PNG and JPEG are accepted, and 16-bit colour PNG where the caller says so; everything else is refused
 with one sentence that names the file.
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from synth import atomic
+from synth import atomic, shards
 
 # Errors only: what OpenCV warns about is said here, in one sentence with the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -63,6 +64,8 @@ def read_header(path: Path) -> ImageHeader:
 
     Errors: ValueError naming the file (not an image, damaged); OSError if it cannot be opened.
     """
+    if shards.inside_shard(path):
+        return _parse_header(Path(path), io.BytesIO(shards.read_bytes(path)))
     with open(path, "rb") as stream:
         return _parse_header(Path(path), stream)
 
@@ -81,7 +84,7 @@ def read_image(path: Path, *, deep: bool = False) -> np.ndarray:
     Errors: ValueError, one sentence with the file's name, if it is unreadable, grey, not 8-bit or transparent; OSError.
     """
     path = Path(path)
-    data = path.read_bytes()
+    data = shards.read_bytes(path)
     header = _parse_header(path, io.BytesIO(data))
     wide = deep and header.deep_colour
     if not wide:

@@ -3,6 +3,7 @@
     python synth/make_pairs.py --interp 16x [--video PATH ...] [...]
     python synth/make_pairs.py verify DIR
     python synth/make_pairs.py rebuild KEY --in DIR --out DIR
+    python synth/make_pairs.py select DIR --where "ghost_score < 0.05 and not still" --out DIR
 
 Exit codes: 0 done (or verified), 1 a source broke or a finished set is damaged, 2 bad arguments or a refusal to start,
 130 interrupted.
@@ -30,6 +31,7 @@ from typing import NoReturn
 from synth import provenance
 from synth.auto_factor import DEFAULT_MOST, auto_factor
 from synth.degrade import DEGRADATIONS
+from synth.device_work import DEVICES, choose_device
 from synth.exposure import WindowPlan, count_windows
 from synth.interp import INTERPOLATORS
 from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
@@ -38,8 +40,10 @@ from synth.progress import PairProgress
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
 from synth.report_page import write_page
+from synth.selection import select
 from synth.sensor import CAMERAS
 from synth.settings import (
+    DEFAULT_SHARD_PAIRS,
     DEFAULT_WINDOW,
     SynthesisConfig,
     SynthesisPlan,
@@ -63,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
             return _verify(argv[1:])
         if argv[:1] == ["rebuild"]:
             return _rebuild(argv[1:])
+        if argv[:1] == ["select"]:
+            return _select(argv[1:])
         return _make(argv)
     except Damage as error:
         return _fail(error, 1)
@@ -86,6 +92,8 @@ def _make(argv: list[str]) -> int:
     if arguments.workers < 1:
         raise Refusal(f"--workers is at least 1, got {arguments.workers}")
     config = _config(arguments)
+    if arguments.scheduler and config.device != "cpu":
+        raise Refusal("--scheduler sends gaps to CPU workers; leave --device out, or leave --scheduler out")
     out = Path(arguments.out) if arguments.out else DEFAULT_OUT
     plan = make_plan(config)
     if _is_auto(arguments):
@@ -160,6 +168,16 @@ def _rebuild(argv: list[str]) -> int:
     return 0
 
 
+def _select(argv: list[str]) -> int:
+    parser = _Parser(prog="make_pairs.py select", description="Make a set of those pairs that meet a condition.")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--where", metavar="CONDITION", required=True, help="on the keys of pairs.jsonl")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    print(select(arguments.folder, arguments.where, arguments.out))
+    return 0
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with one sentence instead of the usage."""
 
@@ -199,11 +217,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--camera", default="none", metavar="NAME", help=f"{', '.join(CAMERAS)} (default none)")
     parser.add_argument("--bits", type=int, default=8, metavar="N", help="of the blurred images: 8 or 16 (default 8)")
     parser.add_argument("--layout", default="flat", metavar="NAME", help=f"{', '.join(LAYOUTS)} (default flat)")
+    parser.add_argument(
+        "--shard-pairs",
+        type=int,
+        default=DEFAULT_SHARD_PAIRS,
+        metavar="N",
+        help=f"pairs in a tar of --layout webdataset (default {DEFAULT_SHARD_PAIRS})",
+    )
     parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="stop after so many pairs")
     parser.add_argument("--out", metavar="DIR", help="output folder (default out/pairs of this checkout)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
+    parser.add_argument("--device", default="auto", metavar="D", help=f"{', '.join(DEVICES)} (default auto)")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
     parser.add_argument(
         "--degrade", action="append", metavar="NAME[,NAME...]", help=f"of the blurred image: {', '.join(DEGRADATIONS)}"
@@ -240,6 +266,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         recipe=chosen.name,
         interpolator=interpolator if factor > 1 else "none",
         layout=arguments.layout,
+        shard_pairs=arguments.shard_pairs,
         split=arguments.split,
         limit=arguments.limit,
         seed=arguments.seed,
@@ -248,6 +275,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         bits=arguments.bits,
         degradations=tuple(parse_list(arguments.degrade)),
         row_delay_s=arguments.row_delay,
+        device=choose_device("cpu" if arguments.scheduler and arguments.device == "auto" else arguments.device),
     )
 
 

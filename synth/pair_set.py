@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from synth import atomic, provenance
+from synth import atomic, provenance, shards
 from synth.exposure import Window
 from synth.pairs import (
     MANIFEST,
     PairRecord,
     append_line,
     append_record,
+    manifest_values,
     read_whole_lines,
     rewrite_lines,
     rewrite_manifest,
@@ -60,6 +61,7 @@ class PairSet:
     _noted: float = 0.0  # when run.json was written last
     _origin: dict[str, object] = field(default_factory=dict)
     _done: set[tuple[str, int]] = field(default_factory=set)
+    _packed: int = 0  # pairs whose shards are packed
 
     def __post_init__(self) -> None:
         self._done = {(record.sequence, record.first_frame) for record in self.records}
@@ -88,13 +90,26 @@ class PairSet:
         blur_gamma_png: bytes | None = None,
     ) -> None:
         """Write a pair: the images first, the manifest's line last. Errors: OSError; the set stays valid."""
-        atomic.write_bytes(self.folder / record.blur, blur_png)
-        atomic.write_bytes(self.folder / record.sharp, sharp_png)
+        write: Callable[[Path, bytes], object] = atomic.write_bytes
+        if self.shard_pairs:
+            shard = shards.shard_name(record.split, len(self.records) // self.shard_pairs)
+            gamma = f"{shard}/{record.blur_gamma}" if record.blur_gamma else ""
+            record = replace(record, blur=f"{shard}/{record.blur}", sharp=f"{shard}/{record.sharp}", blur_gamma=gamma)
+            write = shards.write_loose
+        write(self.folder / record.blur, blur_png)
+        write(self.folder / record.sharp, sharp_png)
         if blur_gamma_png is not None:
-            atomic.write_bytes(self.folder / record.blur_gamma, blur_gamma_png)
+            write(self.folder / record.blur_gamma, blur_gamma_png)
         if truth is not None:
             append_line(self.folder / TRUTH_FILE, asdict(truth))
             self.truths.append(truth)
+        append_record(self.folder, record)
+        self.records.append(record)
+        self._done.add((record.sequence, record.first_frame))
+        self.pack_full_shards()
+
+    def take(self, record: PairRecord) -> None:
+        """Add a pair whose images are in the folder already. Errors: OSError."""
         append_record(self.folder, record)
         self.records.append(record)
         self._done.add((record.sequence, record.first_frame))
@@ -126,9 +141,32 @@ class PairSet:
         self.write_run_file()
 
     def finish(self) -> None:
-        """The set is complete."""
+        """The set is complete. Errors: OSError."""
+        self._pack(len(self.records))
         self.finished = True
         self.write_run_file()
+
+    @property
+    def shard_pairs(self) -> int:
+        """Pairs in a shard; 0 where the images lie in folders."""
+        value = self.configuration.get("shard_pairs")
+        return int(str(value)) if value and self.configuration.get("layout") == "webdataset" else 0
+
+    def pack_full_shards(self) -> None:
+        """Pack the shards that are full and not packed yet. Errors: OSError."""
+        if self.shard_pairs:
+            self._pack(len(self.records) // self.shard_pairs * self.shard_pairs)
+
+    def _pack(self, count: int) -> None:
+        """Pack the shards of the first `count` pairs."""
+        while self.shard_pairs and self._packed < count:
+            some = self.records[self._packed : min(count, self._packed + self.shard_pairs)]
+            shard = self.folder / some[0].blur.partition("/")[0]
+            if shard.is_file():
+                shards.remove_loose(shard)  # killed between packing and this
+            else:
+                shards.pack(shard, [_sample(self.folder, record) for record in some])
+            self._packed += len(some)
 
     def write_run_file(self) -> None:
         """Bring run.json up to date. Errors: OSError; the old one stays."""
@@ -223,12 +261,17 @@ def verify(folder: Path) -> str:
     return f"{folder}: {pairs} pairs verified, every image is as it was written"
 
 
-def configuration_of(folder: Path) -> dict[str, object]:
-    """The configuration a set was made with. Errors: Refusal if there is none."""
+def run_values(folder: Path) -> dict:
+    """What run.json of a set holds. Errors: Refusal if there is none."""
     state = _read_run_file(Path(folder))
     if state is None:
         raise Refusal(f"{folder}: there is no set of pairs here (no {RUN_FILE})")
-    return state["configuration"]
+    return state
+
+
+def configuration_of(folder: Path) -> dict[str, object]:
+    """The configuration a set was made with. Errors: Refusal if there is none."""
+    return run_values(folder)["configuration"]
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -259,8 +302,36 @@ def _go_on(folder: Path, state: dict) -> PairSet:
     rewrite_manifest(folder, kept.records)
     if kept.truths or (folder / TRUTH_FILE).is_file():
         rewrite_lines(folder / TRUTH_FILE, [asdict(truth) for truth in kept.truths])
+    if kept.shard_pairs:
+        _open_last_shard(kept)
+        kept.pack_full_shards()
     kept.write_run_file()
     return kept
+
+
+def _open_last_shard(kept: PairSet) -> None:
+    """Lay loose what is kept of the first shard that is not full, and delete that shard and all after it."""
+    full = len(kept.records) // kept.shard_pairs
+    last = kept.records[full * kept.shard_pairs :]
+    names = {f"{path.name.partition('.')[0]}{shards.SUFFIX}" for path in kept.folder.glob(f"*-*{shards.SUFFIX}*")}
+    for name in sorted(names):
+        if int(name.removesuffix(shards.SUFFIX).rpartition("-")[2]) >= full:
+            wanted = [kept.folder / image for record in last for image in _images(record).values()]
+            keep = [path for path in wanted if path.relative_to(kept.folder).parts[0] == name]
+            shards.unpack(kept.folder / name, keep)
+            if not keep:
+                shards.remove_loose(kept.folder / name)
+
+
+def _images(record: PairRecord) -> dict[str, str]:
+    """Extension inside a shard -> path."""
+    images = {"blur.png": record.blur, "sharp.png": record.sharp}
+    return images | ({"blur_gamma.png": record.blur_gamma} if record.blur_gamma else {})
+
+
+def _sample(folder: Path, record: PairRecord) -> tuple[str, dict[str, Path], dict[str, object]]:
+    images = {extension: folder / name for extension, name in _images(record).items()}
+    return record.key, images, manifest_values(record)
 
 
 def _restored(folder: Path, state: dict, records: list[PairRecord], *, finished: bool) -> PairSet:

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
-from synth import atomic
+from synth import atomic, shards
 
 MANIFEST = "pairs.jsonl"
-LAYOUTS = ("flat", "gopro", "dvd")
+LAYOUTS = ("flat", "gopro", "dvd", "webdataset")
+BLUR_MEMBER = ".blur.png"
 SPLITS = ("train", "val", "test")
 
 
@@ -85,9 +86,9 @@ class PairRecord:
         if self.blur_gamma:
             images.append(((Path(folder) / self.blur_gamma).resolve(), self.blur_gamma_sha256))
         for path, expected in images:
-            if not path.is_file():
+            if not shards.exists(path):
                 return f"{path}: the image of pair {self.key} is missing"
-            if atomic.sha256_of(path) != expected:
+            if shards.sha256_of(path) != expected:
                 return f"{path}: the image of pair {self.key} is not the one that was written (its sha256 differs)"
         return ""
 
@@ -124,12 +125,12 @@ def read_whole_lines(folder: Path) -> list[PairRecord]:
 
 def append_record(folder: Path, record: PairRecord) -> None:
     """Add one line and bring it to the disk. Errors: OSError; a line that did not fit is taken back."""
-    append_line(Path(folder) / MANIFEST, _values(record))
+    append_line(Path(folder) / MANIFEST, manifest_values(record))
 
 
 def rewrite_manifest(folder: Path, records: Iterable[PairRecord]) -> None:
     """Replace the manifest in one step, unless it has exactly these lines already."""
-    rewrite_lines(Path(folder) / MANIFEST, [_values(record) for record in records])
+    rewrite_lines(Path(folder) / MANIFEST, [manifest_values(record) for record in records])
 
 
 def append_line(path: Path, values: dict[str, object]) -> None:
@@ -171,7 +172,8 @@ def sequence_names(names: Iterable[str]) -> list[str]:
 def pair_names(layout: str, split: str, sequence: str, first_frame: int) -> tuple[str, str, str]:
     """(key, blur path, sharp path) of the pair whose window starts at a captured frame; no two windows share a start.
 
-    Layouts: protocols of the GOPRO_Large and DeepVideoDeblurring_Dataset archives; "flat" is ours.
+    Layouts: protocols of the GOPRO_Large and DeepVideoDeblurring_Dataset archives; "flat" is ours; the paths of
+    "webdataset" are those inside a shard (`synth.shards`).
     Errors: ValueError for another layout.
     """
     if layout == "flat":
@@ -183,16 +185,21 @@ def pair_names(layout: str, split: str, sequence: str, first_frame: int) -> tupl
     if layout == "dvd":
         name, folder = f"{first_frame:05d}", f"quantitative_datasets/{sequence}"
         return f"{sequence}/{name}", f"{folder}/input/{name}.png", f"{folder}/GT/{name}.png"
+    if layout == "webdataset":  # what follows the first dot of the last part tells a sample's files apart
+        key = f"{sequence}/{first_frame:06d}"
+        return key, f"{key}{BLUR_MEMBER}", f"{key}.sharp.png"
     raise ValueError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
 
 
 def gamma_name(blur: str) -> str:
     """Where the second blurred image of a pair goes: beside the first one's folder, as in GOPRO_Large."""
+    if blur.endswith(BLUR_MEMBER):
+        return blur.removesuffix(BLUR_MEMBER) + ".blur_gamma.png"
     path = PurePosixPath(blur)
     return str(path.parent.with_name(f"{path.parent.name}_gamma") / path.name)
 
 
-def _values(record: PairRecord) -> dict[str, object]:
+def manifest_values(record: PairRecord) -> dict[str, object]:
     """What a line of the manifest holds: keys that are not in every set are left out where they say nothing."""
     silent = {"blur_gamma": "", "blur_gamma_sha256": "", "camera_settings": {}, "bits": 8, "duty": 1.0}
     silent["row_delay_s"] = 0.0

@@ -10,8 +10,11 @@ from pathlib import Path
 from synth.camera import CameraResponse, response
 from synth.degrade import DEGRADATIONS
 from synth.degrade.base import Degradation, require_order
+from synth.device_work import torch_device
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
+from synth.interp.flow import Flow
+from synth.interp.rife import RifeRecursive
 from synth.pairs import LAYOUTS, SPLITS, sequence_names
 from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
 from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
@@ -21,6 +24,7 @@ from synth.video import SceneFrames, VideoSource, open_source
 DEFAULT_WINDOW = 11
 MAX_FACTOR = 1024
 BITS = (8, 16)
+DEFAULT_SHARD_PAIRS = 256  # about 0.7 GB at 1280x720
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,8 @@ class SynthesisConfig:
 
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
     "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
-    row_delay_s: a rolling shutter's time from one row to the next.
+    row_delay_s: a rolling shutter's time from one row to the next. shard_pairs: pairs in a tar of --layout webdataset.
+    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.device_work`).
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -50,6 +55,8 @@ class SynthesisConfig:
     bits: int = 8
     row_delay_s: float = 0.0
     degradations: tuple[str, ...] = ()
+    shard_pairs: int = DEFAULT_SHARD_PAIRS
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -78,6 +85,8 @@ class SynthesisConfig:
             raise ValueError(f"the delay from row to row is 0 s or more, got {self.row_delay_s:g}")
         if self.bits not in BITS:
             raise ValueError(f"the blurred images have 8 or 16 bits, got {self.bits}")
+        if self.shard_pairs < 1:
+            raise ValueError(f"a shard holds at least 1 pair, got {self.shard_pairs}")
         for name in self.degradations:
             _require_known("degradation", name, DEGRADATIONS)
         if len(set(self.degradations)) < len(self.degradations):
@@ -178,6 +187,10 @@ class SynthesisPlan:
         """What decides the bytes of the set, for run.json and for telling two configurations apart."""
         values = asdict(self.config)
         values.pop("videos"), values.pop("fps")
+        if self.config.layout != "webdataset":
+            values.pop("shard_pairs")
+        if self.config.device == "cpu":  # elsewhere images may differ by 1/255
+            values.pop("device")
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
@@ -209,6 +222,8 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
     """
     curve = response(config.response)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
+    if config.device == "cuda" and isinstance(interpolator, Flow | RifeRecursive):
+        interpolator.use(torch_device(config.device))
     if interpolator and not interpolator.any_factor and config.factor & (config.factor - 1):
         raise ValueError(
             f"{config.interpolator} halves gaps: --interp is a power of two such as 8x or 16x, got {config.factor}x"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".h5", ".tar", ".ckpt")
 # Authors wrap the state dict in one of these; the first one present counts.
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "deblurnet_state_dict", "model")
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "deblurnet_state_dict", "model", "G")
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
@@ -87,26 +89,57 @@ def _unwrapped(content: object) -> dict[str, Tensor]:
     return state
 
 
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """How the tensors of a file differ from what a network needs. reshaped: key, shape in the file, shape needed."""
+
+    missing: tuple[str, ...]
+    left_over: tuple[str, ...]
+    reshaped: tuple[tuple[str, list[int], list[int]], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.left_over or self.reshaped)
+
+    def lines(self) -> list[str]:
+        """Every key, one a line."""
+        return [
+            *(f"missing: {key}" for key in self.missing),
+            *(f"left over: {key}" for key in self.left_over),
+            *(f"another shape: {key}, {found} instead of {needed}" for key, found, needed in self.reshaped),
+        ]
+
+    def summary(self) -> str:
+        """Counts and the first key of every kind."""
+        parts = []
+        if self.missing:
+            parts.append(f"{len(self.missing)} keys are missing, such as {self.missing[0]!r}")
+        if self.left_over:
+            parts.append(f"{len(self.left_over)} are left over, such as {self.left_over[0]!r}")
+        if self.reshaped:
+            key, found, needed = self.reshaped[0]
+            parts.append(f"{len(self.reshaped)} have another shape, such as {key!r}: {found} instead of {needed}")
+        return "; ".join(parts)
+
+
+def differences(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Differences:
+    """Compare keys and shapes; no values."""
+    return Differences(
+        missing=tuple(key for key in needed if key not in found),
+        left_over=tuple(key for key in found if key not in needed),
+        reshaped=tuple(
+            (key, list(found[key].shape), list(value.shape))
+            for key, value in needed.items()
+            if key in found and found[key].shape != value.shape
+        ),
+    )
+
+
 def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
     """Give a network the tensors that were read from a file, strictly: every key, every shape.
 
     Errors: ValueError, one sentence with examples, if they belong to another network.
     """
-    expected = module.state_dict()
-    missing = [key for key in expected if key not in state]
-    unexpected = [key for key in state if key not in expected]
-    reshaped = [key for key in expected if key in state and state[key].shape != expected[key].shape]
-    if missing or unexpected or reshaped:
-        parts = []
-        if missing:
-            parts.append(f"{len(missing)} keys are missing, such as {missing[0]!r}")
-        if unexpected:
-            parts.append(f"{len(unexpected)} are unknown, such as {unexpected[0]!r}")
-        if reshaped:
-            key = reshaped[0]
-            parts.append(
-                f"{len(reshaped)} have another shape, such as {key!r}: {list(state[key].shape)} instead of "
-                f"{list(expected[key].shape)}"
-            )
-        raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({'; '.join(parts)})")
+    found = differences(module.state_dict(), state)
+    if found:
+        raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({found.summary()})")
     module.load_state_dict(state, strict=True)

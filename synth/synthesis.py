@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from synth.camera import CameraResponse
 from synth.cluster import RemoteIntegrate, RemoteMeasure, cluster
 from synth.development import develop
+from synth.device_work import GAPS_AT_ONCE, integrate_batch, measure_batch
 from synth.exposure import (
     BlurWindow,
     GapIntegral,
@@ -26,6 +28,7 @@ from synth.exposure import (
     measure_gap,
     with_neighbours,
 )
+from synth.memory import keep_freed_memory
 from synth.pair_set import PairSet
 from synth.pairs import PairRecord, gamma_name, pair_names
 from synth.parallel import ordered_map
@@ -63,6 +66,26 @@ class GapWork:
     workers: int
     remote: bool
 
+    def gaps(self, plan: SynthesisPlan, jobs: Iterable[GapJob]) -> Iterator[GapIntegral]:
+        """The integrals of the gaps that are wanted, in order."""
+        if plan.config.device != "cpu":
+            yield from self._gaps_on_device(plan, jobs)
+            return
+        measure, integrate = self.functions(plan)
+        # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
+        measured = ordered_map(self.pool, measure, jobs, ahead=self.workers + 1)
+        yield from ordered_map(self.pool, integrate, with_neighbours(measured), ahead=self.workers + 1)
+
+    def _gaps_on_device(self, plan: SynthesisPlan, jobs: Iterable[GapJob]) -> Iterator[GapIntegral]:
+        """The same in batches; one waits while the device works on another."""
+        device, found = plan.config.device, plan.interpolator
+        measure = partial(measure_batch, interpolator=found)
+        factor, curve = plan.config.factor, plan.response
+        integrate = partial(integrate_batch, interpolator=found, factor=factor, response=curve, device=device)
+        measured = chain.from_iterable(ordered_map(self.pool, measure, _batches(jobs), ahead=2))
+        gaps = ordered_map(self.pool, integrate, _batches(with_neighbours(measured)), ahead=2)
+        yield from chain.from_iterable(gaps)
+
     def functions(self, plan: SynthesisPlan) -> tuple[Callable[[GapJob], GapJob], Callable[[GapJob], GapIntegral]]:
         """The two steps of a gap."""
         factor, curve, found = plan.config.factor, plan.response, plan.interpolator
@@ -77,6 +100,13 @@ class GapWork:
             RemoteMeasure(interpolator=name, weights_sha256=sha256),
             RemoteIntegrate(interpolator=name, weights_sha256=sha256, factor=factor, response=curve),
         )
+
+
+def _batches(jobs: Iterable[GapJob]) -> Iterator[list[GapJob]]:
+    """The jobs in lists of GAPS_AT_ONCE, the last one shorter."""
+    coming = iter(jobs)
+    while batch := list(islice(coming, GAPS_AT_ONCE)):
+        yield batch
 
 
 def synthesise(
@@ -96,6 +126,7 @@ def synthesise(
     scheduler answers. The set stays valid.
     """
     cv2.setNumThreads(1)  # parallel work is ours; and DIS results depend on the number of its threads
+    keep_freed_memory()
     limit = plan.config.limit
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=workers, thread_name_prefix="synthesis"))
@@ -158,10 +189,7 @@ def _clip_pairs(
     interpolator = plan.interpolator
     around = interpolator is not None and interpolator.looks_around
     jobs = _gap_jobs(plan, clip, windows, finished, share, count, around=around)
-    measure, integrate = gap_work.functions(plan)
-    measured = ordered_map(gap_work.pool, measure, jobs, ahead=gap_work.workers + 1)
-    # A few gaps beyond the workers keep them busy while this thread reads and writes; more would only cost memory.
-    gaps = ordered_map(gap_work.pool, integrate, with_neighbours(measured), ahead=gap_work.workers + 1)
+    gaps = gap_work.gaps(plan, jobs)
     yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)
 
 

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from benchmark.metrics.brisque import BRISQUE
+from benchmark.metrics.ms_ssim import MS_SSIM
 from benchmark.metrics.niqe import NIQE
 from benchmark.metrics.perceptual import LPIPS_ALEX, LPIPS_SQUEEZE, LPIPS_VGG
 from benchmark.metrics.psnr import PSNR
+from benchmark.metrics.pyiqa_metrics import is_pyiqa, pyiqa_metric
 from benchmark.metrics.ssim import SSIM_GAUSS_VALID, SSIM_LUMA, SSIM_WANG_DOWNSAMPLED
 from benchmark.metrics.ssim_skimage import SSIM_SKIMAGE_GAUSS, SSIM_SKIMAGE_UNIFORM7
+from benchmark.metrics.ssim_volume import SSIM_MATLAB_3D
+from benchmark.metrics.ssim_wavelet import SSIM_CW
 from benchmark.protocol import Metric
 
-# To come: ssim-matlab-3d, ssim-cw, ms-ssim, brisque, pyiqa:NAME.
-METRICS: dict[str, Metric] = {
-    "psnr": PSNR,
-    "ssim-gauss-valid": SSIM_GAUSS_VALID,
-    "ssim-skimage-gauss": SSIM_SKIMAGE_GAUSS,
-    "ssim-skimage-uniform7": SSIM_SKIMAGE_UNIFORM7,
-    "ssim-luma": SSIM_LUMA,
-    "ssim-wang-downsampled": SSIM_WANG_DOWNSAMPLED,
-    "lpips-alex": LPIPS_ALEX,
-    "lpips-vgg": LPIPS_VGG,
-    "lpips-squeeze": LPIPS_SQUEEZE,
-    "niqe": NIQE,
-}
+
+class MetricsById(dict[str, Metric]):
+    """The metrics listed below, and any id `pyiqa:NAME`, which lists and loops leave out: there are about a hundred."""
+
+    def __missing__(self, name: str) -> Metric:
+        if not is_pyiqa(name):
+            raise KeyError(name)
+        return pyiqa_metric(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or is_pyiqa(name)
+
+
+METRICS: dict[str, Metric] = MetricsById(
+    {
+        "psnr": PSNR,
+        "ssim-gauss-valid": SSIM_GAUSS_VALID,
+        "ssim-skimage-gauss": SSIM_SKIMAGE_GAUSS,
+        "ssim-skimage-uniform7": SSIM_SKIMAGE_UNIFORM7,
+        "ssim-matlab-3d": SSIM_MATLAB_3D,
+        "ssim-luma": SSIM_LUMA,
+        "ssim-wang-downsampled": SSIM_WANG_DOWNSAMPLED,
+        "ssim-cw": SSIM_CW,
+        "ms-ssim": MS_SSIM,
+        "lpips-alex": LPIPS_ALEX,
+        "lpips-vgg": LPIPS_VGG,
+        "lpips-squeeze": LPIPS_SQUEEZE,
+        "niqe": NIQE,
+        "brisque": BRISQUE,
+    }
+)

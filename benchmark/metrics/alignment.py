@@ -8,7 +8,9 @@ shake", ECCV 2012; registration after Guizar-Sicairos et al., Optics Letters 33 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
 import scipy.fft
 
@@ -19,14 +21,18 @@ from benchmark.metrics.images import luma
 class EightBitImage:
     """An 8-bit RGB image with everything the alignment needs of it.
 
-    Shape: planes [3, H, W] and luma [H, W] float64 holding 0..255; spectrum of the channel sum (3 times the channel
-    mean, which moves no maximum). energy: sum of squares over pixels and channels; whole numbers below 2^53, so exact.
+    Shape: planes [3, H, W] uint8; luma [H, W] float64 in 0..255; spectrum of the channel sum (3 times the channel mean,
+    which moves no maximum).
     """
 
     planes: np.ndarray
     luma: np.ndarray
     spectrum: np.ndarray
-    energy: float
+
+    @cached_property
+    def energy(self) -> float:
+        """Sum of squares over pixels and channels, exact."""
+        return cv2.norm(self.planes, cv2.NORM_L2SQR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +48,12 @@ def eight_bit_image(rgb: np.ndarray) -> EightBitImage:
     """Shape: [3, H, W] uint8. Errors: ValueError for anything else."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[0] != 3:
         raise ValueError(f"Kohler's protocol takes 8-bit RGB images [3, H, W], got {rgb.dtype} {list(rgb.shape)}")
-    planes = rgb.astype(np.float64)
+    total = np.add(rgb[0], rgb[1], dtype=np.float64)
+    total += rgb[2]
     return EightBitImage(
-        planes=planes,
-        luma=luma(planes),
-        spectrum=scipy.fft.rfft2(planes[0] + planes[1] + planes[2]),
-        energy=_inner(planes, planes),
+        planes=np.ascontiguousarray(rgb),
+        luma=luma(rgb),
+        spectrum=scipy.fft.rfft2(total, overwrite_x=True),
     )
 
 
@@ -63,7 +69,9 @@ def align(restored: EightBitImage, sharp: EightBitImage) -> Alignment:
             "Kohler's protocol needs the restored image and the trajectory frames in one size, got "
             f"{restored.luma.shape[1]} x {restored.luma.shape[0]} and {width} x {height} px"
         )
-    gain = _inner(sharp.planes, restored.planes) / restored.energy if restored.energy else 0.0
+    # 2 <x, z> = |x|^2 + |z|^2 - |x - z|^2, in whole numbers
+    inner = (sharp.energy + restored.energy - cv2.norm(sharp.planes, restored.planes, cv2.NORM_L2SQR)) / 2
+    gain = inner / restored.energy if restored.energy else 0.0
     correlation = scipy.fft.irfft2(sharp.spectrum * np.conj(restored.spectrum), s=(height, width), overwrite_x=True)
     down, right = divmod(int(np.argmax(correlation)), width)
     return Alignment(
@@ -104,7 +112,3 @@ def _overlap(shape: tuple[int, ...], alignment: Alignment) -> tuple[tuple[slice,
     rows = one_axis(shape[0], alignment.down_px)
     columns = one_axis(shape[1], alignment.right_px)
     return (rows[0], columns[0]), (rows[1], columns[1])
-
-
-def _inner(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.dot(first.ravel(), second.ravel()))

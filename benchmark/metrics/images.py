@@ -70,7 +70,7 @@ def luma(image: np.ndarray) -> np.ndarray:
     """Y = .299 R + .587 G + .114 B, full range. Shape: [3, H, W] -> [H, W]; [1, H, W] is taken as luma already."""
     if image.shape[0] == 1:
         return image[0]
-    red, green, blue = LUMA_WEIGHTS
+    red, green, blue = (np.float64(weight) if image.dtype == np.uint8 else weight for weight in LUMA_WEIGHTS)
     result = image[0] * red
     result += image[1] * green
     result += image[2] * blue

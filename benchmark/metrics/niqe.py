@@ -120,6 +120,13 @@ def fit_aggd(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Shape: [n, h, w] -> three arrays [n]. A block without values on one side has NaN scales and the smallest shape.
     Source: Lasmar, Stitou, Berthoumieu, ICIP 2009.
     """
+    shape, left, right = aggd_deviations(blocks)
+    scale = np.exp((gammaln(1 / shape) - gammaln(3 / shape)) / 2)
+    return shape, left * scale, right * scale
+
+
+def aggd_deviations(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`fit_aggd` with the deviations of the values on either side in place of the scales. Shape: [n, h, w]."""
     values = blocks.reshape(len(blocks), -1)
     squares = values * values
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -131,9 +138,7 @@ def fit_aggd(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     table = _moment_table()
     above = np.clip(np.searchsorted(table, moment), 1, len(table) - 1)
     nearest = np.where(moment - table[above - 1] <= table[above] - moment, above - 1, above)
-    shape = _SHAPES[np.where(np.isnan(moment), 0, nearest)]
-    scale = np.exp((gammaln(1 / shape) - gammaln(3 / shape)) / 2)
-    return shape, left * scale, right * scale
+    return _SHAPES[np.where(np.isnan(moment), 0, nearest)], left, right
 
 
 @functools.lru_cache(maxsize=1)

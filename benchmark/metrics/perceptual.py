@@ -114,6 +114,7 @@ def _metric(net: str, title: str) -> Metric:
         fn=checked_pair(measure),
         unchecked=measure,
         missing=functools.partial(missing, net),
+        smallest_px=MIN_SIDE_PX[net],
     )
 
 

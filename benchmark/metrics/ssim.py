@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,6 +19,7 @@ RADIUS_PX = 5
 SIGMA_PX = 1.5
 C1 = 0.01**2  # (K1 L)^2 with L = 1
 C2 = 0.03**2
+BAND_ROWS = 64  # twice as fast as whole images of 720 rows
 WANG_SIDE_PX = 256  # Wang reduces an image until its shorter side is about this long
 
 
@@ -55,14 +57,26 @@ def _terms(restored: np.ndarray, sharp: np.ndarray) -> tuple[np.ndarray, np.ndar
     return luminance, structure
 
 
+def ssim_map(restored: np.ndarray, sharp: np.ndarray) -> np.ndarray:
+    """SSIM at every valid window of two planes. Shape: [H, W] float64 -> [H - 10, W - 10]. Range: [0, 1] nominal."""
+    luminance, structure = _terms(restored, sharp)
+    luminance *= structure
+    return luminance
+
+
 def mean_ssim(restored: np.ndarray, sharp: np.ndarray) -> float:
     """Mean over valid windows, then over channels. Shape: [C, H, W] float64. Range: [0, 1] nominal."""
+    count = (restored.shape[1] - 2 * RADIUS_PX) * (restored.shape[2] - 2 * RADIUS_PX)
     values = []
-    for plane_x, plane_y in zip(restored, sharp, strict=True):
-        luminance, structure = _terms(plane_x, plane_y)
-        luminance *= structure
-        values.append(luminance.mean())
+    for x, y in zip(restored, sharp, strict=True):
+        values.append(sum(float(ssim_map(x[rows], y[rows]).sum()) for rows in bands(len(x))) / count)
     return float(np.mean(values))
+
+
+def bands(height: int) -> Iterator[slice]:
+    """Rows in bands whose valid windows are those of the whole image, each once. They stay in cache."""
+    for top in range(0, max(height - 2 * RADIUS_PX, 1), BAND_ROWS):
+        yield slice(top, min(top + BAND_ROWS + 2 * RADIUS_PX, height))
 
 
 def box_reduced(plane: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.testsets import dvd, gopro, kohler, lai
+from benchmark.testsets import dvd, gopro, hide, kohler, lai, realblur, reds, rsblur
 from benchmark.testsets.base import TestSetEntry
 
 TESTSETS: dict[str, TestSetEntry] = {
@@ -15,16 +15,33 @@ TESTSETS: dict[str, TestSetEntry] = {
     "lai-uniform": lai.UNIFORM,
     "lai-nonuniform": lai.NONUNIFORM,
     "lai-real": lai.REAL,
+    "reds": reds.ENTRY,
+    "hide": hide.ENTRY,
+    "realblur-j": realblur.J,
+    "realblur-r": realblur.R,
+    "rsblur": rsblur.ENTRY,
 }
 
 
 def render_missing(mini_root: Path, names: Iterable[str], seed: int, workers: int) -> None:
     """Render the mini sets called `names` under `mini_root`, each in its official layout; finished ones are verified.
 
-    Errors: ValueError for an unknown name or a folder that holds something else; OSError (disk full).
+    Errors: ValueError for an unknown name, a set without a stand-in or a folder that holds something else; OSError.
     """
     names = list(names)
     if unknown := [name for name in names if name not in TESTSETS]:
         raise ValueError(f"unknown test set {', '.join(unknown)}; there are {', '.join(TESTSETS)}")
     for name in names:
-        TESTSETS[name].render_mini(mini_root, seed, workers)
+        render = TESTSETS[name].render_mini
+        if render is None:
+            raise ValueError(f"{TESTSETS[name].title} has no rendered stand-in; the real one is needed")
+        render(mini_root, seed, workers)
+
+
+def sets_at_hand(data_root: Path | None) -> tuple[str, ...]:
+    """The sets of a run that asks for none by name: those with a stand-in, and others found under `data_root`."""
+    return tuple(
+        name
+        for name, entry in TESTSETS.items()
+        if entry.render_mini is not None or (data_root is not None and entry.find(data_root) is not None)
+    )

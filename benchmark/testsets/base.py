@@ -66,7 +66,9 @@ class TestSetEntry:
 
     find(data_root): the set's folder, or None where it is not there. problems(folder): sentences about missing parts.
     open(folder, protocol, simulated): the TestSet. render_mini(folder, seed, workers): writes the mini set there, in
-    the official layout, atomically enough that a killed run is noticed and rendered again.
+    the official layout, atomically enough that a killed run is noticed and rendered again; None for a set that has no
+    stand-in: it is scored where the real one is there, otherwise left out with a sentence. sizes: (height, width) that
+    the real images have, upright or turned; () where they differ. Units: px.
     """
 
     __test__ = False
@@ -78,4 +80,5 @@ class TestSetEntry:
     find: Callable[[Path], Path | None]
     problems: Callable[[Path], list[str]]
     open: Callable[[Path, EvalProtocol, bool], TestSet]
-    render_mini: Callable[[Path, int, int], None]
+    render_mini: Callable[[Path, int, int], None] | None = None
+    sizes: tuple[tuple[int, int], ...] = ()

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.protocol import DVD_TEST_SEQUENCES as TEST_SEQUENCES
-from benchmark.protocol import EvalProtocol, su30_indices
+from benchmark.protocol import EvalProtocol, scored_positions
 from benchmark.testsets.base import Clip, TestSet, TestSetEntry
 from benchmark.testsets.listing import first_folder, is_mini, listed, mini_problems, paired, pairing_problems, some
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, render_plan
@@ -47,11 +47,10 @@ def problems(folder: Path) -> list[str]:
 def open_dvd(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet:
     """The test set: the ten test sequences, or all there are if none of these is. Keys: `<sequence>/<frame>`.
 
-    protocol.frames: "all", or "su30" / "su30-one-based" for 30 of each sequence (the others are still seen by video
-    networks). Positions beyond a shorter sequence are dropped.
+    protocol.frames: which frames of a sequence are scored; the others are still seen by video networks. Positions
+    beyond a shorter sequence are dropped. Errors: ValueError for another word.
     """
-    if protocol.frames != "all":
-        su30_indices(protocol.frames)
+    scored_positions(protocol.frames, TEST_LENGTH)
     return listed(
         name="dvd",
         title="DVD",
@@ -120,11 +119,7 @@ def _clips(folder: Path, frames: str) -> tuple[Clip, ...]:
     clips = []
     for sequence in _sequences(folder):
         samples = paired(sequence / "input", sequence / "GT", sequence.name)
-        if frames == "all":
-            positions = tuple(range(len(samples)))
-        else:
-            positions = tuple(index for index in su30_indices(frames) if index < len(samples))
-        if positions:
+        if positions := scored_positions(frames, len(samples)):
             scored = frozenset(samples[index].key for index in positions)
             clips.append(Clip(name=sequence.name, samples=samples, scored=scored))
     return tuple(clips)
@@ -135,9 +130,10 @@ ENTRY = TestSetEntry(
     title="DVD",
     source="Su et al., Deep Video Deblurring for Hand-held Cameras, CVPR 2017",
     licence="none stated; see https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring/ (not redistributed here)",
-    protocols=("dvd-all", "dvd-su30"),
+    protocols=("dvd-all", "dvd-su30", "dvd-su30-aligned", "dvd-pvdnet"),
     find=find,
     problems=problems,
     open=open_dvd,
     render_mini=render_mini,
+    sizes=((720, 1280),),
 )

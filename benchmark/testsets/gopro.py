@@ -215,9 +215,10 @@ ENTRY = TestSetEntry(
     title="GoPro",
     source="Nah et al., Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017",
     licence="see https://seungjunnah.github.io/Datasets/gopro (not redistributed here)",
-    protocols=("gopro-linear", "gopro-gamma"),
+    protocols=("gopro-linear", "gopro-gamma", "gopro-per-sequence"),
     find=find,
     problems=problems,
     open=open_gopro,
     render_mini=render_mini,
+    sizes=((720, 1280),),
 )

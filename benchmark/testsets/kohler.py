@@ -167,4 +167,5 @@ ENTRY = TestSetEntry(
     problems=problems,
     open=open_kohler,
     render_mini=render_mini,
+    sizes=((800, 800),),
 )

@@ -125,3 +125,36 @@ def some(names: Iterable[str], shown: int = 3) -> str:
     names = list(names)
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def pairs_of_list(path: Path, homes: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """(blurred, sharp) of every line of an official list: two paths, relative to one of `homes`, in either order.
+
+    The sharp one is the one with a folder gt. RealBlur's scene244 was re-issued as scene244_reflect: both names are
+    looked for. Errors: ValueError that names the line.
+    """
+    pairs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        names = line.split()
+        if not names:
+            continue
+        sharp = [name for name in names if "/gt/" in name]
+        blur = [name for name in names if "/gt/" not in name]
+        if len(sharp) != 1 or len(blur) != 1:
+            raise ValueError(f"{path}, line {number}: a sharp image (in a folder gt) and a blurred one expected")
+        pairs.append((_resolved(blur[0], homes), _resolved(sharp[0], homes)))
+    return pairs
+
+
+def _resolved(name: str, homes: Sequence[Path]) -> Path:
+    """The file of a listed name; where there is none, where it should be."""
+    for spelling in (name, name.replace("scene244/", "scene244_reflect/")):
+        for home in homes:
+            if (home / spelling).is_file():
+                return home / spelling
+    return homes[0] / name
+
+
+def first_list(names: Sequence[str], homes: Sequence[Path]) -> Path | None:
+    """The first file of these names in one of the folders."""
+    return next((home / name for home in homes for name in names if (home / name).is_file()), None)

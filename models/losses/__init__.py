@@ -22,6 +22,7 @@ from models.losses.adversarial import (
     wgan_g,
 )
 from models.losses.features import contrastive, perceptual
+from models.losses.gfpgan import gram_style, identity, pyramid_l1
 from models.losses.pixel import charbonnier, l1, mse, psnr, psnr_40
 from models.losses.spectral import mimo_frequency
 
@@ -43,6 +44,9 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "gan-d": gan_d,
     "gan-g": gan_g,
     "gradient-penalty": gradient_penalty,
+    "pyramid-l1": pyramid_l1,
+    "gram-style": gram_style,
+    "identity": identity,
 }
 
 # Those that compare a restored image with its sharp one and nothing else: (restored, sharp) -> scalar.

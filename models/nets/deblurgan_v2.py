@@ -12,101 +12,67 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.mobilenet_v2 import mobilenet_v2_features
+from models.nets.pyramids import (
+    Convolution,
+    MobileNetPyramid,
+    SeparableConvolution,
+    conv_norm_relu,
+    enlarged,
+    plain_convolution,
+)
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Kupyn et al., ICCV 2019, arXiv:1908.03826; github.com/VITA-Group/DeblurGANv2"
 PADDING_BLOCK = 32
 
 
-def _norm(channels: int) -> nn.InstanceNorm2d:
-    return nn.InstanceNorm2d(channels, affine=False, track_running_stats=True)
-
-
-def _conv_norm_relu(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), _norm(outputs), nn.ReLU(inplace=True))
-
-
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    return functional.interpolate(x, scale_factor=factor, mode="nearest")
-
-
 class PyramidHead(nn.Module):
     """Brings one level of the pyramid to the width of the fusion."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, convolution: Convolution) -> None:
         super().__init__()
-        self.block0 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.block1 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.block0 = convolution(inputs, outputs, False)
+        self.block1 = convolution(outputs, outputs, False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.block0(x), inplace=True)
         return functional.relu(self.block1(x), inplace=True)
 
 
-class MobileNetPyramid(nn.Module):
-    """Feature pyramid on MobileNetV2 (paper, section 3.1).
-
-    The blocks after the last tap (features 16 to 18) belong to the authors' checkpoint but are never run.
-    """
-
-    TAPS = ((0, 2), (2, 4), (4, 7), (7, 11), (11, 16))  # ranges of `features` per level
-    TAP_CHANNELS = (16, 24, 32, 64, 160)
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.features = mobilenet_v2_features()
-        # The same modules under a second name, as in the authors' checkpoints.
-        self.enc0, self.enc1, self.enc2, self.enc3, self.enc4 = (
-            nn.Sequential(*list(self.features)[first:last]) for first, last in self.TAPS
-        )
-        self.td1, self.td2, self.td3 = (_conv_norm_relu(channels, channels) for _ in range(3))
-        tap0, tap1, tap2, tap3, tap4 = self.TAP_CHANNELS
-        self.lateral4 = nn.Conv2d(tap4, channels, 1, bias=False)
-        self.lateral3 = nn.Conv2d(tap3, channels, 1, bias=False)
-        self.lateral2 = nn.Conv2d(tap2, channels, 1, bias=False)
-        self.lateral1 = nn.Conv2d(tap1, channels, 1, bias=False)
-        self.lateral0 = nn.Conv2d(tap0, channels // 2, 1, bias=False)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Shape: [B, 3, H, W] -> maps at 1/2 (half the channels), 1/4, 1/8, 1/16, 1/32 of the size."""
-        enc0 = self.enc0(image)
-        enc1 = self.enc1(enc0)
-        enc2 = self.enc2(enc1)
-        enc3 = self.enc3(enc2)
-        map4 = self.lateral4(self.enc4(enc3))
-        map3 = self.td1(self.lateral3(enc3) + _enlarged(map4, 2))
-        map2 = self.td2(self.lateral2(enc2) + _enlarged(map3, 2))
-        map1 = self.td3(self.lateral1(enc1) + _enlarged(map2, 2))
-        return self.lateral0(enc0), map1, map2, map3, map4
-
-
 class PyramidGenerator(nn.Module):
     """The generator around a pyramid `fpn`; widths are those of the head and of the pyramid."""
+
+    convolution: Convolution = staticmethod(plain_convolution)
 
     def __init__(self, pyramid: nn.Module, head_channels: int, pyramid_channels: int) -> None:
         super().__init__()
         self.fpn = pyramid
         self.head1, self.head2, self.head3, self.head4 = (
-            PyramidHead(pyramid_channels, head_channels) for _ in range(4)
+            PyramidHead(pyramid_channels, head_channels, self.convolution) for _ in range(4)
         )
-        self.smooth = _conv_norm_relu(4 * head_channels, head_channels)
-        self.smooth2 = _conv_norm_relu(head_channels, head_channels // 2)
-        self.final = nn.Conv2d(head_channels // 2, 3, 3, padding=1)
+        self.smooth = conv_norm_relu(4 * head_channels, head_channels, self.convolution)
+        self.smooth2 = conv_norm_relu(head_channels, head_channels // 2, self.convolution)
+        self.final = self.convolution(head_channels // 2, 3, True)
 
     def forward(self, image: Tensor) -> Tensor:
         """Shape: [B, 3, H, W], sides multiples of 32 -> the same. Range: [-1, 1] in and out."""
         map0, map1, map2, map3, map4 = self.fpn(image)
         levels = [
-            _enlarged(self.head4(map4), 8),
-            _enlarged(self.head3(map3), 4),
-            _enlarged(self.head2(map2), 2),
+            enlarged(self.head4(map4), 8),
+            enlarged(self.head3(map3), 4),
+            enlarged(self.head2(map2), 2),
             self.head1(map1),
         ]
         x = self.smooth(torch.cat(levels, dim=1))  # [B, head, H/4, W/4]
-        x = self.smooth2(_enlarged(x, 2) + map0)  # [B, head / 2, H/2, W/2]
-        x = self.final(_enlarged(x, 2))  # [B, 3, H, W]
+        x = self.smooth2(enlarged(x, 2) + map0)  # [B, head / 2, H/2, W/2]
+        x = self.final(enlarged(x, 2))  # [B, 3, H, W]
         return torch.clamp(torch.tanh(x) + image, min=-1, max=1)
+
+
+class SeparablePyramidGenerator(PyramidGenerator):
+    """The generator with every convolution of its decoder depthwise-separable (docs/decisions/006-mobilenet-dsc.md)."""
+
+    convolution = SeparableConvolution
 
 
 class _Adapter:
@@ -147,8 +113,18 @@ def _build_mobilenet() -> nn.Module:
     return PyramidGenerator(MobileNetPyramid(128), head_channels=64, pyramid_channels=128)
 
 
+def _build_mobilenet_dsc() -> nn.Module:
+    pyramid = MobileNetPyramid(128, SeparableConvolution, whole_backbone=False)
+    return SeparablePyramidGenerator(pyramid, head_channels=64, pyramid_channels=128)
+
+
 def _build_test() -> nn.Module:
     return PyramidGenerator(MobileNetPyramid(8), head_channels=4, pyramid_channels=8)
+
+
+def _build_dsc_test() -> nn.Module:
+    pyramid = MobileNetPyramid(8, SeparableConvolution, whole_backbone=False)
+    return SeparablePyramidGenerator(pyramid, head_channels=4, pyramid_channels=8)
 
 
 DEBLURGAN_V2_MOBILENET = ModelSpec(
@@ -167,10 +143,36 @@ DEBLURGAN_V2_MOBILENET = ModelSpec(
     published="DeblurGAN-v2 MobileNet",
     parity=("deblurganv2_mobilenet",),
 )
+DEBLURGAN_V2_MOBILENET_DSC = ModelSpec(
+    name="deblurgan-v2-mobilenet-dsc",
+    task="deblur",
+    build=_build_mobilenet_dsc,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=32,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="charbonnier",
+    source=SOURCE + " (the authors published no definition: docs/decisions/006-mobilenet-dsc.md)",
+    published="DeblurGAN-v2 MobileNet-DSC",
+)
 DEBLURGAN_V2_MOBILENET_TEST = ModelSpec(
     name="deblurgan-v2-mobilenet-test",
     task="deblur",
     build=_build_test,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=32,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="charbonnier",
+    source=SOURCE + " (narrow decoder for tests, not the published network)",
+    published="",
+)
+DEBLURGAN_V2_MOBILENET_DSC_TEST = ModelSpec(
+    name="deblurgan-v2-mobilenet-dsc-test",
+    task="deblur",
+    build=_build_dsc_test,
     adapt=_adapt,
     frames=1,
     multiple_of=32,

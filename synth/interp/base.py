@@ -70,6 +70,12 @@ class Moving(Interpolator, Protocol):
         """The path through a gap, given its motion and those of the gaps before and after (None: not known)."""
         ...
 
+    def gap_integral(
+        self, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse, path: GapPath
+    ) -> np.ndarray:
+        """Half of both ends plus `gap_sum`, in one go. Shape and errors: as `gap_sum`. Range: [0, factor]."""
+        ...
+
 
 def sum_of_virtual_frames(
     interpolator: Interpolator,

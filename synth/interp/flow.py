@@ -19,7 +19,9 @@ from synth.camera import CameraResponse
 from synth.interp.base import require_gap, require_phases
 
 if TYPE_CHECKING:
-    from synth.interp.integral import GapPath
+    import torch
+
+    from synth.interp.integral import GapPath, Sampling
 
 _SMALLEST_SIDE_PX = 32  # below it DIS has no pyramid to work on; such frames are padded
 
@@ -109,14 +111,21 @@ class Flow:
         response: CameraResponse,
         path: GapPath | None = None,
     ) -> np.ndarray:
-        from synth.interp.integral import Sampling, padded_lin, virtual_sum
+        from synth.interp.integral import padded_lin, virtual_sum
 
         require_gap(first, second, factor)
         if factor == 1:
             return np.zeros(first.shape, dtype=np.float32)
         path = path or self._uniform(first, second)
-        sampling = Sampling(spacing_px=self.tier.spacing_px, nearest=self.tier.nearest, cubic=self.tier.cubic)
-        return virtual_sum(padded_lin(first, response), padded_lin(second, response), path, factor, sampling)
+        return virtual_sum(padded_lin(first, response), padded_lin(second, response), path, factor, self.sampling())
+
+    def gap_integral(
+        self, first: np.ndarray, second: np.ndarray, factor: int, response: CameraResponse, path: GapPath
+    ) -> np.ndarray:
+        from synth.interp.integral import gap_total, padded_lin
+
+        require_gap(first, second, factor)
+        return gap_total(padded_lin(first, response), padded_lin(second, response), path, factor, self.sampling())
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Motion over the gap of what is at each pixel in its middle.
@@ -133,10 +142,23 @@ class Flow:
             return to_the_middle(forward, None)
         return to_the_middle(forward, self._dis(grey[1], grey[0])[:height, :width])
 
+    def motions(self, gaps: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """`motion` of several gaps of one size; a network looks at them at once."""
+        return [self.motion(first, second) for first, second in gaps]
+
+    def use(self, device: torch.device) -> None:
+        """Let the network, where there is one, run on another device. DIS has none."""
+
     def path(self, motion_px: np.ndarray, before_px: np.ndarray | None, after_px: np.ndarray | None) -> GapPath:
         from synth.interp.integral import bent_path
 
         return bent_path(motion_px, before_px, after_px)
+
+    def sampling(self) -> Sampling:
+        """How the tier samples paths."""
+        from synth.interp.integral import Sampling
+
+        return Sampling(spacing_px=self.tier.spacing_px, nearest=self.tier.nearest, cubic=self.tier.cubic)
 
     def _uniform(self, first: np.ndarray, second: np.ndarray) -> GapPath:
         return self.path(self.motion(first, second), None, None)
@@ -174,10 +196,11 @@ def to_the_middle(forward: np.ndarray, backward: np.ndarray | None) -> np.ndarra
     """Motion seen from the middle of the gap, from the flow of the first frame and, where known, of the second one.
 
     What is at x in the middle was at x - u/2 in the first frame and will be at x + u/2 in the second. Flow varies
-    slowly, so it is looked up at half the resolution. Shape: float32 [H, W, 2] -> the same. Units: px per gap.
+    slowly: it is looked up at a quarter of the resolution, at which DIS itself works.
+    Shape: float32 [H, W, 2] -> the same. Units: px per gap.
     """
     height, width = forward.shape[:2]
-    small = (max(1, width // 2), max(1, height // 2))
+    small = (max(1, width // 4), max(1, height // 4))
     forward = cv2.resize(forward, small, interpolation=cv2.INTER_AREA)
     scale = np.array([small[0] / width, small[1] / height], dtype=np.float32)
     places = np.empty_like(forward)

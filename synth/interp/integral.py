@@ -28,7 +28,7 @@ os.environ.setdefault("NUMBA_SLP_VECTORIZE", "1")
 import numba
 
 MARGIN_PX = 2  # around a padded frame: a cubic kernel reaches so far beyond the border
-_TABLE_STEPS = 64  # sub-pixel positions of the cubic kernel
+SUBPIXELS = 64  # sub-pixel positions of the cubic kernel
 
 f32 = np.float32
 
@@ -56,20 +56,21 @@ class Sampling:
 
 
 def padded_lin(frame: np.ndarray, response: CameraResponse) -> np.ndarray:
-    """A captured frame for `gap_mean`. Shape: uint8 [H, W, 3] -> float32 [H + 4, W + 4, 4], linear light, fourth 0."""
+    """A captured frame for `gap_total`. Shape: uint8 [H, W, 3] -> float32 [H + 4, W + 4, 4], linear light, fourth 0."""
     wide = cv2.copyMakeBorder(frame, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, cv2.BORDER_REPLICATE)
     four = np.zeros((*wide.shape[:2], 4), dtype=np.float32)
     cv2.mixChannels([response.to_linear(wide)], [four], [0, 0, 1, 1, 2, 2])
     return four
 
 
-def gap_mean(first: np.ndarray, second: np.ndarray, path: GapPath, factor: int, sampling: Sampling) -> np.ndarray:
-    """Trapezoid mean over the gap between two frames made by `padded_lin`. Shape: float32 [H, W, 3], new; linear."""
-    return _integrated(first, second, path, factor, sampling, 1.0, 0.0)
+def gap_total(first: np.ndarray, second: np.ndarray, path: GapPath, factor: int, sampling: Sampling) -> np.ndarray:
+    """`factor` times the trapezoid mean over the gap between two frames made by `padded_lin`: half of both ends plus
+    factor - 1 virtual frames. Shape: float32 [H, W, 3], new. Range: linear light, [0, factor]."""
+    return _integrated(first, second, path, factor, sampling, float(factor), 0.0)
 
 
 def virtual_sum(first: np.ndarray, second: np.ndarray, path: GapPath, factor: int, sampling: Sampling) -> np.ndarray:
-    """`factor` times the mean without half of both ends: the sum of factor - 1 virtual frames. Shape: as `gap_mean`."""
+    """`gap_total` without half of both ends: the sum of factor - 1 virtual frames. Shape: the same."""
     return _integrated(first, second, path, factor, sampling, float(factor), 1.0)
 
 
@@ -97,7 +98,7 @@ def bent_path(motion_px: np.ndarray, before_px: np.ndarray | None, after_px: np.
     if before_px is None and after_px is None:
         return GapPath(motion_px=motion_px)
     height, width = motion_px.shape[:2]
-    small = (max(1, width // 2), max(1, height // 2))  # the fields are smooth: half the resolution shows them
+    small = (max(1, width // 4), max(1, height // 4))  # the fields are smooth: a quarter of the resolution shows them
     scale = np.array([small[0] / width, small[1] / height], dtype=np.float32)
     here = cv2.resize(motion_px, small, interpolation=cv2.INTER_AREA)
     places = pixel_places(small[1], small[0])
@@ -107,7 +108,7 @@ def bent_path(motion_px: np.ndarray, before_px: np.ndarray | None, after_px: np.
     if after_px is not None:
         later = _at(cv2.resize(after_px, small, interpolation=cv2.INTER_AREA), places + here * scale)
     share = 0.5 if before_px is not None and after_px is not None else 1.0
-    bend = cv2.GaussianBlur(cv2.addWeighted(later, share, earlier, -share, 0.0), (0, 0), 2.0)
+    bend = cv2.GaussianBlur(cv2.addWeighted(later, share, earlier, -share, 0.0), (0, 0), 1.0)
     bend = cv2.resize(bend, (width, height), interpolation=cv2.INTER_LINEAR)
     return GapPath(motion_px=motion_px, bend_px=bend)
 
@@ -135,7 +136,7 @@ def _at(field: np.ndarray, places: np.ndarray) -> np.ndarray:
 def _cubic_table() -> np.ndarray:
     """Weights of four neighbours for every sub-pixel position. Shape: float32 [65, 4]."""
     a = -0.75
-    x = np.arange(_TABLE_STEPS + 1) / _TABLE_STEPS
+    x = np.arange(SUBPIXELS + 1) / SUBPIXELS
     y = 1 - x
     outer_left, outer_right = a * x * y * y, a * y * x * x
     left = ((a + 2) * x - (a + 3)) * x * x + 1

@@ -14,6 +14,7 @@ import numpy as np
 from synth.state_dicts import SUFFIXES
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 # The folder of the users' weights files, for the whole project.
@@ -59,6 +60,13 @@ def to_tensor(frame: np.ndarray, multiple: int, smallest: int = 1) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
 
 
-def to_array(tensor: Tensor, height: int, width: int) -> np.ndarray:
-    """The picture inside the padding. Shape: [1, C, H', W'] -> float32 [H, W, C], new."""
-    return np.ascontiguousarray(tensor[0, :, :height, :width].numpy().transpose(1, 2, 0))
+def to_batch(frames: Sequence[np.ndarray], multiple: int, smallest: int, device: torch.device) -> Tensor:
+    """`to_tensor` of several frames of one size, on a device. Shape: float32 [B, 3, H', W']."""
+    import torch
+
+    return torch.cat([to_tensor(frame, multiple, smallest) for frame in frames]).to(device)
+
+
+def to_array(tensor: Tensor, height: int, width: int, index: int = 0) -> np.ndarray:
+    """The picture of a batch inside the padding. Shape: [B, C, H', W'] -> float32 [H, W, C], new."""
+    return np.ascontiguousarray(tensor[index, :, :height, :width].cpu().numpy().transpose(1, 2, 0))

@@ -17,11 +17,12 @@ from synth import atomic
 from synth.camera import CameraResponse
 from synth.interp.base import require_gap, require_phases
 from synth.interp.flow import Flow
-from synth.interp.network import to_array, to_tensor, weights_file
+from synth.interp.network import to_array, to_batch, weights_file
 from synth.state_dicts import load_state_dict, load_strictly
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import torch
+    from torch import nn
 
     from synth.interp.integral import GapPath
 
@@ -43,7 +44,10 @@ class RifeNetwork:
 
     def __init__(self, interpolator: str) -> None:
         path = weights_file(interpolator, FILE_VARIABLE, PATTERNS, WHERE)
+        import torch
+
         self._module, self._multiple = _load(path)
+        self._device = torch.device("cpu")
         self.weights_sha256 = atomic.sha256_of(path)
 
     def middle(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,13 +56,24 @@ class RifeNetwork:
         Shape: two [H, W, 3], uint8 or float32 in [0, 1] -> flow float32 [H, W, 4] (x, y to the first frame, then to
         the second), frame float32 [H, W, 3]. Range: encoded, [0, 1]. Units: px.
         """
+        return self.middles([(first, second)])[0]
+
+    def middles(self, gaps: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """`middle` of several gaps of one size in one run."""
         import torch
 
-        height, width = first.shape[:2]
-        one, two = to_tensor(first, self._multiple), to_tensor(second, self._multiple)
+        height, width = gaps[0][0].shape[:2]
+        one, two = (to_batch([gap[side] for gap in gaps], self._multiple, 1, self._device) for side in (0, 1))
         with torch.inference_mode():
-            outputs: tuple[Tensor, Tensor, Tensor] = self._module(one, two)
-        return to_array(outputs[0], height, width), to_array(outputs[2].clamp(0, 1), height, width)
+            flow, _, merged = self._module(one, two)
+        merged = merged.clamp(0, 1)
+        return [
+            (to_array(flow, height, width, index), to_array(merged, height, width, index)) for index in range(len(gaps))
+        ]
+
+    def use(self, device: torch.device) -> None:
+        """Run on another device from now on."""
+        self._module, self._device = self._module.to(device), device
 
 
 class Rife(Flow):
@@ -72,8 +87,14 @@ class Rife(Flow):
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """As `Flow.motion`: the way from the middle to the second frame less the way to the first."""
-        flow_px, _ = self._network.middle(first, second)
-        return flow_px[..., 2:] - flow_px[..., :2]
+        return self.motions([(first, second)])[0]
+
+    def motions(self, gaps: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        flows_px = [flow_px for flow_px, _ in self._network.middles(gaps)]
+        return [flow_px[..., 2:] - flow_px[..., :2] for flow_px in flows_px]
+
+    def use(self, device: torch.device) -> None:
+        self._network.use(device)
 
 
 class RifeRecursive:
@@ -86,6 +107,10 @@ class RifeRecursive:
     def __init__(self) -> None:
         self._network = RifeNetwork(self.name)
         self.weights_sha256 = self._network.weights_sha256
+
+    def use(self, device: torch.device) -> None:
+        """Let the network run on another device."""
+        self._network.use(device)
 
     def between(
         self,

@@ -6,6 +6,7 @@ Source: Ranjan and Black, Optical Flow Estimation using a Spatial Pyramid Networ
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from synth import atomic
 from synth.interp.flow import Flow, to_the_middle
-from synth.interp.network import to_array, to_tensor, weights_file
+from synth.interp.network import to_array, to_batch, weights_file
 from synth.state_dicts import load_state_dict, load_strictly
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 FILE_VARIABLE = "DEBLUR_BENCH_SPYNET"
@@ -38,18 +40,30 @@ class Spynet(Flow):
         super().__init__()
         self.name = "spynet"
         path = weights_file(self.name, FILE_VARIABLE, PATTERNS, WHERE)
+        import torch
+
         self._network = _load(path)
+        self._device = torch.device("cpu")
         self.weights_sha256 = atomic.sha256_of(path)
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """As `Flow.motion`, from the network's flows in both directions."""
+        return self.motions([(first, second)])[0]
+
+    def motions(self, gaps: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
         import torch
 
-        height, width = first.shape[:2]
-        one, two = to_tensor(first, 32, 64), to_tensor(second, 32, 64)
+        height, width = gaps[0][0].shape[:2]
+        one, two = (to_batch([gap[side] for gap in gaps], 32, 64, self._device) for side in (0, 1))
         with torch.inference_mode():
             forward, backward = self._network(one, two), self._network(two, one)
-        return to_the_middle(to_array(forward, height, width), to_array(backward, height, width))
+        return [
+            to_the_middle(to_array(forward, height, width, index), to_array(backward, height, width, index))
+            for index in range(len(gaps))
+        ]
+
+    def use(self, device: torch.device) -> None:
+        self._network, self._device = self._network.to(device), device
 
 
 def _load(path: Path) -> nn.Module:

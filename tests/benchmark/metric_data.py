@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmark.metrics.torchvision_shim import ensure_torchvision
 from synth.rng import stream
 
-HEIGHT, WIDTH = 131, 197  # odd on purpose, and two NIQE blocks wide
+HEIGHT, WIDTH = 163, 197  # odd on purpose, two NIQE blocks wide, five scales of MS-SSIM high
 
 
 def texture(name: str, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -36,7 +36,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def write_weights(folder: Path) -> None:
-    """Files named and shaped like the published ones, with random content: LPIPS' backbones, NIQE's model."""
+    """Files named and shaped like the published ones, with random content: LPIPS' backbones, NIQE, BRISQUE."""
     ensure_torchvision()
     from torchvision import models
 
@@ -58,6 +58,7 @@ def write_weights(folder: Path) -> None:
                 filled[key] = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
         torch.save(filled, folder / "torchvision" / name)
     write_niqe_model(folder)
+    write_brisque_model(folder / "brisque" / "svm.txt")
 
 
 def write_niqe_model(folder: Path) -> Path:
@@ -77,4 +78,18 @@ def write_niqe_model(folder: Path) -> Path:
     path = folder.with_name(folder.name + "_authors") / "niqe_modelparameters.mat"
     path.parent.mkdir(exist_ok=True)
     scipy.io.savemat(path, {"mu_prisparam": mean, "cov_prisparam": covariance})
+    return path
+
+
+def write_brisque_model(path: Path, kernel: str = "rbf", vectors: int = 40, lines: int = 40) -> Path:
+    """A random regression in libsvm's text form; zeros are left out, as libsvm does."""
+    rng = stream(8, "brisque model")
+    head = f"svm_type epsilon_svr\nkernel_type {kernel}\ngamma 0.05\nnr_class 2\ntotal_sv {vectors}\nrho -55.5\nSV\n"
+    rows = []
+    for _ in range(lines):
+        values = np.where(rng.random(36) < 0.1, 0, np.round(rng.uniform(-1, 1, 36), 6))
+        entries = " ".join(f"{index}:{value:g}" for index, value in enumerate(values, start=1) if value)
+        rows.append(f"{rng.uniform(-100, 100):g} {entries} \n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + "".join(rows), encoding="utf-8")
     return path

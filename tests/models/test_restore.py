@@ -67,6 +67,57 @@ def test_video_keeps_its_length_size_and_rate(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]  # no half-written file stays
 
 
+@pytest.fixture
+def upscaler(tmp_path: Path) -> list[str]:
+    torch.manual_seed(0)
+    torch.save(MODELS["srvggnet-test"].build().state_dict(), tmp_path / "upscaler.pth")
+    return ["--model", "srvggnet-test", "--weights", str(tmp_path / "upscaler.pth"), "--device", "cpu"]
+
+
+def test_super_resolution_writes_its_native_size(tmp_path: Path, upscaler: list[str]) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    assert restore.main([*upscaler, str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 0
+    assert read_image(tmp_path / "b.png").shape == (160, 200, 3)
+    with restore._video_writer(tmp_path / "in.mp4", 24.0, 40, 50) as write:
+        for number in range(3):
+            write(image(number))
+    assert restore.main([*upscaler, str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")]) == 0
+    video = open_source(tmp_path / "out.mp4")
+    assert (video.height, video.width, video.fps) == (160, 200, 24.0)
+    assert len(list(video.frames(every_frame, []))) == 3
+
+
+def test_tiles_and_their_difference(tmp_path: Path, upscaler: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png", image(0, 140, 200))
+    command = [*upscaler, "--tile", "128", "--compare-tiles", "--switches", "truncate"]
+    assert restore.main([*command, str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 0
+    printed = capsys.readouterr()
+    assert "tiles of 128 px" in printed.err
+    assert "tiled" in printed.out and "(1 images)" in printed.out
+    assert restore.main([*upscaler, "--tile", "none", str(tmp_path / "a.png"), str(tmp_path / "whole.png")]) == 0
+    assert read_image(tmp_path / "b.png").shape == read_image(tmp_path / "whole.png").shape == (560, 800, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--switches", "truncate,train-mode"], "srvggnet-test has no switch train-mode; it knows truncate"),
+        (["--switches", "half"], "half precision is for a GPU and the device is cpu"),
+        (["--tile", "large"], "--tile is auto, none or a number of pixels, got 'large'"),
+        (["--tile", "10"], "a number of pixels from 128 up, got 10"),
+        (["--tile", "none", "--compare-tiles"], "--compare-tiles needs tiles"),
+    ],
+)
+def test_switches_and_tiles_that_do_not_suit(
+    tmp_path: Path, upscaler: list[str], more: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    assert restore.main([*upscaler, *more, str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+    assert not (tmp_path / "b.png").exists()
+
+
 def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "in" / "good.png", image(1))
     (tmp_path / "in" / "bad.png").write_bytes(b"nothing")

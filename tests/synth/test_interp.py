@@ -12,7 +12,7 @@ from synth.camera import response, to_8bit
 from synth.interp import INTERPOLATORS
 from synth.interp.base import sum_of_virtual_frames
 from synth.interp.flow import TIERS, Flow, Tier
-from synth.interp.integral import GapPath, Sampling, gap_mean, padded_lin, path_length_px
+from synth.interp.integral import GapPath, Sampling, gap_total, padded_lin, path_length_px
 from synth.rng import stream
 from tests.synth.clips import moving_frames, texture
 from tests.synth.networks import make_interpolator, possible_factor
@@ -126,7 +126,10 @@ def test_sample_spacing() -> None:
     for length_px in (0.0, 1.4, 1.5, 5.0, 20.0):
         path = GapPath(motion_px=np.broadcast_to(np.array([length_px, 0], np.float32), (40, 64, 2)))
         for factor in (2, 7, 16):
-            row = gap_mean(padded, padded, path, factor, Sampling(spacing_px=1.4, nearest=False, cubic=False))[20, :, 0]
+            row = (
+                gap_total(padded, padded, path, factor, Sampling(spacing_px=1.4, nearest=False, cubic=False))[20, :, 0]
+                / factor
+            )
             steps = max(1, min(factor, int(np.ceil(np.float32(length_px) / np.float32(1.4)))))
             # A still edge, warped: every sample shows it at another place, so its levels count the samples.
             expected = picture[20, :, 0] / 510

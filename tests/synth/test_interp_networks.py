@@ -154,7 +154,7 @@ def test_rife_motion_goes_from_the_first_to_the_second_frame(monkeypatch: pytest
     to_both = np.concatenate([-motion_px / 2, motion_px / 2], axis=-1).astype(np.float32)
     rife = make_interpolator("rife")
     assert isinstance(rife, Rife)
-    monkeypatch.setattr(rife._network, "middle", lambda one, two: (to_both, one))
+    monkeypatch.setattr(rife._network, "middles", lambda gaps: [(to_both, first) for first, _ in gaps])
     assert np.array_equal(rife.motion(first, second), motion_px)
     # The networks' own warp agrees: both frames, moved to the middle, are the same picture.
     flows = to_tensor(to_both[..., :2], 1), to_tensor(to_both[..., 2:], 1)

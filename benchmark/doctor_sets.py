@@ -1,0 +1,235 @@
+"""The doctor's checks of data: completeness, sizes and pixels of the real test sets, and leaks of training pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmark import inspection
+from benchmark.findings import Finding, fail, ok, warn
+from benchmark.protocol import PROTOCOLS
+from benchmark.testsets import TESTSETS
+from benchmark.testsets.base import Clip, Sample, TestSetEntry
+from benchmark.testsets.listing import some
+from synth.image_files import read_header, read_image, require_colour
+
+LOOKED_AT = 12  # images of a set whose pixels are looked at, spread over it
+HASHED = 400  # images of a set, and of the training pairs, that are compared by their hashes
+SIZE_SLACK_PX = 2  # Lai's sharp and blurred images differ by about 1 px in size
+MOST_DISPLACED_PX = {"none": 4, "shift": 10, "ecc": 24}
+LEAST_LIKE = 0.15  # correlation of a blurred image with its sharp one; photographs of other things stay below 0.12
+HARDLY_LIKE, FAR_PX = 0.3, 24  # drawn pictures of other things reach 0.25, at a shift of any length
+SURELY_LIKE = 0.5  # below it, strong blur makes the place of the correlation's maximum uncertain
+PLAIN_BELOW, GAMMA_ABOVE = 0.2, 0.3  # shares of `gamma_evidence`
+SAME_HASH_BITS = 32  # of 256; other pictures differ in 80 and more, neighbouring frames in few
+GOPRO_FOLDERS = {"blur": "gopro-linear", "blur_gamma": "gopro-gamma"}
+
+
+def examine_set(name: str, folder: Path) -> Iterator[Finding]:
+    """All findings about one real test set."""
+    entry = TESTSETS[name]
+    problems = entry.problems(folder)
+    clips: tuple[Clip, ...] = ()
+    try:
+        clips = entry.open(folder, PROTOCOLS[entry.protocols[0]], False).clips()
+    except (FileNotFoundError, ValueError) as error:
+        problems = problems or [str(error)]
+    count = sum(len(clip.samples) for clip in clips)
+    if problems:
+        more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+        yield fail(f"{name}: complete", problems[0] + more)
+    else:
+        yield ok(f"{name}: complete", f"{count} images in {len(clips)} clips, {folder}")
+    if not clips:
+        return
+    yield sizes(name, entry, clips)
+    chosen = _spread([sample for clip in clips for sample in clip.samples], LOOKED_AT)
+    try:
+        yield from _pixels(name, entry, clips, chosen)
+        if name == "gopro":
+            yield from _domains(entry, folder)
+    except (ValueError, OSError) as error:
+        yield fail(f"{name}: images", str(error))
+
+
+def sizes(name: str, entry: TestSetEntry, clips: Sequence[Clip]) -> Finding:
+    """From the headers of all blurred and the first sharp images: colour, 8 bits, both of one size, the set's size."""
+    slack = SIZE_SLACK_PX if PROTOCOLS[entry.protocols[0]].align == "shift" else 0
+    found: set[tuple[int, int]] = set()
+    for sample in (sample for clip in clips for sample in clip.samples):
+        shapes = []
+        for path in (sample.blur, *sample.references[:1]):
+            try:
+                header = read_header(path)
+                require_colour(path, header)
+            except (ValueError, OSError) as error:
+                return fail(f"{name}: sizes", str(error))
+            shapes.append((header.height, header.width))
+        found.add(shapes[0])
+        if any(abs(shapes[0][axis] - shapes[-1][axis]) > slack for axis in (0, 1)):
+            (height, width), (other_height, other_width) = shapes
+            sides = f"{width} x {height} px and its sharp image {other_width} x {other_height} px"
+            return fail(f"{name}: sizes", f"{sample.key} has {sides}")
+    words = some(f"{width} x {height}" for height, width in sorted(found))
+    if entry.sizes and (strange := sorted(found - {*entry.sizes, *((w, h) for h, w in entry.sizes)})):
+        expected = some(f"{width} x {height}" for height, width in entry.sizes)
+        return fail(f"{name}: sizes", f"images of {strange[0][1]} x {strange[0][0]} px, {expected} px expected")
+    return ok(f"{name}: sizes", f"{words} px, 8-bit RGB")
+
+
+def _pixels(name: str, entry: TestSetEntry, clips: Sequence[Clip], chosen: Sequence[Sample]) -> Iterator[Finding]:
+    protocol = PROTOCOLS[entry.protocols[0]]
+    compressed, swapped, strange, displaced = [], [], [], []
+    for sample in chosen:
+        blur = inspection.luma_of(read_image(sample.blur))
+        paths = [sample.blur, *sample.references[len(sample.references) // 2 :][:1]]
+        planes = [blur, *(inspection.luma_of(read_image(path)) for path in paths[1:])]
+        for path, plane in zip(paths, planes, strict=True):
+            if path.suffix.lower() == ".png" and len(inspection.jpeg_steps(plane)) > 1:
+                compressed.append(f"{sample.key} ({path.parent.name}/{path.name})")
+        if len(planes) == 2:
+            height, width = (min(plane.shape[axis] for plane in planes) for axis in (0, 1))
+            first, second = (plane[:height, :width] for plane in planes)
+            if inspection.sharpness(first) > inspection.sharpness(second):
+                swapped.append(sample.key)
+            likeness, down, right = inspection.displacement(first, second)
+            far = max(abs(down), abs(right)) > FAR_PX
+            if likeness < LEAST_LIKE or (likeness < HARDLY_LIKE and far):
+                strange.append(sample.key)
+            elif likeness > SURELY_LIKE and max(abs(down), abs(right)) > MOST_DISPLACED_PX.get(protocol.align, 64):
+                displaced.append(f"{sample.key} by {right} px right, {down} px down")
+    looked = f"{len(chosen)} images looked at"
+    if compressed:
+        yield fail(f"{name}: JPEG artefacts", f"PNG files made from JPEG: {some(compressed)}; {looked}")
+    else:
+        yield ok(f"{name}: JPEG artefacts", f"none in PNG files; {looked}")
+    if not protocol.reference:
+        return
+    if len(swapped) > len(chosen) / 2:
+        yield fail(f"{name}: blurred and sharp", f"swapped: the blurred images are sharper, such as {some(swapped)}")
+    elif swapped:
+        yield warn(f"{name}: blurred and sharp", f"the blurred image is sharper in {some(swapped)}; {looked}")
+    else:
+        yield ok(f"{name}: blurred and sharp", f"the sharp images are sharper; {looked}")
+    neighbour = _wrong_frame(clips)
+    if strange:
+        yield fail(f"{name}: alignment", f"blurred and sharp show different things: {some(strange)}; {looked}")
+    elif neighbour:
+        yield fail(f"{name}: alignment", neighbour)
+    elif displaced:
+        level = fail if len(displaced) > len(chosen) / 2 else warn
+        yield level(f"{name}: alignment", f"the blurred image is displaced in {some(displaced)}; {looked}")
+    else:
+        yield ok(f"{name}: alignment", f"blurred and sharp fit; {looked}")
+
+
+def _wrong_frame(clips: Sequence[Clip]) -> str:
+    """A sentence if blurred frames fit the sharp frame before or after them better than their own, else ""."""
+    votes = {-1: 0, 0: 0, 1: 0}
+    places = [(clip, index) for clip in clips for index in range(1, len(clip.samples) - 1)]
+    for clip, index in _spread(places, LOOKED_AT):
+        blur = inspection.luma_of(read_image(clip.samples[index].blur))
+        errors = {}
+        for offset in votes:
+            sharp = inspection.luma_of(read_image(clip.samples[index + offset].references[0]))
+            errors[offset] = float(np.square(sharp - blur).mean()) if sharp.shape == blur.shape else np.inf
+        votes[min(errors, key=lambda offset: (errors[offset], abs(offset)))] += 1
+    for offset, word in ((-1, "before"), (1, "after")):
+        if votes[offset] > 0.7 * sum(votes.values()):
+            share = f"{votes[offset]} of {sum(votes.values())}"
+            return f"shifted by a frame: blurred images fit the sharp one {word} theirs, {share}"
+    return ""
+
+
+def _domains(entry: TestSetEntry, folder: Path) -> Iterator[Finding]:
+    """GoPro: whether the folders blur and blur_gamma hold what their names say."""
+    for variant, protocol in GOPRO_FOLDERS.items():
+        try:
+            clips = entry.open(folder, PROTOCOLS[protocol], False).clips()
+        except (FileNotFoundError, ValueError):
+            continue
+        found = expected = 0.0
+        chosen = _spread([sample for clip in clips for sample in clip.samples], 2 * LOOKED_AT)
+        for sample in chosen:
+            blur, sharp = read_image(sample.blur), read_image(sample.references[0])
+            if blur.shape == sharp.shape:
+                evidence = inspection.gamma_evidence(blur, sharp)
+                found, expected = found + evidence[0], expected + evidence[1]
+        yield _domain(variant, found, expected, len(chosen))
+
+
+def _domain(variant: str, found: float, expected: float, count: int) -> Finding:
+    """The finding about one folder. found, expected: sums of `inspection.gamma_evidence` over its images."""
+    subject, share = f"gopro: {variant}", found / expected if expected > 0 else float("nan")
+    words = f"{share:.2f} on a scale from 0, plain mean, to 1, gamma 2.2; {count} images"
+    if not share < PLAIN_BELOW and not share > GAMMA_ABOVE:
+        return warn(subject, f"cannot be told whether it is a plain mean or gamma 2.2 ({words})")
+    seen, meant = ("linear", "gamma")[share > GAMMA_ABOVE], ("linear", "gamma")[variant == "blur_gamma"]
+    names = {"linear": "a plain mean of the frames", "gamma": "a mean under gamma 2.2"}
+    if seen != meant:
+        return fail(subject, f"this is {names[seen]} ({words}), not {names[meant]}; is it the wrong sub-folder?")
+    return ok(subject, f"{names[seen]} ({words})")
+
+
+def leaks(pairs: Sequence[Path], sets: Sequence[tuple[str, Path]]) -> Iterator[Finding]:
+    """Training pairs whose sharp images are those of a test set, or neighbouring frames of them, by perceptual hash."""
+    training: list[tuple[str, Path]] = []
+    for folder in pairs:
+        manifest = folder / "pairs.jsonl"
+        if not manifest.is_file():
+            yield ok("leaks", f"{folder}: no training pairs there yet")
+            continue
+        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
+        training += [(line["key"], folder / line["sharp"]) for line in lines]
+    if not training:
+        return
+    known = _hashes(_spread(training, HASHED))
+    for name, folder in sets:
+        entry = TESTSETS[name]
+        try:
+            clips = entry.open(folder, PROTOCOLS[entry.protocols[0]], False).clips()
+        except (FileNotFoundError, ValueError):
+            continue  # said as incomplete already
+        samples = [sample for clip in clips for sample in clip.samples]
+        images = [(s.key, (s.references or (s.blur,))[len(s.references) // 2]) for s in samples]
+        tested = _hashes(_spread(images, HASHED))
+        found = _alike(tested, known)
+        looked = f"{len(tested)} test and {len(known)} training images compared"
+        if found:
+            yield fail(f"{name}: leaks", f"training pairs show test images: {some(found)}; {looked}")
+        else:
+            yield ok(f"{name}: leaks", f"no training pair shows a test image; {looked}")
+
+
+def _hashes(images: Sequence[tuple[str, Path]]) -> list[tuple[str, np.ndarray]]:
+    found = []
+    for key, path in images:
+        try:
+            bits = inspection.perceptual_hash(read_image(path))
+        except (ValueError, OSError):
+            continue  # said among the images already
+        if bits is not None:
+            found.append((key, bits))
+    return found
+
+
+def _alike(tested: Sequence[tuple[str, np.ndarray]], known: Sequence[tuple[str, np.ndarray]]) -> list[str]:
+    if not tested or not known:
+        return []
+    training = np.stack([bits for _, bits in known])
+    found = []
+    for key, bits in tested:
+        distances = (training != bits).sum(axis=1)
+        if distances.min() <= SAME_HASH_BITS:
+            found.append(f"{key} = {known[int(distances.argmin())][0]}")
+    return found
+
+
+def _spread(items: Sequence, count: int) -> list:
+    """At most `count` items, evenly spread."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]

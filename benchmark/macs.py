@@ -1,0 +1,72 @@
+"""Counting multiply-accumulate operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.spec import ModelSpec
+
+
+def counted_macs(work: Callable[[], object]) -> int:
+    """Multiplications of the convolutions (also transposed, grouped, deformable) and matrix products that `work` runs.
+
+    Half of torch's count of floating-point operations. Not counted, as in published figures: sums, norms, activations,
+    resampling, and products element by element, to which STFAN's filters belong.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    extra: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations}
+    if hasattr(torch.ops.torchvision, "deform_conv2d"):
+        extra[torch.ops.torchvision.deform_conv2d] = deformable_operations
+    counter = FlopCounterMode(display=False, custom_mapping=extra)
+    with counter:
+        work()
+    return counter.get_total_flops() // 2
+
+
+def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
+    """MACs of one frame of a size, from the shapes alone: no image is computed. None where a network needs its values.
+
+    Of networks that look at more than two frames the mean over a clip of that length, else those of the second frame.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    if spec.adapt is None:
+        return None
+    count = max(2, spec.frames)
+    method = spec.adapt(spec.build().eval())  # with real weights: some networks choose their layout when they are built
+    try:
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+            outputs = method.restore(torch.rand(3, height, width) for _ in range(count))
+            if count > 2:
+                return counted_macs(lambda: [None for _ in outputs]) // count
+            next(outputs)
+            return counted_macs(lambda: next(outputs))
+    except RuntimeError:
+        return None
+
+
+def attention_operations(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *others: object, **_: object
+) -> int:
+    """Floating-point operations of fused attention, which torch itself counts on a GPU only.
+
+    Shape: query [B, heads, L, C], key [B, heads, S, C], value [B, heads, S, D].
+    """
+    batch, heads, length, channels = query
+    return 2 * batch * heads * length * key[2] * (channels + value[3])
+
+
+def deformable_operations(
+    image: Sequence[int], weight: Sequence[int], *others: object, out_shape: Sequence[int], **_: object
+) -> int:
+    """Floating-point operations of one deformable convolution, from the shapes, without the sampling.
+
+    Shape: weight [outputs, inputs / groups, rows, columns], out_shape [B, outputs, H, W].
+    """
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
