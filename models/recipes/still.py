@@ -63,7 +63,7 @@ def highres_atrous(profile: str) -> Recipe:
     Source: the high-resolution atrous network's description: crops of 320, batch 1 in stage 1 and 2 in stage 2, about
     2.5 M steps, small changes of brightness, hue, saturation and contrast, flips and rotations. Not in it, ours: the
     steps are shared evenly, the rate falls at a half and three quarters of a stage, the sizes of the changes of colour.
-    A network without a part called "stage1" is trained whole in both.
+    A network without a part called "first_stage" is trained whole in both.
     """
     return _two_stages("highres-atrous", profile)
 
@@ -88,7 +88,7 @@ def _two_stages(name: str, profile: str) -> Recipe:
         flips=("horizontal", "vertical", "transpose"),
         augmentation=Augmentation(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.02),
     )
-    second = replace(first, batch=2, frozen=("stage1.",))
+    second = replace(first, batch=2, frozen=("first_stage.",))
     if profile == "paper":
         return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
     stages = (quick(first, steps=120, crop_px=64), quick(second, steps=80, crop_px=64))
