@@ -26,6 +26,9 @@ from models.nets.padding import pad_to_multiple
 from models.nets.restormer import Restormer
 from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
+from models.spec import ModelSpec
+
+LEAST_FRAMES = 5  # of a clip: what the networks with key frames need
 
 # (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, h, w].
 # blur and sharp: [B, T, 3, H, W], RGB in [0, 1]; T = 1 for networks that look at one frame.
@@ -66,6 +69,71 @@ def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator
         output, features = module(frame, previous_blur, previous_output, features)
         previous_blur, previous_output = frame, output
         yield output.flip(1), sharp[:, step]
+
+
+def by_shape(spec: ModelSpec) -> Outputs:
+    """How a network that is not listed is run: what it takes follows from its facts, what it gives from its shape.
+
+    A network for clips gets the clip, five frames at least (a shorter one is lengthened by its ends); one that has a
+    number of `frames` gets the middle ones. A network of two parts `stage1` and `stage2` is run up to the first while
+    the second is frozen. An enlarging network gets area means of the blurred images. Of a list of outputs each is
+    compared with the sharp image reduced bilinearly to its size.
+    """
+    low, high = spec.value_range
+    scale = spec.scale
+
+    def outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+        running = _unfrozen(module)
+        if spec.frames > 1:
+            given, before = _lengthened(blur, LEAST_FRAMES)
+            given, cut = _middle(given, getattr(running, "frames", None))
+            before -= cut
+        else:
+            given, before = blur[:, :1], 0
+        if scale > 1:
+            given = functional.avg_pool3d(given, (1, scale, scale))
+        given = given * (high - low) + low
+        results = running(given if spec.frames > 1 else given[:, 0])
+        found: list[tuple[Tensor, Tensor]] = []
+        for result in results if isinstance(results, list | tuple) else [results]:
+            restored = (result - low) / (high - low)
+            if restored.ndim == 5:  # a frame for each frame
+                found += [(restored[:, before + number], sharp[:, number]) for number in range(sharp.shape[1])]
+            else:
+                found.append((restored, _reduced(sharp[:, sharp.shape[1] // 2], restored.shape[-1])))
+        return sorted(found, key=lambda pair: pair[0].shape[-1])
+
+    return outputs
+
+
+def _unfrozen(module: nn.Module) -> nn.Module:
+    """The first of two stages while the second one is not trained; else the network itself."""
+    first, second = getattr(module, "stage1", None), getattr(module, "stage2", None)
+    if isinstance(first, nn.Module) and isinstance(second, nn.Module):
+        frozen = not any(parameter.requires_grad for parameter in second.parameters())
+        return first if frozen else module
+    return module
+
+
+def _lengthened(clip: Tensor, frames: int) -> tuple[Tensor, int]:
+    """A clip [B, T, 3, H, W] of at least this many frames, its ends repeated; how many were put before it."""
+    missing = max(0, frames - clip.shape[1])
+    before, after = missing // 2, missing - missing // 2
+    return torch.cat([clip[:, :1]] * before + [clip] + [clip[:, -1:]] * after, dim=1), before
+
+
+def _middle(clip: Tensor, frames: object) -> tuple[Tensor, int]:
+    """The middle frames of a clip, and how many were left out before them; all of it where no number is given."""
+    if not isinstance(frames, int) or frames >= clip.shape[1]:
+        return clip, 0
+    cut = clip.shape[1] // 2 - frames // 2
+    return clip[:, cut : cut + frames], cut
+
+
+def _reduced(image: Tensor, width: int) -> Tensor:
+    if image.shape[-1] == width:
+        return image
+    return functional.interpolate(image, scale_factor=width / image.shape[-1], mode="bilinear")
 
 
 def windows(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -170,14 +238,14 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
 }
 
 
-def form_of(module: nn.Module) -> TrainingForm:
-    """The form of a network; one that is not listed takes and gives one image in [0, 1]."""
-    return FORMS.get(type(module), TrainingForm(outputs=still))
+def form_of(module: nn.Module, spec: ModelSpec) -> TrainingForm:
+    """The form of a network; one that is not listed is run as its facts say (`by_shape`)."""
+    return FORMS.get(type(module)) or TrainingForm(outputs=by_shape(spec))
 
 
-def start_at_the_blurred_image(module: nn.Module) -> None:
+def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec) -> None:
     """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity."""
     with torch.no_grad():
-        for name in form_of(module).residual:
+        for name in form_of(module, spec).residual:
             for parameter in module.get_submodule(name).parameters():
                 parameter.zero_()

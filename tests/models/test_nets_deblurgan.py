@@ -55,12 +55,13 @@ def test_mobilenet_dsc_has_no_block_that_is_never_run_and_no_plain_k3_convolutio
 @pytest.mark.parametrize("name", ["deblurgan-test", "deblurgan-v2-mobilenet-test", "deblurgan-v2-mobilenet-dsc-test"])
 def test_training_that_starts_at_the_blurred_image_can_leave_it(name: str) -> None:
     module = MODELS[name].build().train()
-    start_at_the_blurred_image(module)
+    start_at_the_blurred_image(module, MODELS[name])
     blur, sharp = torch.rand(2, 2, 1, 3, 64, 64)
-    ((output, target),) = form_of(module).outputs(module, blur, sharp)  # dropout only changes what is multiplied by 0
+    # Dropout only changes what is multiplied by 0.
+    ((output, target),) = form_of(module, MODELS[name]).outputs(module, blur, sharp)
     torch.testing.assert_close(output, blur[:, 0])
     (output - target).square().mean().backward()
-    last = module.get_submodule(form_of(module).residual[0])
+    last = module.get_submodule(form_of(module, MODELS[name]).residual[0])
     assert last.weight.grad.abs().max() > 0 and last.bias.grad.abs().max() > 0
 
 
