@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets.clips import window_indices
 from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
+from models.nets.highres_atrous import HighResAtrous
+from models.nets.highres_mlfa import FRAMES, HighResMLFA, padded_for_levels
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
@@ -60,6 +63,26 @@ def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator
         yield output.flip(1), sharp[:, step]
 
 
+def aggregated(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The dual-stage network: every frame of a clip is the middle of a window; at the ends frames repeat.
+
+    Where stage 1 is not frozen, its own images have the same targets, and stage 2's loss does not reach it.
+    """
+    assert isinstance(module, HighResMLFA)
+    count, height, width = blur.shape[1], blur.shape[3], blur.shape[4]
+    prepared = [module.prepared(padded_for_levels(frame * 2 - 1)) for frame in blur.unbind(1)]
+    outputs = [
+        module.combined([prepared[near] for near in window_indices(index, count, FRAMES // 2, "repeat")])
+        for index in range(count)
+    ]
+    targets = list(sharp.unbind(1))
+    if any(parameter.requires_grad for parameter in module.stage1.parameters()):
+        outputs = [frame.restored for frame in prepared] + outputs
+        targets = targets * 2
+    images = [output[..., :height, :width] * 0.5 + 0.5 for output in outputs]
+    return list(zip(images, targets, strict=True))
+
+
 def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
     """One image in [0, 1] in, one out."""
     return [(module(blur[:, 0]), sharp[:, 0])]
@@ -99,6 +122,8 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
+    HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("residual",)),
+    HighResMLFA: TrainingForm(outputs=aggregated, residual=("stage1.residual", "stage2.residual")),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
 }
 

@@ -14,6 +14,8 @@ from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
 from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
+from models.nets.highres_atrous import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST
+from models.nets.highres_mlfa import HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_TEST
@@ -40,6 +42,8 @@ MODELS: dict[str, ModelSpec] = {
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
     "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
+    "highres-atrous": HIGHRES_ATROUS,
+    "highres-mlfa": HIGHRES_MLFA,
     "gfpgan": GFPGAN,
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
     "vgg-style-discriminator-128": VGG_STYLE_DISCRIMINATOR_128,
@@ -61,6 +65,8 @@ MODELS: dict[str, ModelSpec] = {
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
     "stfan-test": STFAN_TEST,
+    "highres-atrous-test": HIGHRES_ATROUS_TEST,
+    "highres-mlfa-test": HIGHRES_MLFA_TEST,
     "gfpgan-test": GFPGAN_TEST,
     "nafnet-test": NAFNET_TEST,
     "dmphn-test": DMPHN_TEST,
