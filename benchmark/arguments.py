@@ -50,6 +50,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         pairs=tuple(arguments.pairs or defaults.pairs),
         profile=arguments.profile,
         steps=arguments.steps,
+        feature_net=arguments.feature_net,
         weights=tuple(weights),
         weights_dir=arguments.weights_dir or (weights_dir() if weights_dir().is_dir() else None),
         data_root=arguments.data_root,
@@ -109,6 +110,12 @@ def parser() -> argparse.ArgumentParser:
     add("--pairs", type=Path, nargs="+", metavar="DIR", help="training pairs (default: out/pairs)")
     add("--profile", choices=("quick", "paper"), default=defaults.profile)
     add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
+    add(
+        "--feature-net",
+        choices=("vgg19", "squeezenet", "random"),
+        default=defaults.feature_net,
+        help="where trainings compare features; vgg19 and squeezenet need torchvision's file in --weights-dir",
+    )
     add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
     add("--weights-dir", type=Path, metavar="DIR", help="authors' weights and metrics' files (default: weights/)")
     add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")

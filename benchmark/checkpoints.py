@@ -152,4 +152,6 @@ def train_config(name: str, config: RunConfig) -> TrainConfig:
         out=config.checkpoints,
         seed=config.seed,
         device=config.device,
+        feature_net=config.feature_net,
+        weights_dir=config.weights_dir,
     )

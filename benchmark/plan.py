@@ -57,6 +57,7 @@ class RunConfig:
     limit: int | None = None
     switches: tuple[str, ...] = ()
     tile: int | None = None
+    feature_net: str = "vgg19"
     all_methods: bool = False
 
 
@@ -302,7 +303,7 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     weights = given_files(config)
     trains = any(name in MODELS and name not in weights for name in config.methods)
     manifests = [path / "pairs.jsonl" for path in config.pairs] if trains else []
-    return {
+    found: dict[str, object] = {
         "metrics": list(config.metrics),
         "profile": config.profile,
         "steps": config.steps,
@@ -317,3 +318,6 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
         "switches": list(config.switches),
         "tile": config.tile,
     }
+    if config.feature_net != "vgg19":
+        found["feature_net"] = config.feature_net
+    return found

@@ -63,6 +63,20 @@ class Metric:
     smallest_px: int = 1
 
 
+# The ten test sequences of DVD (Su et al., CVPR 2017), #1 to #10; 100 frames each.
+DVD_TEST_SEQUENCES = (
+    "IMG_0030",
+    "IMG_0049",
+    "IMG_0021",
+    "720p_240fps_2",
+    "IMG_0032",
+    "IMG_0033",
+    "IMG_0031",
+    "IMG_0003",
+    "IMG_0039",
+    "IMG_0037",
+)
+
 _GOPRO_SOURCE = (
     "Nah et al., CVPR 2017; the 1,111 test pairs; folder and averaging as in SRN, DMPHN, MPRNet and most later work"
 )

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from benchmark.metrics import METRICS
-from benchmark.protocol import PROTOCOLS
+from benchmark.protocol import PROTOCOLS, pooled
 from synth.atomic import write_bytes, write_text
 
 # reports/ may import this module only, so it hands on what a report needs of the ground floor.
 __all__ = [
-    "COST_COLUMNS", "METHODS_COLUMNS", "METRICS", "PROTOCOLS", "SCORES_COLUMNS", "CostRow", "MethodRow", "Row",
-    "ScoreRow", "columns", "read_rows", "write_bytes", "write_rows", "write_text",
+    "COST_COLUMNS", "METHODS_COLUMNS", "METRICS", "PROTOCOLS", "SCORES_COLUMNS", "ComparisonRow", "CostRow",
+    "MethodRow", "Row", "ScoreRow", "columns", "pooled", "read_rows", "write_bytes", "write_rows", "write_text",
 ]  # fmt: skip
 
 
@@ -80,7 +80,11 @@ class CostRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of leaderboard.csv: one metric of one method under one protocol. value is None where it is missing."""
+    """A line of leaderboard.csv: one metric of one method under one protocol. value is None where it is missing.
+
+    published: the authors' figure under the same protocol. published_elsewhere: figures under others, each with the
+    difference in words. shares_first_place: whether the data cannot tell the method from the best one of its table.
+    """
 
     method: str
     testset: str
@@ -113,9 +117,38 @@ class Row:
     ms_median: float | None = None
     ms_iqr: float | None = None
     peak_mb: float | None = None
+    shares_first_place: bool | None = None
+    published_elsewhere: str = ""
 
 
-Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row)
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRow:
+    """A line of comparisons.csv: `method` against `other` on the images that both have.
+
+    wins, ties, losses: images on which `method` is better, equal, worse. difference: mean of method - other, in the
+    metric's own direction; ci95_low, ci95_high: its bootstrap interval by sequence, None with a single sequence.
+    wilcoxon_p: two-sided signed-rank test over images; holm_p: corrected for all pairs of methods of the table.
+    differs: holm_p below 0.05 and the interval without 0; None where there is no interval, so nothing can be said.
+    """
+
+    testset: str
+    protocol: str
+    metric: str
+    method: str
+    other: str
+    images: int
+    wins: int
+    ties: int
+    losses: int
+    difference: float
+    ci95_low: float | None
+    ci95_high: float | None
+    wilcoxon_p: float
+    holm_p: float
+    differs: bool | None
+
+
+Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row, ComparisonRow)
 
 
 def columns(kind: type) -> tuple[str, ...]:
@@ -149,7 +182,8 @@ def read_rows(path: Path, kind: type[Line]) -> list[Line]:
         missing = [name for name in _required(kind) if name not in (reader.fieldnames or [])]
         if missing:
             raise ValueError(f"{path}: column {missing[0]!r} is missing; this is not a file of this project")
-        return [_from_text(path, number, kind, row) for number, row in enumerate(reader, start=2)]
+        hints = {name: str(hint) for name, hint in get_type_hints(kind).items()}
+        return [_from_text(path, number, kind, hints, row) for number, row in enumerate(reader, start=2)]
 
 
 def _required(kind: type) -> Sequence[str]:
@@ -164,16 +198,17 @@ def _to_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _from_text(path: Path, number: int, kind: type[Line], row: Mapping[str, str | None]) -> Line:
-    hints = get_type_hints(kind)
+def _from_text(
+    path: Path, number: int, kind: type[Line], hints: Mapping[str, str], row: Mapping[str, str | None]
+) -> Line:
     values: dict[str, object] = {}
-    for name in columns(kind):
+    for name, hint in hints.items():
         if name not in row:
             continue
-        text, hint = row[name] or "", str(hints[name])
+        text = row[name] or ""
         try:
             if "bool" in hint:
-                values[name] = {"true": True, "false": False}[text]
+                values[name] = {"true": True, "false": False, **({"": None} if "None" in hint else {})}[text]
             elif "float" in hint or "int" in hint:
                 number_type = float if "float" in hint else int
                 values[name] = None if text == "" and "None" in hint else number_type(text)

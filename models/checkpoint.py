@@ -1,7 +1,10 @@
 """Checkpoints on disk: a folder per configuration, its weights, the state to go on from, and what they are.
 
 checkpoint.safetensors      the weights to use (the moving average)
-training_state.safetensors  weights, moments, average, step: enough to resume
+training_state.safetensors  weights, moments, average, step (and the discriminator's): enough to resume
+best.safetensors            the weights with the best validation so far, where a recipe validates on its way
+stage-N.safetensors         the weights after stage N of a recipe with several
+failed_batch.safetensors    the images of the step whose loss was not finite
 checkpoint.json             the configuration from the start on; written last; says whether training is finished
 """
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, STATE, META = "checkpoint.safetensors", "training_state.safetensors", "checkpoint.json"
+BEST, FAILED_BATCH = "best.safetensors", "failed_batch.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,127 +1,25 @@
-"""Blurred/sharp pairs for training: read from pairs.jsonl, cropped and flipped as the seed says."""
+"""Random crops of training pairs: cropped, flipped and changed as the seed and the step say."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synth import camera, shards
-from synth.image_files import image_size, read_image
+from models.augmentation import augmented
+from models.image_store import ImageStore
+from models.pair_record import Pair
+from models.recipes import Augmentation
+from synth import camera
+from synth.image_files import read_image
 from synth.rng import stream
 
-CACHE_BYTES = 2 << 30  # decoded pairs kept in memory
-HELD_OUT_SHARE = 0.1
-HELD_OUT_MOST = 8
 RESPONSE_EXPONENTS = (1.0, 2.2)  # from GoPro's plain mean of values to its mean of linear light (gamma 2.2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Paths of a blurred image and its sharp counterpart. response: the camera response that it was averaged under."""
-
-    key: str
-    sequence: str
-    split: str
-    order: float  # position in its sequence
-    blur: Path
-    sharp: Path
-    response: str = "srgb"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSets:
-    """What is trained on and what validates. digest: sha256 over all manifests. held_out: what validates, in words."""
-
-    train: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
-    digest: str
-    held_out: str
-
-
-def load_pairs(folders: Sequence[Path]) -> PairSets:
-    """Read the manifests of one or more sets made by synth/make_pairs.py.
-
-    Records of the split "val" validate; where there are none, the last sequences (about a tenth of the pairs) do.
-    Errors: FileNotFoundError, ValueError: one sentence that names the folder.
-    """
-    pairs: list[Pair] = []
-    digest = hashlib.sha256()
-    for number, folder in enumerate(folders):
-        found, manifest = _read_manifest(Path(folder), f"{number}:" if len(folders) > 1 else "")
-        pairs += found
-        digest.update(manifest)
-    validation = _some_of_each_sequence([pair for pair in pairs if pair.split == "val"])
-    train = [pair for pair in pairs if pair.split == "train"]
-    if validation:
-        held_out = f"{len(validation)} pairs of the split val"
-    else:
-        train, validation, held_out = _hold_out(train)
-    if not train:
-        where = ", ".join(str(folder) for folder in folders)
-        raise ValueError(
-            f"{where}: no pairs of the split train are left to train on; make some with synth/make_pairs.py"
-        )
-    return PairSets(train=tuple(train), validation=tuple(validation), digest=digest.hexdigest(), held_out=held_out)
-
-
-def _hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair], str]:
-    """Keep back the whole last sequence (of a single one, its last tenth): what trains, what validates, in words."""
-    if len(pairs) < 2:
-        return list(pairs), [], "nothing (there is one pair only)"
-    names = list(dict.fromkeys(pair.sequence for pair in pairs))
-    if len(names) == 1:
-        kept = min(HELD_OUT_MOST, max(1, round(len(pairs) * HELD_OUT_SHARE)))
-        return list(pairs[:-kept]), list(pairs[-kept:]), f"the last {kept} pairs of {names[0]}"
-    # All of the sequence leaves the training, even where a part of it is enough to validate.
-    rest = [pair for pair in pairs if pair.sequence != names[-1]]
-    last = [pair for pair in pairs if pair.sequence == names[-1]][:HELD_OUT_MOST]
-    return rest, last, f"{len(last)} pairs of the sequence {names[-1]}"
-
-
-def _some_of_each_sequence(pairs: Sequence[Pair]) -> list[Pair]:
-    """The first few pairs of every sequence, together about as many as validation can afford."""
-    names = list(dict.fromkeys(pair.sequence for pair in pairs))
-    each = max(1, HELD_OUT_MOST // max(1, len(names)))
-    kept: list[Pair] = []
-    for name in names:
-        kept += [pair for pair in pairs if pair.sequence == name][:each]
-    return kept[:HELD_OUT_MOST]
-
-
-def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
-    path = folder / "pairs.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}")
-    data = path.read_bytes()
-    pairs = []
-    for number, line in enumerate(data.decode("utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            pair = Pair(
-                key=record["key"],
-                sequence=f"{prefix}{record['sequence']}",
-                split=record["split"],
-                order=float(record["centre_s"]),
-                blur=folder / record["blur"],
-                sharp=folder / record["sharp"],
-                response=record["response"],
-            )
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
-        if not shards.exists(pair.blur) or not shards.exists(pair.sharp):
-            raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
-        pairs.append(pair)
-    if not pairs:
-        raise ValueError(f"{path}: the set is empty; make pairs with synth/make_pairs.py")
-    return pairs, data
+NO_CHANGE = Augmentation()
 
 
 class PairSampler:
@@ -130,7 +28,8 @@ class PairSampler:
     flips: "horizontal", "vertical", "transpose". response_share: this share of the clips is decoded to linear light,
     brought to full scale by one gain, and encoded with the power 1/g, g drawn from RESPONSE_EXPONENTS: as a camera of
     that response would have recorded them. g = 1 gives blur that is a plain mean of pixel values. A measured curve
-    that is not at hand any more leaves a clip as it is.
+    that is not at hand any more leaves a clip as it is. shares: how often each folder is drawn from; empty: an epoch
+    shows every clip once. cache: see ImageStore.
     """
 
     def __init__(
@@ -143,25 +42,63 @@ class PairSampler:
         flips: Sequence[str],
         reversal: bool,
         response_share: float = 0.0,
+        augmentation: Augmentation = NO_CHANGE,
+        shares: Sequence[float] = (),
+        cache: Path | None = None,
     ):
         self.clips = _clips(pairs, clip_frames)
         self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, tuple(flips), reversal
         self.response_share = response_share
         self._responses = _responses(pairs) if response_share else {}
-        self._cache: dict[Path, np.ndarray] = {}
-        self._cached_bytes = 0
+        self.augmentation = augmentation
+        self.shares = np.array(shares) / np.sum(shares) if len(shares) else None
+        self._store = ImageStore(cache)
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Blurred and sharp clips of a step. Shape: two float32 [size, T, 3, crop, crop]. Range: [0, 1]."""
-        samples = [self._sample(step * size + index) for index in range(size)]
+        return self._together(range(step * size, (step + 1) * size))
+
+    def parts(
+        self, step: int, size: int, *, processes: int = 1, rank: int = 0, parts: int = 1
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The share of process number `rank` in the step's `size` samples, in so many batches of one size."""
+        share = size // processes
+        start = step * size + rank * share
+        piece = share // parts
+        return [self._together(range(start + n * piece, start + (n + 1) * piece)) for n in range(parts)]
+
+    def _together(self, positions: range) -> tuple[Tensor, Tensor]:
+        samples = [self._sample(self._from_pool(position)) for position in positions]
         blur, sharp = (np.stack([sample[side] for sample in samples]) for side in (0, 1))
         return _to_tensor(blur), _to_tensor(sharp)
 
+    def _from_pool(self, position: int) -> int:
+        """One of the last `pool` positions: a batch is mixed of samples that were drawn at different times."""
+        pool = self.augmentation.pool
+        if not pool:
+            return position
+        return position - int(stream(self.seed, "pool", position).integers(min(pool, position + 1)))
+
+    def _clip(self, position: int) -> tuple[Pair, ...]:
+        if self.shares is None:
+            epoch, place = divmod(position, len(self.clips))
+            return self.clips[int(stream(self.seed, "order", epoch).permutation(len(self.clips))[place])]
+        rng = stream(self.seed, "mix", position)
+        folder = int(rng.choice(len(self.shares), p=self.shares))
+        clips = [clip for clip in self.clips if clip[0].folder == folder]
+        return clips[int(rng.integers(len(clips)))]
+
     def _sample(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, place = divmod(position, len(self.clips))
-        clip = self.clips[int(stream(self.seed, "order", epoch).permutation(len(self.clips))[place])]
+        blur, sharp, rng = self._shown(position)
+        if self.augmentation != NO_CHANGE:
+            blur, sharp = augmented(blur, sharp, self.augmentation, rng)
+        return blur, sharp
+
+    def _shown(self, position: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+        """A sample as a camera shows it, and the generator to go on with. Shape: two float32 [T, crop, crop, 3]."""
+        clip = self._clip(position)
         rng = stream(self.seed, "sample", position)
-        height, width = self._read(clip[0].blur).shape[:2]
+        height, width = self._store.read(clip[0].blur).shape[:2]
         top, left = (int(rng.integers(side - self.crop_px + 1)) for side in (height, width))
         mirrored, upside_down, reversed_ = rng.random(3) < 0.5
         ordered = clip[::-1] if reversed_ and self.reversal else clip
@@ -169,42 +106,16 @@ class PairSampler:
         transposed = "transpose" in self.flips and rng.random() < 0.5
         sides: list[np.ndarray] = []
         for paths in ([pair.blur for pair in ordered], [pair.sharp for pair in ordered]):
-            frames = np.stack([self._read(path)[window] for path in paths])  # [T, crop, crop, 3]
+            frames = np.stack([self._store.read(path)[window] for path in paths])  # [T, crop, crop, 3]
             frames = frames[:, :, ::-1] if mirrored and "horizontal" in self.flips else frames
             frames = frames[:, ::-1] if upside_down and "vertical" in self.flips else frames
             frames = frames.swapaxes(1, 2) if transposed else frames
             sides.append(frames)
         response = self._responses.get(clip[0].response)
         if response is None or rng.random() >= self.response_share:
-            return _unit(sides[0]), _unit(sides[1])
-        return _through_another_response(sides[0], sides[1], response, float(rng.uniform(*RESPONSE_EXPONENTS)))
-
-    def _read(self, path: Path) -> np.ndarray:
-        image = self._cache.get(path)
-        if image is None:
-            image = read_image(path, deep=True)
-            if self._cached_bytes + image.nbytes <= CACHE_BYTES:
-                self._cache[path] = image
-                self._cached_bytes += image.nbytes
-        return image
-
-
-def smallest_side(pairs: Sequence[Pair]) -> int:
-    """The shortest side of all images, read from their headers. Units: px.
-
-    Errors: ValueError if the two images of a pair, or the images of a sequence, differ in size.
-    """
-    sides: list[int] = []
-    first: dict[str, tuple[Pair, tuple[int, int]]] = {}
-    for pair in pairs:
-        size = image_size(pair.blur)
-        if size != image_size(pair.sharp):
-            raise ValueError(f"{pair.blur} and {pair.sharp} have different sizes; a pair has one size")
-        other, expected = first.setdefault(pair.sequence, (pair, size))
-        if size != expected:
-            raise ValueError(f"{pair.blur} and {other.blur} have different sizes; a sequence has one size")
-        sides += size
-    return min(sides)
+            return _unit(sides[0]), _unit(sides[1]), rng
+        blur, sharp = _through_another_response(sides[0], sides[1], response, float(rng.uniform(*RESPONSE_EXPONENTS)))
+        return blur, sharp, rng
 
 
 def centre_crop(path: Path, side: int) -> Tensor:

@@ -1,5 +1,7 @@
 """Train a network on blurred/sharp pairs: `python models/train.py --model mimo-unet --pairs out/pairs`.
 
+Several processes: `torchrun --nproc-per-node 2 models/train.py ...`; every one takes the recipe's batch.
+
 Exit codes: 0 trained (or verified), 1 the loss is not finite or the disk failed, 2 bad arguments or a refusal to start,
 130 interrupted.
 """
@@ -15,9 +17,10 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
+from models.feature_nets import FEATURE_NETS
 from models.recipes import PROFILES, RECIPES
 from models.trainer import DEFAULT_OUT, TrainConfig, TrainingFailed, train
-from models.training_plan import TRAINING_THREADS
+from models.training_plan import PRECISIONS, TRAINING_THREADS
 
 DEFAULT_PAIRS = Path(__file__).resolve().parents[1] / "out" / "pairs"
 
@@ -45,6 +48,22 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     parser.add_argument(
         "--threads", type=int, default=TRAINING_THREADS, help="fixed, because the last bits depend on it"
     )
+    parser.add_argument("--batch", type=int, metavar="N", help="samples of a step, in every process")
+    parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="a step's batch goes through in N parts")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="bfloat16: mixed precision")
+    parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
+    parser.add_argument(
+        "--feature-net",
+        choices=FEATURE_NETS,
+        default="vgg19",
+        help="where losses compare features; vgg19 and squeezenet need torchvision's file in --weights-dir",
+    )
+    parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="where weights files are (default: weights)")
+    parser.add_argument("--mix", metavar="W,...", type=_numbers, default=(), help="weight of each folder of pairs")
+    parser.add_argument(
+        "--every", metavar="N,...", type=_counts, default=(), help="only every n-th pair of each folder"
+    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep decoded images that exceed memory here")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)
     config = TrainConfig(
@@ -57,8 +76,25 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         seed=arguments.seed,
         device=arguments.device,
         threads=arguments.threads,
+        batch=arguments.batch,
+        accumulate=arguments.accumulate,
+        precision=arguments.precision,
+        compile=arguments.compile,
+        feature_net=arguments.feature_net,
+        weights_dir=arguments.weights_dir,
+        mix=arguments.mix,
+        every=arguments.every,
+        cache=arguments.cache,
     )
     return config, arguments.resume
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def _folders(given: Sequence[str] | None) -> tuple[Path, ...]:

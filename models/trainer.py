@@ -1,4 +1,4 @@
-"""The trainer: one plain loop for every recipe that is a sum of losses, resumable to the last bit on the CPU."""
+"""The trainer: one plain loop for every recipe, resumable to the last bit on the CPU."""
 
 from __future__ import annotations
 
@@ -12,20 +12,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.metrics import METRICS
-from models import checkpoint
+from models import checkpoint, training_processes
 from models.checkpoint import CheckpointInfo
-from models.pair_dataset import Pair, PairSampler, centre_crop
-from models.recipes import Recipe
-from models.restorer import Restorer
+from models.pair_ahead import Ahead
+from models.pair_dataset import PairSampler
+from models.training_adversary import Discriminator
+from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
+from models.training_objective import Objective, full_size
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
-from models.training_progress import progress
+from models.training_progress import open_log, progress
+from models.training_state import freeze, optimiser_of, pack, set_rate, unpack
+from models.training_validation import validate
+from models.weights import DEFAULT_WEIGHTS
 from synth import atomic
 
-__all__ = ["DEFAULT_OUT", "Plan", "TrainConfig", "TrainingFailed", "estimate_seconds", "find", "plan", "train"]
-
-VALIDATION_CROP_PX = 256
+__all__ = [
+    "DEFAULT_OUT",
+    "Plan",
+    "TrainConfig",
+    "TrainingFailed",
+    "estimate_seconds",
+    "find",
+    "plan",
+    "train",
+]
 
 
 class TrainingFailed(RuntimeError):
@@ -55,122 +66,175 @@ def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
             raise ValueError(
                 f"{chosen.folder} holds an unfinished training; add --resume to go on with it, or remove it"
             )
-    with _reproducible(chosen):
+    with _reproducible(chosen), training_processes.together(chosen.device):
         return _Training(chosen).run()
 
 
 def estimate_seconds(config: TrainConfig) -> float:
-    """How long training would take here, from one step on a crop; 0 where a finished checkpoint is at hand."""
+    """How long training would take here, from one step of each stage; 0 where a finished checkpoint is at hand."""
     chosen = plan(config)
     info = checkpoint.read(chosen.folder)
     if info is not None and info.finished:
         return 0.0
+    seconds = 0.0
     with _reproducible(chosen):
         training = _Training(chosen)
-        training.step(0)
-        started = time.perf_counter()
-        training.step(1)
-        return (time.perf_counter() - started) * chosen.steps
+        for stage in chosen.stages:
+            training.step(stage.first)
+            started = time.perf_counter()
+            training.step(min(stage.first + 1, stage.last - 1))
+            seconds += (time.perf_counter() - started) * stage.steps
+    return seconds
 
 
 class _Training:
-    """The state of a run: weights, moments, moving average."""
+    """The state of a run: weights, moments, moving average, the discriminator of the stage."""
 
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
-        if self.recipe.starts_at_blur:
-            start_at_the_blurred_image(self.module)
+        if (self.recipe.stages or (self.recipe,))[0].starts_at_blur:
+            start_at_the_blurred_image(self.module, chosen.spec)
         # Channels last: a tenth less time for a step on a CPU.
         self.module = self.module.to(chosen.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.outputs = form_of(self.module).outputs
+        self.outputs = form_of(self.module, chosen.spec).outputs
+        self.running: Any = torch.compile(self.module) if chosen.config.compile else self.module
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
-        self.optimiser = torch.optim.Adam(
-            self.module.parameters(), lr=self.recipe.learning_rate, betas=self.recipe.betas, foreach=False
+        self.best = -math.inf
+        self.terms: dict[str, float] = {}
+        self._enter(0)
+
+    def _enter(self, number: int) -> None:
+        """Begin a stage: an optimiser, a sampler and a discriminator of its own."""
+        self.number, self.stage = number, self.plan.stages[number]
+        recipe, config = self.stage.recipe, self.plan.config
+        self.optimiser = optimiser_of(self.module, recipe)
+        # Its start depends on the seed and the stage alone: a resumed run comes here too.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed + number)
+            self.discriminator = Discriminator(recipe.adversary, self.plan.device) if recipe.adversary else None
+        self.objective = Objective(
+            recipe,
+            feature_net_name=config.feature_net,
+            weights_dir=config.weights_dir or DEFAULT_WEIGHTS,
+            discriminator=self.discriminator,
+            device=self.plan.device,
         )
         self.sampler = PairSampler(
-            chosen.sets.train,
-            seed=chosen.config.seed,
-            crop_px=chosen.crop_px,
-            clip_frames=chosen.clip_frames,
-            flips=self.recipe.flips,
-            reversal=self.recipe.reversal,
-            response_share=self.recipe.response_share,
+            self.plan.sets.train,
+            seed=config.seed,
+            crop_px=self.stage.crop_px,
+            clip_frames=self.stage.clip_frames,
+            flips=recipe.flips,
+            reversal=recipe.reversal,
+            response_share=recipe.response_share,
+            augmentation=recipe.augmentation,
+            shares=self.plan.sets.shares,
+            cache=config.cache,
         )
+        self.ahead = Ahead(self._batches, self.plan.device, self.stage.last)
+
+    def _batches(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        """This process's samples of a step, in as many parts as they go through the network."""
+        processes, rank = training_processes.count(), training_processes.rank()
+        parts = self.plan.config.accumulate
+        return self.sampler.parts(step, self.stage.batch, processes=processes, rank=rank, parts=parts)
 
     def run(self) -> CheckpointInfo:
-        from torch.utils.tensorboard import SummaryWriter
-
         first = self.load()
         if first == 0:
             self.describe(0, None, weights_sha256="")  # from here on the folder belongs to this configuration
-        log = SummaryWriter(str(self.plan.folder / "tensorboard"), purge_step=first)
+        training_processes.wait()
+        log = open_log(self.plan.folder, first)
         try:
             with progress(f"training {self.plan.config.model}", self.plan.steps, first) as advance:
                 for step in range(first, self.plan.steps):
                     loss = self.step(step)
-                    log.add_scalar("loss", loss, step)
-                    log.add_scalar("learning_rate", self.optimiser.param_groups[0]["lr"], step)
+                    for name, value in self.terms.items():
+                        log.add_scalar(name, value, step)
                     advance(f"loss {loss:.4f}")
-                    if (step + 1) % self.recipe.checkpoint_every == 0 and step + 1 < self.plan.steps:
-                        self.save(step + 1, None)
-                    if self.recipe.validate_every and (step + 1) % self.recipe.validate_every == 0:
+                    recipe = self.stage.recipe
+                    last = step + 1 == self.plan.steps
+                    if recipe.validate_every and (step + 1) % recipe.validate_every == 0 and not last:
                         self.validate(log, step + 1)
+                    if not last and ((step + 1) % recipe.checkpoint_every == 0 or step + 1 == self.stage.last):
+                        self.save(step + 1, None)
             return self.save(self.plan.steps, self.validate(log, self.plan.steps))
         finally:
             log.close()
 
     def step(self, step: int) -> float:
         """One optimiser step; returns the loss. Chance depends on the seed and the step number alone."""
-        torch.manual_seed((self.plan.config.seed << 32) + step)  # dropout
-        blur, sharp = (side.to(self.plan.device) for side in self.sampler.batch(step, self.recipe.batch))
-        rate = self.recipe.learning_rate_at(step, self.plan.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        if self.plan.stage_of(step) != self.number:
+            self._enter(self.plan.stage_of(step))
+        stage, recipe, rank = self.stage, self.stage.recipe, training_processes.rank()
+        torch.manual_seed((self.plan.config.seed << 32) + (rank << 26) + step)  # dropout
+        place = step - stage.first
+        rate = recipe.learning_rate_at(place, stage.steps)
+        set_rate(self.optimiser, rate)
+        freeze(self.module, recipe.frozen, place < recipe.frozen_until * stage.steps)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.recipe.loss(self.outputs(self.module, blur, sharp))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise self.failure(f"the loss became {value} at step {step}")
-        loss.backward()
-        if self.recipe.gradient_clip:
-            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.gradient_clip)
+        parts = self.ahead.get(step)
+        seen: list[tuple[Tensor, Tensor]] = []
+        self.terms = {"loss": 0.0}
+        for blur, sharp in parts:
+            pairs = self._restored(blur, sharp)
+            loss, terms = self.objective.loss(pairs, blur, step=place, steps=stage.steps)
+            self._note("loss", loss, len(parts))
+            for name, value in terms.items() if len(terms) > 1 else ():
+                self._note(f"loss/{name}", value, len(parts))
+            if not math.isfinite(self.terms["loss"]):
+                raise self.not_finite(step, blur, sharp)
+            (loss / len(parts) if len(parts) > 1 else loss).backward()
+            if self.discriminator:
+                seen.append(tuple(side.detach() for side in full_size(pairs)))  # type: ignore[arg-type]
+        training_processes.average_gradients(self.module.parameters())
+        if recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
         self.optimiser.step()
-        self._update_average(step)
-        return value
+        training_processes.average_buffers(self.module)
+        self._update_average(place)
+        if self.discriminator and recipe.adversary:
+            share = recipe.adversary.learning_rate / recipe.learning_rate
+            self.terms["loss/discriminator"] = self.discriminator.update(seen, rate * share)
+            training_processes.average_buffers(self.discriminator.module)
+            if not math.isfinite(self.terms["loss/discriminator"]):
+                raise self.not_finite(step, *seen[-1], name="discriminator's loss")
+        self.terms["learning_rate"] = rate
+        return self.terms["loss"]
+
+    def _restored(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+        if self.plan.config.precision == "float32":
+            return self.outputs(self.running, blur, sharp)
+        with torch.autocast(self.plan.device.type, dtype=torch.bfloat16):
+            pairs = self.outputs(self.running, blur, sharp)
+        return [(output.float(), target.float()) for output, target in pairs]
+
+    def _note(self, name: str, value: Tensor, parts: int) -> None:
+        mean = float(training_processes.average(value.detach()))
+        self.terms[name] = self.terms.get(name, 0.0) + mean / parts
 
     def _update_average(self, step: int) -> None:
         # A short memory at first, so that the untrained start is soon forgotten.
-        decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
+        decay = min(self.stage.recipe.ema_decay, (1 + step) / (10 + step))
         for key, value in self.module.state_dict().items():
-            if value.is_floating_point() and self.recipe.ema_decay:
+            if value.is_floating_point() and self.stage.recipe.ema_decay:
                 self.average[key].lerp_(value.detach(), 1 - decay)
             else:
                 self.average[key].copy_(value.detach())
 
     def validate(self, log: Any, steps_done: int) -> dict[str, float | None]:
-        """PSNR of the averaged network and of its input on the held-out pairs: middle crops, rounded to 8 bits."""
-        pairs = self.plan.sets.validation
-        if not pairs:
+        """PSNR of the averaged network and of its input on the held-out pairs; keeps the best weights so far."""
+        if not training_processes.is_writer():
             return {"psnr": None, "psnr_blur": None}
-        module = self.plan.spec.build()
-        module.load_state_dict(self.average)
-        restorer = Restorer(self.plan.spec, module, self.plan.device)
-        restored, blurred = [], []
-        for clip in _by_sequence(pairs):
-            blur = [centre_crop(pair.blur, VALIDATION_CROP_PX) for pair in clip]
-            sharp = [centre_crop(pair.sharp, VALIDATION_CROP_PX) for pair in clip]
-            try:
-                outputs = list(restorer.restore(iter(blur)))
-            except FloatingPointError as error:
-                raise self.failure(f"{error} after {steps_done} steps") from None
-            for output, source, target in zip(outputs, blur, sharp, strict=True):
-                restored.append(METRICS["psnr"].fn((output * 255).round() / 255, target))
-                blurred.append(METRICS["psnr"].fn(source, target))
-        result = {"psnr": sum(restored) / len(restored), "psnr_blur": sum(blurred) / len(blurred)}
-        for key, value in result.items():
-            log.add_scalar(f"validation/{key}", value, steps_done)
-        return {key: value if math.isfinite(value) else None for key, value in result.items()}
+        try:
+            result = validate(self.plan, self.average, log, steps_done)
+        except FloatingPointError as error:
+            raise self.failure(f"{error} after {steps_done} steps") from None
+        if self.recipe.validate_every and result["psnr"] is not None and result["psnr"] > self.best:
+            self.best = result["psnr"]
+            atomic.write_bytes(self.plan.folder / checkpoint.BEST, checkpoint.pack(self.average))
+        return result
 
     def load(self) -> int:
         """Take up the last saved state; returns the number of steps done."""
@@ -184,21 +248,11 @@ class _Training:
             state = load(path.read_bytes())
         except SafetensorError:
             raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
-        self.module.load_state_dict(_section(state, "weights."))
-        for key, value in _section(state, "average.").items():
-            self.average[key].copy_(value)
-        moments = self.optimiser.state_dict()
-        moments["state"] = {}
-        for index, parameter in enumerate(self.module.parameters()):
-            if f"adam.{index}.step" not in state:
-                continue  # a layer that is never run
-            # In the memory layout of the parameter, as Adam makes them: sums over another layout round differently.
-            moments["state"][index] = {
-                name: torch.empty_like(parameter, device="cpu").copy_(state[f"adam.{index}.{name}"])
-                for name in ("exp_avg", "exp_avg_sq")
-            } | {"step": state[f"adam.{index}.step"]}
-        self.optimiser.load_state_dict(moments)
-        return int(state["steps_done"])
+        steps_done = int(state["steps_done"])
+        self._enter(self.plan.stage_of(max(0, steps_done - 1)))
+        unpack(state, self.module, self.average, self.optimiser, self.discriminator)
+        self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
+        return steps_done
 
     def save(self, steps_done: int, validation: dict[str, float | None] | None) -> CheckpointInfo:
         """Write state, weights and description, in this order; each in one step. `validation` is given at the end.
@@ -207,15 +261,26 @@ class _Training:
         """
         if not all(bool(value.isfinite().all()) for value in self.module.state_dict().values()):
             raise self.failure(f"a weight became NaN or infinite before step {steps_done}")
-        state: dict[str, Tensor] = {"steps_done": torch.tensor(steps_done)}
-        state |= {f"weights.{key}": value for key, value in self.module.state_dict().items()}
-        state |= {f"average.{key}": value for key, value in self.average.items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            state |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-        folder = self.plan.folder
-        atomic.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
-        digest = atomic.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(self.average))
+        state = pack(self.module, self.average, self.optimiser, self.discriminator)
+        state["steps_done"] = torch.tensor(steps_done)
+        if math.isfinite(self.best):
+            state["best_psnr"] = torch.tensor(self.best, dtype=torch.float64)
+        folder, digest = self.plan.folder, ""
+        if training_processes.is_writer():
+            if steps_done == self.stage.last and steps_done < self.plan.steps:
+                atomic.write_bytes(folder / f"stage-{self.number + 1}.safetensors", checkpoint.pack(self.average))
+            atomic.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
+            digest = atomic.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(self.average))
         return self.describe(steps_done, validation, weights_sha256=digest)
+
+    def not_finite(self, step: int, blur: Tensor, sharp: Tensor, name: str = "loss") -> TrainingFailed:
+        """Keep the batch that it happened with."""
+        path = self.plan.folder / checkpoint.FAILED_BATCH
+        if training_processes.is_writer():
+            content = {"blur": blur, "sharp": sharp, "step": torch.tensor(step)}
+            atomic.write_bytes(path, checkpoint.pack(content))
+        value = self.terms.get("loss/discriminator", self.terms["loss"])
+        return self.failure(f"the {name} became {value} at step {step} (its batch is in {path.name})")
 
     def failure(self, what: str) -> TrainingFailed:
         return TrainingFailed(
@@ -226,52 +291,14 @@ class _Training:
         self, steps_done: int, validation: dict[str, float | None] | None, *, weights_sha256: str
     ) -> CheckpointInfo:
         """Write checkpoint.json."""
-        config, recipe = self.plan.config, self.recipe
-        meta = {
-            "model": config.model,
-            "recipe": recipe.name,
-            "profile": recipe.profile,
-            "finished": validation is not None,
-            "steps": self.plan.steps,
-            "steps_done": steps_done,
-            "seed": config.seed,
-            "device": self.plan.device.type,
-            "threads": config.threads,
-            "pairs": len(self.plan.sets.train),
-            "pairs_digest": self.plan.sets.digest,
-            "held_out": self.plan.sets.held_out,
-            "loss": " + ".join(f"{weight:g} {name}" for name, weight in recipe.losses),
-            "feature_net": "",
-            "switches": switches(recipe, bool(form_of(self.module).residual)),
-            "validation": validation,
-            "weights_sha256": weights_sha256,
-            "configuration": self.plan.configuration,
-        }
-        atomic.write_json(self.plan.folder / checkpoint.META, meta)
+        if training_processes.is_writer():
+            residual = bool(form_of(self.module, self.plan.spec).residual)
+            meta = description(self.plan, steps_done, validation, weights_sha256, residual)
+            atomic.write_json(self.plan.folder / checkpoint.META, meta)
+        training_processes.wait()
         written = checkpoint.read(self.plan.folder)
         assert written is not None
         return written
-
-
-def switches(recipe: Recipe, residual: bool) -> list[str]:
-    """What a reader of the table must know about how a network was trained. residual: it adds to the blurred image."""
-    found = [f"recipe {recipe.name}"]
-    if recipe.starts_at_blur and residual:
-        found.append("last layer starts at zero")
-    if recipe.response_share:
-        found.append(f"other camera responses for {recipe.response_share:.0%} of the samples")
-    if recipe.profile == "quick":
-        found.append("loss " + " + ".join(f"{weight:g} {name}" for name, weight in recipe.losses))
-    return found
-
-
-def _by_sequence(pairs: tuple[Pair, ...]) -> list[list[Pair]]:
-    names = list(dict.fromkeys(pair.sequence for pair in pairs))
-    return [sorted((pair for pair in pairs if pair.sequence == name), key=lambda pair: pair.order) for name in names]
-
-
-def _section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 @contextmanager

@@ -9,18 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.clips import window_indices
+from models.nets.basicvsr import KEY_FRAME_STRIDE, BasicVSR, IconVSR
+from models.nets.basicvsr_plus_plus import SMALLEST_INPUT_PX, BasicVSRPlusPlus
+from models.nets.clips import continued_indices, window_indices
+from models.nets.deblurgan import ResNetGenerator
 from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
+from models.nets.edvr import EDVR, TwoStageEDVR
 from models.nets.highres_atrous import HighResAtrous
-from models.nets.highres_mlfa import FRAMES, HighResMLFA, padded_for_levels
+from models.nets.highres_mlfa import HighResMLFA
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
+from models.nets.padding import pad_to_multiple
 from models.nets.restormer import Restormer
 from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
+from models.spec import ModelSpec
+
+LEAST_FRAMES = 5  # of a clip: what the networks with key frames need
 
 # (network, blur, sharp) -> pairs of what the network gives and what it should give, both in [0, 1], [B, 3, h, w].
 # blur and sharp: [B, T, 3, H, W], RGB in [0, 1]; T = 1 for networks that look at one frame.
@@ -63,24 +71,105 @@ def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator
         yield output.flip(1), sharp[:, step]
 
 
-def aggregated(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The dual-stage network: every frame of a clip is the middle of a window; at the ends frames repeat.
+def by_shape(spec: ModelSpec) -> Outputs:
+    """How a network that is not listed is run: what it takes follows from its facts, what it gives from its shape.
 
-    Where stage 1 is not frozen, its own images have the same targets, and stage 2's loss does not reach it.
+    A network for clips gets the clip, five frames at least (a shorter one is lengthened by its ends); one that has a
+    number of `frames` gets the middle ones. A network of two parts `stage1` and `stage2` is run up to the first while
+    the second is frozen. An enlarging network gets area means of the blurred images. Of a list of outputs each is
+    compared with the sharp image reduced bilinearly to its size.
     """
-    assert isinstance(module, HighResMLFA)
-    count, height, width = blur.shape[1], blur.shape[3], blur.shape[4]
-    prepared = [module.prepared(padded_for_levels(frame * 2 - 1)) for frame in blur.unbind(1)]
-    outputs = [
-        module.combined([prepared[near] for near in window_indices(index, count, FRAMES // 2, "repeat")])
-        for index in range(count)
-    ]
-    targets = list(sharp.unbind(1))
-    if any(parameter.requires_grad for parameter in module.stage1.parameters()):
-        outputs = [frame.restored for frame in prepared] + outputs
-        targets = targets * 2
-    images = [output[..., :height, :width] * 0.5 + 0.5 for output in outputs]
-    return list(zip(images, targets, strict=True))
+    low, high = spec.value_range
+    scale = spec.scale
+
+    def outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+        running = _unfrozen(module)
+        if spec.frames > 1:
+            given, before = _lengthened(blur, LEAST_FRAMES)
+            given, cut = _middle(given, getattr(running, "frames", None))
+            before -= cut
+        else:
+            given, before = blur[:, :1], 0
+        if scale > 1:
+            given = functional.avg_pool3d(given, (1, scale, scale))
+        given = given * (high - low) + low
+        results = running(given if spec.frames > 1 else given[:, 0])
+        found: list[tuple[Tensor, Tensor]] = []
+        for result in results if isinstance(results, list | tuple) else [results]:
+            restored = (result - low) / (high - low)
+            if restored.ndim == 5:  # a frame for each frame
+                found += [(restored[:, before + number], sharp[:, number]) for number in range(sharp.shape[1])]
+            else:
+                found.append((restored, _reduced(sharp[:, sharp.shape[1] // 2], restored.shape[-1])))
+        return sorted(found, key=lambda pair: pair[0].shape[-1])
+
+    return outputs
+
+
+def _unfrozen(module: nn.Module) -> nn.Module:
+    """The first of two stages while the second one is not trained; else the network itself."""
+    first, second = getattr(module, "stage1", None), getattr(module, "stage2", None)
+    if isinstance(first, nn.Module) and isinstance(second, nn.Module):
+        frozen = not any(parameter.requires_grad for parameter in second.parameters())
+        return first if frozen else module
+    return module
+
+
+def _lengthened(clip: Tensor, frames: int) -> tuple[Tensor, int]:
+    """A clip [B, T, 3, H, W] of at least this many frames, its ends repeated; how many were put before it."""
+    missing = max(0, frames - clip.shape[1])
+    before, after = missing // 2, missing - missing // 2
+    return torch.cat([clip[:, :1]] * before + [clip] + [clip[:, -1:]] * after, dim=1), before
+
+
+def _middle(clip: Tensor, frames: object) -> tuple[Tensor, int]:
+    """The middle frames of a clip, and how many were left out before them; all of it where no number is given."""
+    if not isinstance(frames, int) or frames >= clip.shape[1]:
+        return clip, 0
+    cut = clip.shape[1] // 2 - frames // 2
+    return clip[:, cut : cut + frames], cut
+
+
+def _reduced(image: Tensor, width: int) -> Tensor:
+    if image.shape[-1] == width:
+        return image
+    return functional.interpolate(image, scale_factor=width / image.shape[-1], mode="bilinear")
+
+
+def windows(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """EDVR for deblurring: every frame of a clip is the middle of a window; at the ends frames repeat."""
+    _same_size(module)
+    return list(zip(_windowed(module, blur), sharp.unbind(1), strict=True))
+
+
+def two_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """EDVR's cascade: the second network learns on what the first one gives; both should give the sharp frames."""
+    first = _windowed(module.stage1, blur)  # type: ignore[arg-type]
+    second = _windowed(module.stage2, torch.stack(first, dim=1).clamp(0, 1))  # type: ignore[arg-type]
+    return list(zip(first + second, sharp.unbind(1) * 2, strict=True))
+
+
+def _windowed(module: nn.Module, clip: Tensor) -> list[Tensor]:
+    batch, count, _, height, width = clip.shape
+    padded = pad_to_multiple(clip.flatten(0, 1), 16, "reflect")
+    padded = padded.view(batch, count, *padded.shape[1:])
+    outputs = [module(padded[:, window_indices(index, count, 2, "repeat")]) for index in range(count)]
+    return [output[..., :height, :width] for output in outputs]
+
+
+def whole_clip(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """BasicVSR and its relatives for deblurring: the clip at once; one that is too short is continued by reflection."""
+    _same_size(module)
+    batch, count, _, height, width = blur.shape
+    clip = blur[:, continued_indices(count, KEY_FRAME_STRIDE)]
+    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX)
+    output = module(padded.view(batch, -1, *padded.shape[1:]))[..., :height, :width]
+    return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
+
+
+def _same_size(module: nn.Module) -> None:
+    if getattr(module, "deblur", True) is False:
+        raise ValueError(f"{type(module).__name__} enlarges four times: pairs of one size cannot train it")
 
 
 def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -109,33 +198,54 @@ def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
     return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
 
 
+def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
+
+    Where the clip is shorter, its first or last frame is repeated.
+    """
+    assert isinstance(module, HighResMLFA)
+    count = blur.shape[1]
+    middle = count // 2
+    described = {
+        step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
+    }
+    window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
+    return [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+
+
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
+    ResNetGenerator: TrainingForm(outputs=symmetric_range, residual=("model.26",)),
     MultiScaleResNet: TrainingForm(outputs=deepdeblur_pyramid),
     SRN: TrainingForm(outputs=srn_pyramid),
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
     Restormer: TrainingForm(outputs=still, residual=("output",)),
+    HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
+    HighResMLFA: TrainingForm(outputs=window_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
-    HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("residual",)),
-    HighResMLFA: TrainingForm(outputs=aggregated, residual=("stage1.residual", "stage2.residual")),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
+    EDVR: TrainingForm(outputs=windows, residual=("conv_last",)),
+    TwoStageEDVR: TrainingForm(outputs=two_stages, residual=("stage1.conv_last", "stage2.conv_last")),
+    BasicVSR: TrainingForm(outputs=whole_clip, residual=("conv_last",)),
+    IconVSR: TrainingForm(outputs=whole_clip, residual=("conv_last",)),
+    BasicVSRPlusPlus: TrainingForm(outputs=whole_clip, residual=("conv_last",)),
 }
 
 
-def form_of(module: nn.Module) -> TrainingForm:
-    """The form of a network; one that is not listed takes and gives one image in [0, 1]."""
-    return FORMS.get(type(module), TrainingForm(outputs=still))
+def form_of(module: nn.Module, spec: ModelSpec) -> TrainingForm:
+    """The form of a network; one that is not listed is run as its facts say (`by_shape`)."""
+    return FORMS.get(type(module)) or TrainingForm(outputs=by_shape(spec))
 
 
-def start_at_the_blurred_image(module: nn.Module) -> None:
+def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec) -> None:
     """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity."""
     with torch.no_grad():
-        for name in form_of(module).residual:
+        for name in form_of(module, spec).residual:
             for parameter in module.get_submodule(name).parameters():
                 parameter.zero_()

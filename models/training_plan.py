@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from models import checkpoint
+from models import checkpoint, training_processes
+from models.augmentation import require_degradation
 from models.checkpoint import CheckpointInfo
-from models.pair_dataset import PairSets, load_pairs, smallest_side
+from models.feature_nets import identity_of
+from models.pair_sets import PairSets, load_pairs, smallest_side
 from models.recipes import Recipe, find_recipe
 from models.restorer import choose_device
 from models.spec import ModelSpec
+from models.training_adversary import require_discriminator
+from models.weights import DEFAULT_WEIGHTS
 from models.zoo import MODELS
 
 DEFAULT_OUT = Path(__file__).resolve().parents[1] / "out" / "checkpoints"
 TRAINING_THREADS = 2
+# Fields of a recipe that stand in every configuration; the others only where they are used.
+EARLY_FIELDS = (
+    "name",
+    "profile",
+    "losses",
+    "batch",
+    "crop_px",
+    "clip_frames",
+    "steps",
+    "epochs",
+    "learning_rate",
+    "warmup_steps",
+    "schedule",
+    "milestones",
+    "decay",
+    "betas",
+    "ema_decay",
+    "gradient_clip",
+    "flips",
+    "reversal",
+    "response_share",
+    "starts_at_blur",
+    "checkpoint_every",
+    "validate_every",
+)
+NOTHING = object()
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +60,10 @@ class TrainConfig:
     out: trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest>; folder: this very folder.
 
     threads is a part of the result: sums are split among threads, so another number gives other last bits.
+    batch: samples of a step in every process, None the recipe's; accumulate: a step's samples go through the network in
+    so many parts. precision "bfloat16": mixed, weights and losses stay float32. feature_net, weights_dir: where losses
+    compare features (models/feature_nets.py). mix, every: one number per folder of pairs: how often it is drawn from,
+    and that only every n-th pair of it is taken. cache: a folder for decoded images that do not fit into memory.
     """
 
     model: str
@@ -40,6 +76,31 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     threads: int = TRAINING_THREADS
+    batch: int | None = None
+    accumulate: int = 1
+    precision: str = "float32"
+    compile: bool = False
+    feature_net: str = "vgg19"
+    weights_dir: Path | None = None
+    mix: tuple[float, ...] = ()
+    every: tuple[int, ...] = ()
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStage:
+    """A stage of the recipe with its place in the whole training: steps first to last - 1. batch: all processes'."""
+
+    recipe: Recipe
+    first: int
+    last: int
+    batch: int
+    crop_px: int
+    clip_frames: int
+
+    @property
+    def steps(self) -> int:
+        return self.last - self.first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +111,19 @@ class Plan:
     spec: ModelSpec
     recipe: Recipe
     sets: PairSets
-    crop_px: int
-    clip_frames: int
+    stages: tuple[PlannedStage, ...]
     steps: int
     device: torch.device
     folder: Path
     configuration: dict[str, Any]
+
+    @property
+    def crop_px(self) -> int:
+        return self.stages[0].crop_px
+
+    def stage_of(self, step: int) -> int:
+        """Number of the stage that a step belongs to."""
+        return next(number for number, stage in enumerate(self.stages) if step < stage.last)
 
 
 def plan(config: TrainConfig) -> Plan:
@@ -70,32 +138,36 @@ def plan(config: TrainConfig) -> Plan:
         raise ValueError(f"the seed is at least 0, got {config.seed}")
     if config.threads < 1:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
-    device = choose_device(config.device)
-    sets = load_pairs(config.pairs)
-    crop_px = _crop(recipe, spec, smallest_side(sets.train))
-    clip_frames = recipe.clip_frames if spec.frames > 1 else 1
-    steps = config.steps or recipe.steps or recipe.epochs * math.ceil(len(sets.train) / recipe.batch)
+    _require_settings(config)
+    for stage in recipe.stages or (recipe,):
+        require_degradation(stage.augmentation.degrade)
+        if stage.adversary:
+            require_discriminator(stage.adversary.discriminator)
+    features = identity_of(config.feature_net, config.weights_dir or DEFAULT_WEIGHTS) if recipe.needs_features() else ""
+    device = training_processes.local_device(choose_device(config.device))
+    sets = load_pairs(config.pairs, mix=config.mix, every=config.every)
+    stages = _stages(recipe, config, spec, len(sets.train), smallest_side(sets.train))
+    steps = stages[-1].last
     configuration = {
         "model": config.model,
         "recipe": _facts(recipe),
         "steps": steps,
-        "crop_px": crop_px,
-        "clip_frames": clip_frames,
+        "crop_px": stages[0].crop_px,
+        "clip_frames": stages[0].clip_frames,
         "seed": config.seed,
         "pairs": len(sets.train),
         "pairs_digest": sets.digest,
         "held_out": sets.held_out,
         "device": device.type,
         "threads": config.threads,
-    }
+    } | _unusual(config, features)
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
     return Plan(
         config=config,
         spec=spec,
         recipe=recipe,
         sets=sets,
-        crop_px=crop_px,
-        clip_frames=clip_frames,
+        stages=stages,
         steps=steps,
         device=device,
         folder=config.folder or config.out / config.model / name,
@@ -124,6 +196,67 @@ def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
     return min(recipe.crop_px, largest)
 
 
+def _stages(recipe: Recipe, config: TrainConfig, spec: ModelSpec, pairs: int, side_px: int) -> tuple[PlannedStage, ...]:
+    """The stages in order; with another number of steps than the recipe's they keep their shares of it."""
+    parts = recipe.stages or (recipe,)
+    batches = [(config.batch or part.batch) * training_processes.count() for part in parts]
+    for part in parts:
+        if (config.batch or part.batch) % config.accumulate:
+            raise ValueError(
+                f"a batch of {config.batch or part.batch} does not split into {config.accumulate} equal parts; give "
+                "another --batch or --accumulate"
+            )
+    lengths = [part.steps or part.epochs * math.ceil(pairs / batch) for part, batch in zip(parts, batches, strict=True)]
+    total = config.steps or sum(lengths)
+    if total < len(parts):
+        raise ValueError(f"the recipe {recipe.name} has {len(parts)} stages, so that it takes at least as many steps")
+    ends = [max(number, round(sum(lengths[:number]) * total / sum(lengths))) for number in range(1, len(parts) + 1)]
+    ends = [min(end, total - len(parts) + number) for number, end in enumerate(ends, start=1)]
+    return tuple(
+        PlannedStage(
+            recipe=part,
+            first=first,
+            last=last,
+            batch=batch,
+            crop_px=_crop(part, spec, side_px),
+            clip_frames=part.clip_frames if spec.frames > 1 else 1,
+        )
+        for part, batch, first, last in zip(parts, batches, [0, *ends], ends, strict=False)
+    )
+
+
+def _require_settings(config: TrainConfig) -> None:
+    """Errors: ValueError for a setting out of its range."""
+    if config.batch is not None and config.batch < 1:
+        raise ValueError(f"the batch is at least 1, got {config.batch}")
+    if config.accumulate < 1:
+        raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
+    if config.precision not in PRECISIONS:
+        raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
+
+
+def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
+    """Settings that change the result, where they are not the usual ones."""
+    found: dict[str, Any] = {
+        "feature_net": features,
+        "batch": config.batch,
+        "accumulate": config.accumulate if config.accumulate > 1 else None,
+        "precision": config.precision if config.precision != "float32" else None,
+        "compile": config.compile,
+        "mix": list(config.mix),
+        "every": list(config.every),
+        "processes": training_processes.count() if training_processes.count() > 1 else None,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
 def _facts(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, for the digest."""
-    return {key: value for key, value in asdict(recipe).items() if key != "source"}
+    """The recipe as plain values, for the digest; source and what is left at its default say nothing."""
+    found = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    usual = {field.name: field.default for field in fields(recipe) if field.name not in EARLY_FIELDS}
+    facts = {key: value for key, value in found.items() if key != "source" and usual.get(key, NOTHING) != value}
+    return json.loads(json.dumps(facts, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return {key: part for key, part in asdict(value).items() if key != "source"}

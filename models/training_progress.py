@@ -1,4 +1,4 @@
-"""Progress of a training on stderr: a bar with the loss and the time left on a terminal, a line elsewhere."""
+"""Progress of a training: on stderr a bar with the loss, the throughput and the time left, and TensorBoard's log."""
 
 from __future__ import annotations
 
@@ -6,18 +6,41 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from models import training_processes
+
+
+class StepsPerSecond(ProgressColumn):
+    """Throughput over the last steps."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.2f} steps/s" if task.speed else "")
 
 
 @contextmanager
 def progress(title: str, total: int, done: int) -> Iterator[Callable[[str], None]]:
     """Gives a function to call after every step with a note (the loss)."""
-    quiet, started, last = not sys.stderr.isatty(), time.monotonic(), ""
+    started, last = time.monotonic(), ""
+    quiet = not sys.stderr.isatty() or not training_processes.is_writer()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     bar = Progress(
         *columns,
+        StepsPerSecond(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
@@ -33,5 +56,26 @@ def progress(title: str, total: int, done: int) -> Iterator[Callable[[str], None
             bar.update(task, advance=1, note=note)
 
         yield advance
-    words = [f"{title}: {total - done} steps in {time.monotonic() - started:.1f} s", last]
-    print(", ".join(word for word in words if word), file=sys.stderr, flush=True)
+    seconds = time.monotonic() - started
+    words = [f"{title}: {total - done} steps in {seconds:.1f} s", f"{(total - done) / seconds:.2f} steps/s", last]
+    if training_processes.is_writer():
+        print(", ".join(word for word in words if word), file=sys.stderr, flush=True)
+
+
+class NoLog:
+    """The log of the processes that do not write."""
+
+    def add_scalar(self, name: str, value: float, step: int) -> None: ...
+
+    def add_image(self, name: str, image: object, step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_log(folder: Path, first: int) -> Any:
+    """TensorBoard's writer in the checkpoint's folder; entries of a killed run from step `first` on are dropped."""
+    if not training_processes.is_writer():
+        return NoLog()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=first)

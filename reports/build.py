@@ -12,16 +12,35 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows, write_bytes, write_rows, write_text
+from benchmark.results import (
+    METRICS,
+    ComparisonRow,
+    CostRow,
+    MethodRow,
+    Row,
+    ScoreRow,
+    read_rows,
+    write_bytes,
+    write_rows,
+    write_text,
+)
+from reports.comparison import compare_all
 from reports.contact_sheet import sheet, sheet_keys, strip
-from reports.leaderboard import build_rows, load_published, markdown, readme_block
+from reports.latex import latex
+from reports.leaderboard import markdown, readme_block
+from reports.page import page, place_images
+from reports.page_data import page_data
+from reports.published import load_published
+from reports.rows import build_rows
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent / "out"
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 
 
 def build(source: Path, target: Path) -> list[Row]:
-    """Read scores.csv, methods.csv and cost.csv of `source`; write leaderboard.csv, leaderboard.md and the pictures.
+    """Read scores.csv, methods.csv, cost.csv and images/ of `source`; write the report's files to `target`.
+
+    leaderboard.csv, .md and .tex, comparisons.csv (every pair of methods), index.html, contact sheets and the strip.
 
     Errors: FileNotFoundError (no scores.csv or methods.csv); ValueError (a file that is not ours); OSError (disk full).
     """
@@ -33,11 +52,25 @@ def build(source: Path, target: Path) -> list[Row]:
     scores = read_rows(source / "scores.csv", ScoreRow)
     methods = read_rows(source / "methods.csv", MethodRow)
     costs = read_rows(source / "cost.csv", CostRow) if (source / "cost.csv").is_file() else []
-    rows = build_rows(scores, methods, costs, load_published())
+    published = load_published()
+    unknown = [score.metric for score in scores if score.metric not in METRICS]
+    if unknown:
+        raise ValueError(
+            f"{source / 'scores.csv'} holds the metric {unknown[0]!r}, which is none of {', '.join(METRICS)}; "
+            "build the report with the version that scored it"
+        )
+    higher = {score.metric: METRICS[score.metric].higher_is_better for score in scores}
+    order = list(dict.fromkeys(method.method for method in methods))
+    comparisons = compare_all(scores, higher, order)
+    rows = build_rows(scores, methods, costs, published, comparisons)
     write_rows(target / "leaderboard.csv", Row, rows)
+    write_rows(target / "comparisons.csv", ComparisonRow, comparisons)
+    write_text(target / "leaderboard.tex", latex(rows))
     pictures = write_pictures(source, target, scores, methods, rows)
     links = "".join(f"\n![{path.stem}]({path.name})\n" for path in pictures)
     write_text(target / "leaderboard.md", markdown(rows) + "\n# Pictures\n" + links)
+    place_images(source / "images", target / "images")
+    write_text(target / "index.html", page(page_data(scores, rows, comparisons, published, target / "images")))
     return rows
 
 
@@ -128,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"build.py: {error.filename or target}: {error.strerror or error}", file=sys.stderr)
         return 1
-    print(f"leaderboard: {target / 'leaderboard.md'}")
+    print(f"leaderboard: {target / 'leaderboard.md'}, {target / 'index.html'}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from benchmark.protocol import DVD_TEST_SEQUENCES as TEST_SEQUENCES
 from benchmark.protocol import EvalProtocol, scored_positions
 from benchmark.testsets.base import Clip, TestSet, TestSetEntry
 from benchmark.testsets.listing import first_folder, is_mini, listed, mini_problems, paired, pairing_problems, some
@@ -12,19 +13,6 @@ from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, rende
 from synth.image_files import natural_sorted
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, Scene, blur_lin
 
-# The ten test sequences of the paper, #1 to #10; 100 frames each.
-TEST_SEQUENCES = (
-    "IMG_0030",
-    "IMG_0049",
-    "IMG_0021",
-    "720p_240fps_2",
-    "IMG_0032",
-    "IMG_0033",
-    "IMG_0031",
-    "IMG_0003",
-    "IMG_0039",
-    "IMG_0037",
-)
 TEST_LENGTH = 100
 
 MINI_SEQUENCE = "IMG_9001"

@@ -1,4 +1,8 @@
-"""Training losses by name: functions of tensors to a scalar. A new one is a function here and a line below."""
+"""Training losses by name: functions of tensors to a scalar. A new one is a function here and a line below.
+
+What each takes: (restored, sharp) images; the adversarial pairs "-d", "-g" take (sharp, restored) scores of a
+discriminator; `gradient-penalty` takes (discriminator, sharp, restored); `contrastive` takes negatives besides.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,18 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from models.losses.adversarial import (
+    gan_d,
+    gan_g,
+    gradient_penalty,
+    ragan_d,
+    ragan_g,
+    ragan_ls_d,
+    ragan_ls_g,
+    wgan_d,
+    wgan_g,
+)
+from models.losses.features import contrastive, perceptual
 from models.losses.gfpgan import gram_style, identity, pyramid_l1
 from models.losses.pixel import charbonnier, l1, mse, psnr, psnr_40
 from models.losses.spectral import mimo_frequency
@@ -17,7 +33,21 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "psnr": psnr,
     "psnr-40": psnr_40,
     "mimo-frequency": mimo_frequency,
+    "perceptual": perceptual,
+    "contrastive": contrastive,
+    "ragan-ls-d": ragan_ls_d,
+    "ragan-ls-g": ragan_ls_g,
+    "ragan-d": ragan_d,
+    "ragan-g": ragan_g,
+    "wgan-d": wgan_d,
+    "wgan-g": wgan_g,
+    "gan-d": gan_d,
+    "gan-g": gan_g,
+    "gradient-penalty": gradient_penalty,
     "pyramid-l1": pyramid_l1,
     "gram-style": gram_style,
     "identity": identity,
 }
+
+# Those that compare a restored image with its sharp one and nothing else: (restored, sharp) -> scalar.
+IMAGE_LOSSES = ("l1", "mse", "charbonnier", "psnr", "psnr-40", "mimo-frequency")

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets import image_statistics
 from models.nets.pyramids import (
     Convolution,
+    InceptionPyramid,
     MobileNetPyramid,
     SeparableConvolution,
     conv_norm_relu,
@@ -76,37 +78,45 @@ class SeparablePyramidGenerator(PyramidGenerator):
 
 
 class _Adapter:
-    """The authors' way to restore an image: training mode, so that the norms use the statistics of the image itself.
+    """Pads as the authors do; instance norms use the statistics of the image, batch norms the stored ones.
 
-    The running statistics, which that mode would move, are put back after every image.
+    train_mode: batch norms use those of the image, too, as in the authors' own predictions.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    train_mode = False
+
+    def __init__(self, module: nn.Module, smallest: int) -> None:
         self.module = module
+        self.smallest = smallest
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         for frame in frames:
             _, height, width = frame.shape
             # One block more even where the side divides already, zeros (mid grey) after the range is changed.
-            bottom, right = ((side // PADDING_BLOCK + 1) * PADDING_BLOCK - side for side in (height, width))
-            if height < PADDING_BLOCK and width < PADDING_BLOCK:
-                bottom += PADDING_BLOCK  # norm statistics need more than one value at the deepest level
-            image = functional.pad(frame[None] * 2 - 1, (0, right, 0, bottom))
-            yield (self._forward(image)[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
-
-    def _forward(self, image: Tensor) -> Tensor:
-        training = self.module.training
-        statistics = [(value, value.clone()) for value in self.module.buffers()]
-        try:
-            return self.module.train()(image)
-        finally:
-            self.module.train(training)
-            for value, before in statistics:
-                value.copy_(before)
+            padded_height, padded_width = (
+                max((side // PADDING_BLOCK + 1) * PADDING_BLOCK, self.smallest) for side in (height, width)
+            )
+            if padded_height == padded_width == PADDING_BLOCK:
+                padded_height += PADDING_BLOCK  # norm statistics need more than one value at the deepest level
+            image = functional.pad(frame[None] * 2 - 1, (0, padded_width - width, 0, padded_height - height))
+            output = image_statistics.forward(self.module, image, train_mode=self.train_mode)
+            yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
 
 
 def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+    return _Adapter(module, smallest=PADDING_BLOCK)
+
+
+def _adapt_inception(module: nn.Module) -> Method:
+    return _Adapter(module, smallest=4 * PADDING_BLOCK)
+
+
+def _build_inception() -> nn.Module:
+    return PyramidGenerator(InceptionPyramid(256), head_channels=128, pyramid_channels=256)
+
+
+def _build_inception_simple() -> nn.Module:
+    return PyramidGenerator(InceptionPyramid(256, smoothed=False), head_channels=128, pyramid_channels=256)
 
 
 def _build_mobilenet() -> nn.Module:
@@ -127,6 +137,38 @@ def _build_dsc_test() -> nn.Module:
     return SeparablePyramidGenerator(pyramid, head_channels=4, pyramid_channels=8)
 
 
+DEBLURGAN_V2_INCEPTION = ModelSpec(
+    name="deblurgan-v2-inception",
+    task="deblur",
+    build=_build_inception,
+    adapt=_adapt_inception,
+    frames=1,
+    multiple_of=32,
+    value_range=(-1.0, 1.0),
+    weights=(
+        Weights(file="fpn_inception.h5", source="github.com/VITA-Group/DeblurGANv2 (README)", licence="BSD-style"),
+    ),
+    recipe="charbonnier",
+    source=SOURCE,
+    published="DeblurGAN-v2 Inception-ResNet-v2",
+    parity=("deblurganv2_inception",),
+    switches=("train-mode", "truncate", "self-ensemble", "half"),
+)
+DEBLURGAN_V2_INCEPTION_SIMPLE = ModelSpec(
+    name="deblurgan-v2-inception-simple",
+    task="deblur",
+    build=_build_inception_simple,
+    adapt=_adapt_inception,
+    frames=1,
+    multiple_of=32,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="charbonnier",
+    source=SOURCE + " (fpn_inception_simple, a variant in the repository only)",
+    published="",
+    parity=("fpn_inception_simple",),
+    switches=("train-mode", "truncate", "self-ensemble", "half"),
+)
 DEBLURGAN_V2_MOBILENET = ModelSpec(
     name="deblurgan-v2-mobilenet",
     task="deblur",
@@ -142,6 +184,7 @@ DEBLURGAN_V2_MOBILENET = ModelSpec(
     source=SOURCE,
     published="DeblurGAN-v2 MobileNet",
     parity=("deblurganv2_mobilenet",),
+    switches=("train-mode", "truncate", "self-ensemble", "half"),
 )
 DEBLURGAN_V2_MOBILENET_DSC = ModelSpec(
     name="deblurgan-v2-mobilenet-dsc",
@@ -155,6 +198,7 @@ DEBLURGAN_V2_MOBILENET_DSC = ModelSpec(
     recipe="charbonnier",
     source=SOURCE + " (the authors published no definition: docs/decisions/006-mobilenet-dsc.md)",
     published="DeblurGAN-v2 MobileNet-DSC",
+    switches=("train-mode", "truncate", "self-ensemble", "half"),
 )
 DEBLURGAN_V2_MOBILENET_TEST = ModelSpec(
     name="deblurgan-v2-mobilenet-test",
@@ -168,6 +212,7 @@ DEBLURGAN_V2_MOBILENET_TEST = ModelSpec(
     recipe="charbonnier",
     source=SOURCE + " (narrow decoder for tests, not the published network)",
     published="",
+    switches=("train-mode", "truncate", "self-ensemble", "half"),
 )
 DEBLURGAN_V2_MOBILENET_DSC_TEST = ModelSpec(
     name="deblurgan-v2-mobilenet-dsc-test",
@@ -181,4 +226,5 @@ DEBLURGAN_V2_MOBILENET_DSC_TEST = ModelSpec(
     recipe="charbonnier",
     source=SOURCE + " (narrow decoder for tests, not the published network)",
     published="",
+    switches=("train-mode", "truncate", "self-ensemble", "half"),
 )

@@ -145,7 +145,7 @@ DEEPDEBLUR = ModelSpec(
     weights=(
         Weights(file="GOPRO_L1/models/model-1000.pt", source="github.com/SeungjunNah/DeepDeblur-PyTorch (README)"),
     ),
-    recipe="charbonnier",
+    recipe="deepdeblur",
     source=SOURCE,
     published="DeepDeblur",
     parity=("deepdeblur_msresnet",),
@@ -159,7 +159,7 @@ DEEPDEBLUR_TEST = ModelSpec(
     multiple_of=4,
     value_range=(0.0, 255.0),
     weights=(),
-    recipe="charbonnier",
+    recipe="deepdeblur",
     source=SOURCE + " (tiny variant for tests, not the published network)",
     published="",
 )

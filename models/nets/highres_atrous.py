@@ -1,14 +1,14 @@
-"""High-resolution network of atrous residual blocks for single images: stage 1 of the dual-stage network.
+"""High-resolution atrous network, stage 1: one strided convolution, then a large view by dilation alone.
 
 Source: Brehm et al., "High-Resolution Dual-Stage Multi-Level Feature Aggregation for Single Image and Video
-Deblurring", CVPRW 2020 (stage 1). The authors published no code; what their description leaves open is decided in
-docs/decisions/009-highres-mlfa.md. Names of layers are ours.
+Deblurring", CVPR Workshops 2020 (NTIRE). No code or weights were published; what the description leaves open is in
+docs/decisions/007-highres-mlfa.md. Stage 2, for video: highres_mlfa.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from math import sqrt
 
 import torch
 from torch import Tensor, nn
@@ -17,139 +17,135 @@ from torch.nn import functional
 from models.nets.padding import pad_to_multiple
 from models.spec import Method, ModelSpec
 
-SOURCE = "Brehm et al., CVPRW 2020 (stage 1); no code published, see docs/decisions/009-highres-mlfa.md"
+SOURCE = "Brehm et al., CVPRW 2020 (NTIRE); no published code: docs/decisions/007-highres-mlfa.md"
+SLOPE = 0.2  # of LeakyReLU below zero
 RATES = (1, 2, 3, 4)
-SLOPE = 0.2
-BLOCK_GAIN = 0.1  # of a block's sum before training: twenty blocks then change the variance by a fifth, not by 2^20
-SMALLEST_LEVEL_PX = max(RATES) + 1  # a side that can be reflected at the largest rate
 
 
-def active(x: Tensor) -> Tensor:
-    """LeakyReLU, in place."""
-    return functional.leaky_relu_(x, SLOPE)
+class ScaledConvolution(nn.Module):
+    """A convolution whose output maps are scaled by a learned factor each before the bias is added.
 
-
-def reflected(x: Tensor, reach: int) -> Tensor:
-    return functional.pad(x, (reach, reach, reach, reach), mode="reflect") if reach else x
-
-
-def _starting_weight(first: int, second: int, kernel: int, fan_in: float) -> nn.Parameter:
-    """Normal, so that LeakyReLU keeps the variance (He et al., ICCV 2015, equation 15)."""
-    return nn.Parameter(torch.randn(first, second, kernel, kernel) * math.sqrt(2 / ((1 + SLOPE**2) * fan_in)))
-
-
-class ScaledConv(nn.Module):
-    """Convolution whose feature maps are multiplied by a learned factor each before the bias is added.
-
-    It takes the place of a normalisation. The factor is applied to the filters: the same result without another
-    feature map. Borders are reflected.
+    The factor is multiplied into the weights: the same numbers without another pass over the features. It pads by
+    reflection, or takes its part of features that the caller has padded by `margin` pixels already.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, rate: int = 1, gain: float = 1.0
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, rate: int = 1) -> None:
         super().__init__()
-        self.weight = _starting_weight(outputs, inputs, kernel, inputs * kernel**2)
-        self.scale = nn.Parameter(torch.full((outputs,), gain))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
+        self.scale = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.stride, self.rate, self.reach = stride, rate, rate * (kernel // 2)
+        self.stride, self.rate = stride, rate
+        self.reach = rate * (kernel // 2)
+        nn.init.normal_(self.weight, std=sqrt(2 / ((1 + SLOPE**2) * inputs * kernel * kernel)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape: [B, inputs, H, W] -> [B, outputs, H / stride, W / stride]; sides above rate * (kernel // 2)."""
-        filters = self.weight * self.scale[:, None, None, None]
-        return functional.conv2d(reflected(x, self.reach), filters, self.bias, self.stride, dilation=self.rate)
+    def forward(self, x: Tensor, margin: int = 0) -> Tensor:
+        """Shape: [B, C, H + 2 margin, W + 2 margin] -> [B, C', H / stride, W / stride], before the activation."""
+        if margin:
+            cut = margin - self.reach
+            x = x[:, :, cut : x.shape[2] - cut, cut : x.shape[3] - cut]
+        elif self.reach:
+            x = functional.pad(x, (self.reach,) * 4, mode="reflect")
+        return functional.conv2d(
+            x, self.weight * self.scale.view(-1, 1, 1, 1), self.bias, stride=self.stride, dilation=self.rate
+        )
 
 
-class ScaledDeconv(nn.Module):
-    """Transposed 4x4 convolution of stride 2, scaled and reflected like `ScaledConv`.
+class ScaledDeconvolution(nn.Module):
+    """Twice the size by a transposed convolution (kernel 4, stride 2), scaled like `ScaledConvolution`.
 
-    A kernel of twice the stride reaches every output equally often: no checkerboard from uneven overlap.
+    Its edge cannot be reflected. Shape: [B, C, H, W] -> [B, C', 2H, 2W].
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = _starting_weight(inputs, outputs, 4, inputs * 4)  # an output sees 2x2 places
+        self.weight = nn.Parameter(torch.empty(inputs, outputs, 4, 4))
         self.scale = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.normal_(self.weight, std=sqrt(2 / ((1 + SLOPE**2) * inputs * 4)))  # 4 taps reach a pixel
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: [B, inputs, H, W] -> [B, outputs, 2H, 2W]; sides of 2 or more."""
-        filters = self.weight * self.scale[:, None, None]
-        return functional.conv_transpose2d(reflected(x, 1), filters, self.bias, stride=2, padding=3)
+        weight = self.weight * self.scale.view(1, -1, 1, 1)
+        return functional.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
+
+
+def activated(x: Tensor) -> Tensor:
+    """LeakyReLU, in place: no convolution needs its own output for its gradient."""
+    return functional.leaky_relu_(x, SLOPE)
 
 
 class AtrousBlock(nn.Module):
-    """Four parallel 3x3 convolutions of rates 1 to 4, joined by a 3x3 convolution, plus the input.
+    """Four dilated convolutions side by side, joined by a fifth, plus input: sees 11 x 11 pixels.
 
-    Receptive field: 11x11 (9 of the largest rate, 2 of the joining convolution), all of it but 8 places at the edge.
+    With 256 channels in and 128 in each branch it has 2.36 M weights.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, branch: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(ScaledConv(channels, channels // 2, rate=rate) for rate in RATES)
-        self.join = ScaledConv(len(RATES) * (channels // 2), channels, gain=BLOCK_GAIN)
+        self.branches = nn.ModuleList([ScaledConvolution(channels, branch, 3, rate=rate) for rate in RATES])
+        self.merge = ScaledConvolution(len(RATES) * branch, channels, 3)
+        nn.init.constant_(self.merge.scale, 0.1)  # twenty sums in a row start small
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: [B, C, H, W] -> the same; sides of 5 or more."""
-        distances = active(torch.cat([branch(x) for branch in self.branches], dim=1))  # [B, 2C, H, W]
-        return x + active(self.join(distances))
+        margin = max(RATES)
+        padded = functional.pad(x, (margin,) * 4, mode="reflect")  # once; each branch takes the part it reaches
+        wide = activated(torch.cat([branch(padded, margin) for branch in self.branches], dim=1))
+        return activated(self.merge(wide)) + x
 
 
 class HighResAtrous(nn.Module):
-    """width: feature maps at half resolution; edge: at full resolution."""
+    """Stage 1. channels: in the blocks; branch: of each dilated convolution; shallow: at full resolution."""
 
-    def __init__(self, *, blocks: int = 20, width: int = 256, edge: int = 64) -> None:
+    def __init__(self, channels: int = 256, branch: int = 128, shallow: int = 64, blocks: int = 20) -> None:
         super().__init__()
-        self.front = ScaledConv(3, edge, 9)
-        self.down = ScaledConv(edge, width, stride=2)
-        self.blocks = nn.Sequential(*(AtrousBlock(width) for _ in range(blocks)))
-        self.up = ScaledDeconv(width, edge)
-        self.tail = ScaledConv(edge, edge)
-        self.residual = nn.Conv2d(edge, 3, 3, padding=1, padding_mode="reflect")
+        self.channels = channels
+        self.first = ScaledConvolution(3, shallow, 9)
+        self.down = ScaledConvolution(shallow, channels, 3, stride=2)
+        self.blocks = nn.Sequential(*[AtrousBlock(channels, branch) for _ in range(blocks)])
+        self.up = ScaledDeconvolution(channels, shallow)
+        self.refine = ScaledConvolution(shallow, shallow, 3)
+        self.output = ScaledConvolution(shallow, 3, 3)
 
-    def features(self, blur: Tensor) -> Tensor:
-        """Shape: [B, 3, H, W], sides even and 10 or more -> [B, width, H/2, W/2]. Range: [-1, 1]."""
-        return self.blocks(active(self.down(active(self.front(blur)))))
+    def features(self, image: Tensor) -> Tensor:
+        """Shape: [B, 3, H, W] -> [B, channels, H/2, W/2]."""
+        return self.blocks(activated(self.down(activated(self.first(image)))))
 
-    def restored(self, blur: Tensor, features: Tensor) -> Tensor:
-        """The image from what `features` gave for it. Range: [-1, 1], not clamped."""
-        return blur + self.residual(active(self.tail(active(self.up(features)))))
+    def image(self, features: Tensor, blurred: Tensor) -> Tensor:
+        """The restored image out of `features`: a residual added to the blurred one."""
+        return self.output(activated(self.refine(activated(self.up(features))))) + blurred
 
-    def forward(self, blur: Tensor) -> Tensor:
-        """Shape: [B, 3, H, W] -> the same; sides even and 10 or more. Range: RGB in [-1, 1]; output not clamped."""
-        return self.restored(blur, self.features(blur))
+    def forward(self, image: Tensor) -> Tensor:
+        """Shape: [B, 3, H, W], sides even and at least 10 -> the same. Range: [-1, 1] in; the output is not clamped."""
+        return self.image(self.features(image), image)
 
 
 class _Adapter:
+    """Changes the range and pads by reflection to a multiple of 16 (2 would do for all but tiny images)."""
+
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         for frame in frames:
             _, height, width = frame.shape
-            blur = pad_to_multiple(frame[None] * 2 - 1, 2, "reflect", 2 * SMALLEST_LEVEL_PX)
-            yield (self.module(blur)[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
+            output = self.module(pad_to_multiple(frame[None], 16, "reflect") * 2 - 1)
+            yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
 
 
 def _adapt(module: nn.Module) -> Method:
     return _Adapter(module)
 
 
-def _build() -> nn.Module:
-    return HighResAtrous()
-
-
 def _build_test() -> nn.Module:
-    return HighResAtrous(blocks=2, width=16, edge=8)
+    return HighResAtrous(channels=16, branch=8, shallow=8, blocks=2)
 
 
 HIGHRES_ATROUS = ModelSpec(
     name="highres-atrous",
     task="deblur",
-    build=_build,
+    build=HighResAtrous,
     adapt=_adapt,
     frames=1,
-    multiple_of=2,
+    multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="charbonnier",
@@ -162,10 +158,10 @@ HIGHRES_ATROUS_TEST = ModelSpec(
     build=_build_test,
     adapt=_adapt,
     frames=1,
-    multiple_of=2,
+    multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="charbonnier",
-    source=SOURCE + " (tiny variant for tests, not the described network)",
+    source=SOURCE + " (tiny variant for tests)",
     published="",
 )

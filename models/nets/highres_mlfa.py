@@ -1,222 +1,184 @@
-"""Multi-level feature aggregation over neighbouring frames: stage 2 of the dual-stage network.
+"""High-resolution atrous network, stage 2: multi-level feature aggregation over neighbouring frames of a video.
 
-Source: Brehm et al., "High-Resolution Dual-Stage Multi-Level Feature Aggregation for Single Image and Video
-Deblurring", CVPRW 2020 (stage 2). Only its three phases are described: feature extraction, aggregation within each
-resolution, aggregation across resolutions. The layers in them are ours: docs/decisions/009-highres-mlfa.md.
+Source: Brehm et al., CVPR Workshops 2020 (NTIRE). Only its three phases are described; what they consist of here is
+derived in docs/decisions/007-highres-mlfa.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.nets.clips import SlidingWindow
 from models.nets.highres_atrous import (
-    SMALLEST_LEVEL_PX,
+    SOURCE,
     AtrousBlock,
     HighResAtrous,
-    ScaledConv,
-    ScaledDeconv,
-    active,
+    ScaledConvolution,
+    ScaledDeconvolution,
+    activated,
 )
 from models.nets.padding import pad_to_multiple
 from models.spec import Method, ModelSpec
 
-SOURCE = "Brehm et al., CVPRW 2020 (stage 2); layers derived in docs/decisions/009-highres-mlfa.md"
 FRAMES = 5
-LEVELS = 4  # resolutions 1, 1/2, 1/4, 1/8
-MULTIPLE = 2 ** (LEVELS - 1)
-
-Pyramid = list[Tensor]  # level l: [B, widths[l], H / 2^l, W / 2^l]
+Levels = list[Tensor]  # features at 1/2, 1/4 and 1/8 of the image's size
 
 
-@dataclass(frozen=True, kw_only=True)
-class Depth:
-    """Atrous blocks of each level in the three phases."""
+class FeatureExtraction(nn.Module):
+    """Phase 1, the same for every frame: the first stage's image and features become features of three sizes."""
 
-    extraction: int = 1
-    within: int = 3
-    across: int = 2
-
-
-def _blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(AtrousBlock(channels) for _ in range(count)))
-
-
-class Extraction(nn.Module):
-    """Phase 1, for every frame alone: a pyramid from the blurred frame, stage 1's image of it and its features."""
-
-    def __init__(self, widths: tuple[int, ...], first_stage_width: int, blocks: int) -> None:
+    def __init__(self, stage_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.front = ScaledConv(6, widths[0])
-        self.downs = nn.ModuleList(ScaledConv(fine, coarse, stride=2) for fine, coarse in pairwise(widths))
-        self.reduce = ScaledConv(first_stage_width, widths[1], 1)
-        self.join = ScaledConv(2 * widths[1], widths[1])
-        self.blocks = nn.ModuleList(_blocks(width, blocks) for width in widths)
+        self.from_image = ScaledConvolution(3, widths[0], 3, stride=2)
+        self.from_features = ScaledConvolution(stage_channels, widths[0], 1)
+        self.join = ScaledConvolution(2 * widths[0], widths[0], 3)
+        self.down = nn.ModuleList(
+            [ScaledConvolution(finer, coarser, 3, stride=2) for finer, coarser in pairwise(widths)]
+        )
 
-    def forward(self, blur: Tensor, restored: Tensor, features: Tensor) -> Pyramid:
-        x = self.blocks[0](active(self.front(torch.cat([blur, restored], dim=1))))
-        pyramid = [x]
-        for level, down in enumerate(self.downs, start=1):
-            x = active(down(x))
-            if level == 1:  # the resolution of stage 1's features
-                x = active(self.join(torch.cat([x, active(self.reduce(features))], dim=1)))
-            x = self.blocks[level](x)
-            pyramid.append(x)
-        return pyramid
+    def forward(self, image: Tensor, features: Tensor) -> Levels:
+        """Shape: [B, 3, H, W], [B, C, H/2, W/2] -> [B, w0, H/2, W/2], [B, w1, H/4, W/4], [B, w2, H/8, W/8]."""
+        both = torch.cat([self.from_image(image), self.from_features(features)], dim=1)
+        levels = [activated(self.join(activated(both)))]
+        for down in self.down:
+            levels.append(activated(down(levels[-1])))
+        return levels
 
 
-class WithinResolution(nn.Module):
-    """Phase 2: at each level, the features of all frames become one map, without looking at other levels."""
+class IntraResolution(nn.Module):
+    """Phase 2, one per size: the features of all frames side by side become one set, then atrous blocks."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
+    def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
-        self.joins = nn.ModuleList(ScaledConv(FRAMES * width, width) for width in widths)
-        self.blocks = nn.ModuleList(_blocks(width, blocks) for width in widths)
+        self.merge = ScaledConvolution(FRAMES * width, width, 3)
+        self.blocks = nn.Sequential(*[AtrousBlock(width, width // 2) for _ in range(blocks)])
 
-    def forward(self, window: list[Pyramid]) -> Pyramid:
-        levels = zip(*window, strict=True)  # of each level, the maps of all frames
-        return [
-            blocks(active(join(torch.cat(maps, dim=1))))
-            for join, blocks, maps in zip(self.joins, self.blocks, levels, strict=True)
-        ]
+    def forward(self, frames: list[Tensor]) -> Tensor:
+        return self.blocks(activated(self.merge(torch.cat(frames, dim=1))))
 
 
-class AcrossResolutions(nn.Module):
-    """Phase 3: from the coarsest level to the finest, each level joined with what came from below."""
+class InterResolution(nn.Module):
+    """Phase 3: from the coarsest size up, each is brought to the next finer one, joined with it and refined."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
+    def __init__(self, widths: Sequence[int], blocks: int) -> None:
         super().__init__()
-        self.ups = nn.ModuleList(ScaledDeconv(coarse, fine) for fine, coarse in pairwise(widths))
-        self.joins = nn.ModuleList(ScaledConv(2 * width, width) for width in widths[:-1])
-        self.blocks = nn.ModuleList(_blocks(width, blocks) for width in widths[:-1])
+        self.reduce = nn.ModuleList([ScaledConvolution(coarser, finer, 1) for finer, coarser in pairwise(widths)])
+        self.join = nn.ModuleList([ScaledConvolution(2 * width, width, 3) for width in widths[:-1]])
+        self.blocks = nn.ModuleList(
+            [nn.Sequential(*[AtrousBlock(width, width // 2) for _ in range(blocks)]) for width in widths[:-1]]
+        )
 
-    def forward(self, pyramid: Pyramid) -> Tensor:
-        """The pyramid -> [B, widths[0], H, W]."""
-        x = pyramid[-1]
-        for level in reversed(range(len(pyramid) - 1)):
-            x = torch.cat([pyramid[level], active(self.ups[level](x))], dim=1)
-            x = self.blocks[level](active(self.joins[level](x)))
+    def forward(self, levels: Levels) -> Tensor:
+        """Features of the finest size."""
+        x = levels[-1]
+        for index in reversed(range(len(levels) - 1)):
+            coarse = activated(self.reduce[index](x))
+            coarse = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+            x = self.blocks[index](activated(self.join[index](torch.cat([levels[index], coarse], dim=1))))
         return x
 
 
-class FeatureAggregation(nn.Module):
-    """Stage 2. widths: feature maps at resolutions 1, 1/2, ...; doubled from level to level, a block costs the same."""
+class HighResMLFA(nn.Module):
+    """Both stages. The first is frozen: it takes no gradient and always runs in evaluation mode."""
 
     def __init__(
-        self,
-        *,
-        widths: tuple[int, ...] = (32, 64, 128, 256),
-        first_stage_width: int = 256,
-        depth: Depth = Depth(),
+        self, first_stage: HighResAtrous | None = None, widths: Sequence[int] = (64, 96, 128), blocks: int = 2
     ) -> None:
         super().__init__()
-        self.extraction = Extraction(widths, first_stage_width, depth.extraction)
-        self.within = WithinResolution(widths, depth.within)
-        self.across = AcrossResolutions(widths, depth.across)
-        self.tail = ScaledConv(widths[0], widths[0])
-        self.residual = nn.Conv2d(widths[0], 3, 3, padding=1, padding_mode="reflect")
+        self.first_stage = (first_stage or HighResAtrous()).requires_grad_(False)
+        self.extract = FeatureExtraction(self.first_stage.channels, widths)
+        self.intra = nn.ModuleList([IntraResolution(width, blocks) for width in widths])
+        self.inter = InterResolution(widths, blocks)
+        self.up = ScaledDeconvolution(widths[0], widths[0] // 2)
+        self.refine = ScaledConvolution(widths[0] // 2, widths[0] // 2, 3)
+        self.output = ScaledConvolution(widths[0] // 2, 3, 3)
+        self.train(self.training)
 
-    def forward(self, window: list[Pyramid], restored: Tensor) -> Tensor:
-        """Pyramids of the window's frames, in order, and stage 1's image of the middle one -> the final image of it."""
-        return restored + self.residual(active(self.tail(self.across(self.within(window)))))
+    def train(self, mode: bool = True) -> HighResMLFA:
+        super().train(mode)
+        self.first_stage.eval()
+        return self
+
+    def describe(self, frame: Tensor) -> tuple[Tensor, Levels]:
+        """What is needed of one frame: the first stage's image and its features of three sizes. Range: [-1, 1]."""
+        with torch.no_grad():
+            features = self.first_stage.features(frame)
+            image = self.first_stage.image(features, frame)
+        return image, self.extract(image, features)
+
+    def aggregate(self, image: Tensor, frames: Sequence[Levels]) -> Tensor:
+        """The middle frame out of its first-stage image and the features of five frames in order."""
+        levels = [intra([frame[level] for frame in frames]) for level, intra in enumerate(self.intra)]
+        return self.output(activated(self.refine(activated(self.up(self.inter(levels)))))) + image
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Shape: [B, 5, 3, H, W], sides multiples of 8 and at least 40 -> [B, 3, H, W], the middle frame.
+
+        Range: [-1, 1] in; the output is not clamped.
+        """
+        if clip.ndim != 5 or clip.shape[1] != FRAMES:
+            raise ValueError(f"a clip is a tensor of shape [B, {FRAMES}, 3, H, W], got {list(clip.shape)}")
+        described = [self.describe(frame) for frame in clip.unbind(dim=1)]
+        return self.aggregate(described[FRAMES // 2][0], [levels for _, levels in described])
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedFrame:
-    """What belongs to one frame alone: stage 1's image and the features that stage 2 extracted."""
+class _Adapter:
+    """A window of five frames slides over the clip; at its ends the last frame there is repeated.
 
-    restored: Tensor  # [B, 3, H, W] in [-1, 1]
-    pyramid: Pyramid
-
-
-class HighResMLFA(nn.Module):
-    """Both stages. Stage 1 is frozen as built: it is trained on its own, before.
-
-    Where a training unfreezes it (`requires_grad_`), it learns from its own image alone; stage 2's loss never reaches
-    it.
+    Every frame is described once, not once per window. Changes the range; pads to a multiple of 16, at least 48.
     """
 
-    def __init__(self, stage1: HighResAtrous, stage2: FeatureAggregation) -> None:
-        super().__init__()
-        self.stage1 = stage1.requires_grad_(False)
-        self.stage2 = stage2
+    def __init__(self, module: nn.Module) -> None:
+        assert isinstance(module, HighResMLFA)
+        self.module = module
 
-    def prepared(self, frame: Tensor) -> PreparedFrame:
-        """Shape: [B, 3, H, W], sides multiples of 8 and 40 or more. Range: RGB in [-1, 1]."""
-        features = self.stage1.features(frame)
-        restored = self.stage1.restored(frame, features)
-        pyramid = self.stage2.extraction(frame, restored.detach(), features.detach())
-        return PreparedFrame(restored=restored, pyramid=pyramid)
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        middle = FRAMES // 2
+        window: deque[tuple[Tensor, Levels]] = deque(maxlen=FRAMES)
+        waiting: deque[tuple[int, int]] = deque()  # sizes of the frames that have not come out yet
+        for frame in frames:
+            described = self.module.describe(_padded(frame))
+            # The first frame stands for those before it, too.
+            window.extend([described] * (1 if window else middle + 1))
+            waiting.append((frame.shape[1], frame.shape[2]))
+            if len(window) == FRAMES:
+                yield self._middle_of(window, waiting.popleft())
+        while waiting:
+            window.append(window[-1])
+            if len(window) == FRAMES:
+                yield self._middle_of(window, waiting.popleft())
 
-    def combined(self, window: list[PreparedFrame]) -> Tensor:
-        """The image of the window's middle frame. Shape: [B, 3, H, W]. Range: [-1, 1], not clamped."""
-        restored = window[len(window) // 2].restored.detach()
-        return self.stage2([frame.pyramid for frame in window], restored)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Restore the middle one of five frames.
-
-        Shape: [B, 5, 3, H, W] -> [B, 3, H, W]; sides multiples of 8 and 40 or more. Range: RGB in [-1, 1]; the output
-        is not clamped. Errors: ValueError for another number of frames.
-        """
-        if frames.ndim != 5 or frames.shape[1] != FRAMES:
-            raise ValueError(f"a window is of shape [B, {FRAMES}, 3, H, W], got {list(frames.shape)}")
-        return self.combined([self.prepared(frame) for frame in frames.unbind(1)])
+    def _middle_of(self, window: Sequence[tuple[Tensor, Levels]], size: tuple[int, int]) -> Tensor:
+        output = self.module.aggregate(window[FRAMES // 2][0], [levels for _, levels in window])
+        return (output[0, :, : size[0], : size[1]] * 0.5 + 0.5).clamp(0, 1)
 
 
-def padded_for_levels(images: Tensor) -> Tensor:
-    """Sides that divide by 8, and coarsest maps large enough to be reflected. Shape: [B, C, H, W]."""
-    return pad_to_multiple(images, MULTIPLE, "reflect", MULTIPLE * SMALLEST_LEVEL_PX)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kept:
-    frame: PreparedFrame
-    height: int
-    width: int
-
-
-def _windows(module: HighResMLFA) -> Method:
-    """Five frames around each one, the clip's ends repeated; a frame goes through stage 1 once."""
-
-    def prepare(frame: Tensor) -> _Kept:
-        padded = padded_for_levels(frame[None] * 2 - 1)
-        return _Kept(frame=module.prepared(padded), height=frame.shape[1], width=frame.shape[2])
-
-    def restore_centre(window: list[_Kept]) -> Tensor:
-        centre = window[len(window) // 2]
-        output = module.combined([kept.frame for kept in window])
-        return (output[0, :, : centre.height, : centre.width] * 0.5 + 0.5).clamp(0, 1)
-
-    return SlidingWindow(prepare, restore_centre, reach=FRAMES // 2, ends="repeat")
+def _padded(frame: Tensor) -> Tensor:
+    image = pad_to_multiple(frame[None], 16, "reflect")
+    below, right = (max(0, 48 - side) for side in image.shape[-2:])  # room to reflect 4 px at 1/8 of the size
+    return functional.pad(image, (0, right, 0, below), mode="replicate") * 2 - 1
 
 
 def _adapt(module: nn.Module) -> Method:
-    return _windows(module)  # type: ignore[arg-type]
-
-
-def _build() -> nn.Module:
-    return HighResMLFA(HighResAtrous(), FeatureAggregation())
+    return _Adapter(module)
 
 
 def _build_test() -> nn.Module:
-    return HighResMLFA(
-        HighResAtrous(blocks=2, width=16, edge=8),
-        FeatureAggregation(widths=(4, 8, 8, 8), first_stage_width=16, depth=Depth(extraction=1, within=1, across=1)),
-    )
+    return HighResMLFA(HighResAtrous(channels=16, branch=8, shallow=8, blocks=2), widths=(8, 8, 8), blocks=1)
 
 
 HIGHRES_MLFA = ModelSpec(
     name="highres-mlfa",
     task="video-deblur",
-    build=_build,
+    build=HighResMLFA,
     adapt=_adapt,
     frames=FRAMES,
-    multiple_of=MULTIPLE,
+    multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="stfan-plain",
@@ -229,10 +191,10 @@ HIGHRES_MLFA_TEST = ModelSpec(
     build=_build_test,
     adapt=_adapt,
     frames=FRAMES,
-    multiple_of=MULTIPLE,
+    multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="stfan-plain",
-    source=SOURCE + " (tiny variant for tests, not the described network)",
+    source=SOURCE + " (tiny variant for tests)",
     published="",
 )

@@ -152,7 +152,7 @@ NAFNET_32 = ModelSpec(
     weights=(
         Weights(file="NAFNet-GoPro-width32.pth", source="github.com/megvii-research/NAFNet (README)", licence="MIT"),
     ),
-    recipe="charbonnier",
+    recipe="nafnet",
     source=SOURCE,
     published="NAFNet-width32",
     parity=("nafnet_width32",),
@@ -168,7 +168,7 @@ NAFNET_TEST = ModelSpec(
     multiple_of=4,
     value_range=(0.0, 1.0),
     weights=(),
-    recipe="charbonnier",
+    recipe="nafnet",
     source=SOURCE + " (tiny variant for tests, not the published network)",
     published="",
     switches=("truncate", "self-ensemble", "local-converter", "half"),

@@ -55,20 +55,49 @@ def test_deblurgan_v2_pads_zeros_after_normalising_and_always_a_block(side: int,
     assert torch.equal(image[0, :, :side, :40], frame * 2 - 1)
     assert not image[0, :, side:].any() and not image[0, :, :, 40:].any()
     torch.testing.assert_close(restored, frame * 0.5 + 0.25)
-    assert module.modes == [True] and not module.training  # the authors predict in training mode
+    assert module.modes == [False] and not module.training
 
 
-def test_deblurgan_v2_uses_the_image_s_own_statistics_and_keeps_the_stored_ones() -> None:
+@pytest.mark.parametrize("side", [5, 95, 127])
+def test_deblurgan_v2_inception_gets_128_pixels_at_least(side: int) -> None:
+    module = Recorder(lambda _, x: x).eval()
+    (frame,) = clip(1, side, 200)
+    (restored,) = MODELS["deblurgan-v2-inception"].adapt(module).restore(iter([frame]))
+    (image,) = module.calls[0]
+    assert image.shape == (1, 3, 128, 224) and not image[0, :, side:].any()
+    torch.testing.assert_close(restored, frame)
+
+
+def test_deblurgan_reflects_to_multiples_of_four() -> None:
+    module = Recorder(lambda _, x: x * 0.5).eval()
+    (frame,) = clip(1, 9, 14)
+    (restored,) = MODELS["deblurgan"].adapt(module).restore(iter([frame]))
+    (image,) = module.calls[0]
+    assert image.shape == (1, 3, 12, 16)
+    assert torch.equal(image[0, :, 9, :14], frame[:, 7] * 2 - 1)
+    torch.testing.assert_close(restored, frame * 0.5 + 0.25)
+
+
+@pytest.mark.parametrize("train_mode", [False, True])
+def test_deblurgan_v2_uses_the_image_s_own_statistics_and_keeps_the_stored_ones(train_mode: bool) -> None:
+    """In instance norms always; in the backbone's batch norms only where training mode is asked for."""
     torch.manual_seed(0)
     spec = MODELS["deblurgan-v2-mobilenet-test"]
     module = spec.build().eval()
     (frame,) = clip(1, 70, 90)
     image = functional.pad(frame[None] * 2 - 1, (0, 6, 0, 26))
     before = {key: value.clone() for key, value in module.state_dict().items()}
+    method = spec.adapt(module)
+    method.train_mode = train_mode
     with torch.no_grad():
-        (restored,) = spec.adapt(module).restore(iter([frame]))
+        (restored,) = method.restore(iter([frame]))
         assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
-        expected = (module.train()(image)[0, :, :70, :90] * 0.5 + 0.5).clamp(0, 1)
+        assert not any(layer.training for layer in module.modules())
+        module.train(train_mode)
+        for layer in module.modules():
+            if isinstance(layer, nn.InstanceNorm2d):
+                layer.train()
+        expected = (module(image)[0, :, :70, :90] * 0.5 + 0.5).clamp(0, 1)
         module.load_state_dict(before)
         stored = (module.eval()(image)[0, :, :70, :90] * 0.5 + 0.5).clamp(0, 1)
     torch.testing.assert_close(restored, expected, rtol=0, atol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.losses import LOSSES
+from models.losses import IMAGE_LOSSES, LOSSES
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return one, two
 
 
-@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("name", IMAGE_LOSSES)
 def test_scalar_with_gradient_and_smallest_where_equal(name: str, images: tuple[torch.Tensor, torch.Tensor]) -> None:
     restored, sharp = images
     restored.requires_grad_()

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.nets.deblurgan_discriminator import PatchDiscriminator
+from models.nets.esrgan_discriminators import UNetDiscriminator, VggStyleDiscriminator
 from models.nets.pyramids import SeparableConvolution
 from models.training_forms import form_of, start_at_the_blurred_image
 from models.zoo import MODELS
@@ -50,13 +52,95 @@ def test_mobilenet_dsc_has_no_block_that_is_never_run_and_no_plain_k3_convolutio
     assert all(layer.groups == layer.in_channels for layer in wide)
 
 
-@pytest.mark.parametrize("name", ["deblurgan-v2-mobilenet-test", "deblurgan-v2-mobilenet-dsc-test"])
+@pytest.mark.parametrize("name", ["deblurgan-test", "deblurgan-v2-mobilenet-test", "deblurgan-v2-mobilenet-dsc-test"])
 def test_training_that_starts_at_the_blurred_image_can_leave_it(name: str) -> None:
     module = MODELS[name].build().train()
-    start_at_the_blurred_image(module)
+    start_at_the_blurred_image(module, MODELS[name])
     blur, sharp = torch.rand(2, 2, 1, 3, 64, 64)
-    ((output, target),) = form_of(module).outputs(module, blur, sharp)
+    # Dropout only changes what is multiplied by 0.
+    ((output, target),) = form_of(module, MODELS[name]).outputs(module, blur, sharp)
     torch.testing.assert_close(output, blur[:, 0])
     (output - target).square().mean().backward()
-    last = module.get_submodule(form_of(module).residual[0])
+    last = module.get_submodule(form_of(module, MODELS[name]).residual[0])
     assert last.weight.grad.abs().max() > 0 and last.bias.grad.abs().max() > 0
+
+
+def test_inception_counts_the_published_code_s_multiplications() -> None:
+    """The authors' code was measured to take 273.93 G at 1280 x 736."""
+    module = MODELS["deblurgan-v2-inception"].build()
+    assert macs_g(module, 736, 1280) == pytest.approx(273.93, abs=0.05)
+
+
+def test_inception_s_taps_are_the_backbone_s_own_modules() -> None:
+    with torch.device("meta"):
+        pyramid = MODELS["deblurgan-v2-inception"].build().fpn
+    assert pyramid.enc0 is pyramid.inception.conv2d_1a
+    assert pyramid.enc4[0] is pyramid.inception.repeat_1
+    assert len({id(weight) for weight in pyramid.parameters()}) == len(list(pyramid.parameters()))
+
+
+def test_a_patch_s_score_sees_70_pixels() -> None:
+    """Of PatchGAN with three strided convolutions; without norms, which see the whole image."""
+    model = PatchDiscriminator(3, channels=2).model.double()
+    layers = nn.Sequential(*(layer for layer in model if not isinstance(layer, nn.InstanceNorm2d)))
+    image = torch.rand(1, 3, 160, 160, dtype=torch.float64, requires_grad=True)
+    scores = layers(image)
+    scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+    rows = image.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    assert rows.max() - rows.min() + 1 == 70
+
+
+def test_deblurgan_in_train_mode_draws_the_same_dropout_again_and_leaves_the_generator_of_chance_alone() -> None:
+    torch.manual_seed(3)
+    spec = MODELS["deblurgan-test"]
+    method = spec.adapt(spec.build().eval())
+    frame = torch.rand(3, 32, 40)
+    with torch.no_grad():
+        (plain,) = method.restore(iter([frame]))
+        method.train_mode = True
+        state = torch.get_rng_state()
+        first, second = method.restore(iter([frame, frame]))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, second)
+    assert (first - plain).abs().max() > 1e-4
+
+
+def test_deblurgan_does_not_depend_on_contrast_statistics_of_training() -> None:
+    """Running statistics of instance norms are stored in checkpoints, and never used."""
+    spec = MODELS["deblurgan-test"]
+    module = spec.build().eval()
+    frame = torch.rand(3, 24, 24)
+    with torch.no_grad():
+        (before,) = spec.adapt(module).restore(iter([frame]))
+        for name, value in module.named_buffers():
+            if "running" in name:
+                value.fill_(7.0)
+        (after,) = spec.adapt(module).restore(iter([frame]))
+    assert torch.equal(before, after)
+
+
+def test_spectral_norm_bounds_a_layer() -> None:
+    """After some power iterations no inner weight stretches anything by more than one."""
+    module = UNetDiscriminator(width=4).train()
+    with torch.no_grad():
+        for _ in range(100):
+            module(torch.rand(1, 3, 16, 16))
+    for index in range(1, 9):
+        weight = module.get_submodule(f"conv{index}").weight.flatten(1)
+        assert torch.linalg.matrix_norm(weight, ord=2) == pytest.approx(1, abs=2e-2)
+
+
+def test_unet_discriminator_judges_every_pixel_and_trains() -> None:
+    module = UNetDiscriminator(width=4).train()
+    scores = module(torch.rand(2, 3, 24, 32))
+    assert scores.shape == (2, 1, 24, 32)
+    scores.mean().backward()
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in module.parameters())
+
+
+def test_vgg_style_discriminator_refuses_other_sizes_and_trains() -> None:
+    module = VggStyleDiscriminator(width=4).train()
+    with pytest.raises(ValueError, match="128x128 px, got"):
+        module(torch.zeros(1, 3, 64, 96))
+    module(torch.rand(2, 3, 128, 128)).sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.pair_dataset import PairSampler, centre_crop, load_pairs
+from models.augmentation import _recoloured, augmented
+from models.pair_dataset import PairSampler, centre_crop
+from models.pair_sets import PairSets, load_pairs
+from models.recipes import Augmentation
 from synth import camera
 from synth.image_files import read_image, write_image
 from tests.models.training_data import make_pairs
@@ -114,3 +117,92 @@ def test_16_bit_blur_trains_like_8_bit(tmp_path: Path, response_share: float) ->
     assert torch.allclose(
         centre_crop(path, 8) - centre_crop(shallow / "blur" / path.name, 8), torch.tensor(100 / 65535)
     )
+
+
+def sampler(sets: PairSets, **changes: object) -> PairSampler:
+    common = {"seed": 0, "crop_px": 16, "clip_frames": 1, "flips": (), "reversal": False, "shares": sets.shares}
+    return PairSampler(sets.train, **(common | changes))
+
+
+def test_folders_are_mixed_by_weight_and_thinned(pairs: Path, tmp_path: Path) -> None:
+    other = make_pairs(tmp_path / "other", count=40)
+    sets = load_pairs([pairs, other], mix=(1.0, 3.0), every=(1, 2))
+    assert sum(pair.folder == 1 for pair in load_pairs([other, other], every=(1, 2)).train) < 21
+    assert [pair.key for pair in sets.train if pair.folder == 1][:3] == ["000", "002", "004"]
+    drawn = [sampler(sets)._clip(position)[0].folder for position in range(2000)]
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.03)
+
+
+def test_every_process_and_part_has_its_own_share(pairs: Path) -> None:
+    sets = load_pairs([pairs])
+    whole = sampler(sets).batch(5, 8)
+    shares = [sampler(sets).parts(5, 8, processes=2, rank=rank, parts=2) for rank in (0, 1)]
+    for side in (0, 1):
+        assert torch.equal(torch.cat([part[side] for share in shares for part in share]), whole[side])
+
+
+def test_a_pool_mixes_what_was_drawn_before(pairs: Path) -> None:
+    pooled = sampler(load_pairs([pairs]), augmentation=Augmentation(pool=10))
+    positions = [pooled._from_pool(position) for position in range(300)]
+    assert all(0 <= position - there < 10 for position, there in enumerate(positions))
+    assert len({position - there for position, there in enumerate(positions)}) == 10
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_images_beyond_memory_are_the_same(
+    cached: bool, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = load_pairs([pairs])
+    expected = sampler(sets).batch(3, 2)
+    monkeypatch.setattr("models.image_store.MEMORY_BYTES", 0)
+    for _ in range(2):  # written, then mapped
+        batch = sampler(sets, cache=tmp_path if cached else None).batch(3, 2)
+        assert torch.equal(batch[0], expected[0]) and torch.equal(batch[1], expected[1])
+    assert len(list(tmp_path.glob("*.npy"))) == (4 if cached else 0)
+
+
+def test_official_layouts(tmp_path: Path) -> None:
+    """GOPRO_Large: train only. DVD: without the test sequences, JPEG."""
+    image = np.full((32, 32, 3), 90, np.uint8)
+    for split in ("train", "test"):
+        for side in ("blur", "sharp"):
+            for frame in (1, 2, 10):
+                write_image(tmp_path / "GOPRO_Large" / split / "GOPR1" / side / f"{frame}.png", image)
+    for sequence in ("IMG_0001", "IMG_0030"):
+        for side in ("input", "GT"):
+            write_image(tmp_path / "DVD" / "quantitative_datasets" / sequence / side / "00000.png", image)
+            write_image(tmp_path / "DVD" / "quantitative_datasets" / sequence / side / "00001.png", image)
+    sets = load_pairs([tmp_path / "GOPRO_Large", tmp_path / "DVD"])
+    keys = [pair.key for pair in sets.train + sets.validation]
+    assert keys == ["0:GOPR1/1", "0:GOPR1/2", "0:GOPR1/10", "1:IMG_0001/00000", "1:IMG_0001/00001"]
+    (tmp_path / "GOPRO_Large" / "train" / "GOPR1" / "sharp" / "2.png").unlink()
+    with pytest.raises(ValueError, match=r"2\.png has no sharp image"):
+        load_pairs([tmp_path / "GOPRO_Large"])
+
+
+def test_colour_changes() -> None:
+    """Brightness and contrast by hand; hue keeps the sum of the channels; both sides and all frames alike."""
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0.4, 0.6, (2, 8, 8, 3)).astype(np.float32)
+    blur, sharp = augmented(image, image, Augmentation(brightness=0.2, contrast=0.2, hue=0.05), rng)
+    np.testing.assert_array_equal(blur, sharp)
+    np.testing.assert_allclose(
+        _recoloured(image, 0.9, 1.1, 1.0, 0.0), (image * 0.9 - 0.5) * 1.1 + 0.5, rtol=1e-5, atol=1e-6
+    )
+    turned = _recoloured(image, 1.0, 1.0, 1.0, 1 / 3)  # a third of the circle: R to G to B
+    np.testing.assert_allclose(turned, np.roll(image, 1, axis=-1), atol=1e-5)
+    grey = _recoloured(image, 1.0, 1.0, 0.0, 0.0)
+    np.testing.assert_allclose(grey[..., 0], image @ np.array([0.299, 0.587, 0.114]), atol=1e-5)
+
+
+def test_noise_degradation_and_sharpening() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((1, 64, 64, 3), 0.5, np.float32)
+    blur, sharp = augmented(flat, flat, Augmentation(noise=0.01), rng)
+    assert float((blur - flat).std()) == pytest.approx(0.01, rel=0.05) and np.array_equal(sharp, flat)
+    step = flat.copy()
+    step[:, :, 32:] = 0.9
+    degraded, target = augmented(flat, step, Augmentation(degrade="real-esrgan", from_sharp=True, sharpen=True), rng)
+    assert abs(float(degraded[0, :, 40:].mean() - degraded[0, :, :24].mean()) - 0.4) < 0.15  # made from the sharp side
+    assert float(target[0, 20, 33, 0]) > 0.9 and float(target[0, 20, 30, 0]) < 0.5  # the edge is steeper
+    np.testing.assert_array_equal(augmented(flat, flat, Augmentation(sharpen=True), rng)[1], flat)

@@ -14,8 +14,10 @@ from PIL import Image
 from benchmark.results import Row, ScoreRow, read_rows, write_rows
 from models.zoo import MODELS
 from reports import build
+from reports.comparison import mean_and_interval
 from reports.contact_sheet import detail_box
-from reports.leaderboard import load_published, mean_and_interval, readme_block
+from reports.leaderboard import readme_block
+from reports.published import load_published, same_protocol
 from tests.reports.result_data import write_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,10 +67,10 @@ def test_leaderboard_md(folder: Path) -> None:
         "| identity",
         "| stfan",
     ]
-    assert "**23.33**" in gopro and "| 22.00 |" in gopro
+    assert "**23.33**" in gopro and "| 22.00 ≈ |" in gopro
     assert "published PSNR (real set)" in gopro and "31.73" in gopro
     assert "quick, 110 steps" in gopro and "lpips-alex is missing: the file alexnet.pth is needed" in gopro
-    assert "**4.00**" in lai and "| 5.00 |" in lai, "a lower NIQE is better"
+    assert "**4.00**" in lai and "| 5.00 ≈ |" in lai, "a lower NIQE is better"
     assert "stfan failed: the network gave NaN" in lai
 
 
@@ -109,6 +111,14 @@ def test_nothing_to_build_from(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "column 'method' is missing" in capsys.readouterr().err
 
 
+def test_a_metric_that_is_not_known(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "methods.csv").write_bytes((folder / "methods.csv").read_bytes())
+    text = (folder / "scores.csv").read_text(encoding="utf-8")
+    (tmp_path / "scores.csv").write_text(text.replace(",niqe,", ",vmaf,"), encoding="utf-8")
+    assert build.main(["--in", str(tmp_path)]) == 2
+    assert "holds the metric 'vmaf', which is none of psnr, " in capsys.readouterr().err
+
+
 def test_readme_block_is_replaced(folder: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{build.BEGIN}\noutdated table\n{build.END}\nafter\n")
@@ -133,17 +143,8 @@ def test_infinite_values_are_said(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "scores.csv", ScoreRow) == rows
 
 
-def test_interval_is_drawn_by_sequence() -> None:
-    """Two sequences whose images agree within: the interval must span both, as if there were two values only."""
-    mean, low, high = mean_and_interval(
-        scores({f"{s}/{n}": v for s, v in (("a", 20.0), ("b", 30.0)) for n in range(50)})
-    )
-    assert (mean, low, high) == (25.0, 20.0, 30.0)
-    assert mean_and_interval(scores({"a/1": 20.0, "a/2": 21.0})) == (20.5, None, None)
-
-
 def test_published_figures_belong_to_networks_of_the_zoo() -> None:
-    published = load_published()
+    published = same_protocol(load_published())
     with open(ROOT / "reports" / "published.csv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert all(row["verified"] == "yes" for row in rows)
@@ -151,7 +152,7 @@ def test_published_figures_belong_to_networks_of_the_zoo() -> None:
         if spec.published:
             names = {row["method"] for row in rows if row["method_id"] == spec.name}
             assert names == {spec.published}
-    assert published["mimo-unet", "gopro-linear", "psnr"] == 31.73
+    assert published["mimo-unet", "gopro-linear", "psnr"].value == 31.73
     assert not any(metric.startswith("ssim") for _, _, metric in published), "printed SSIMs are of other kinds"
 
 

@@ -1,0 +1,150 @@
+"""DeblurGAN: a ResNet of nine blocks between two strided and two transposed convolutions, added to the blurred image.
+
+Source: Kupyn et al., "DeblurGAN: Blind Motion Deblurring Using Conditional Adversarial Networks", CVPR 2018,
+arXiv:1711.07064; layer names follow the authors' checkpoints (github.com/KupynOrest/DeblurGAN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from models.nets import image_statistics
+from models.nets.padding import pad_to_multiple
+from models.nets.pyramids import norm
+from models.spec import Method, ModelSpec
+
+SOURCE = "Kupyn et al., CVPR 2018, arXiv:1711.07064; github.com/KupynOrest/DeblurGAN"
+BLOCKS = 9
+SMALLEST_PX = 8  # a deepest map of 2 x 2: smaller ones cannot be reflected, nor have they statistics
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with dropout between them, added to the input.
+
+    `second=False` is the revision of 2019, which ends after the first one's dropout.
+    """
+
+    def __init__(self, channels: int, *, second: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            norm(channels),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+        ]
+        if second:
+            layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), norm(channels)]
+        self.conv_block = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class ResNetGenerator(nn.Module):
+    """The generator of DeblurGAN, with the sum that the authors call learn_residual."""
+
+    def __init__(self, channels: int = 64, *, second_convolutions: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, channels, 7)]
+        layers += [norm(channels), nn.ReLU(inplace=True)]
+        for width in (channels, 2 * channels):
+            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), norm(2 * width), nn.ReLU(inplace=True)]
+        layers += [ResidualBlock(4 * channels, second=second_convolutions) for _ in range(BLOCKS)]
+        for width in (4 * channels, 2 * channels):
+            layers.append(nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1))
+            layers += [norm(width // 2), nn.ReLU(inplace=True)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(channels, 3, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Shape: [B, 3, H, W], sides multiples of 4 -> the same. Range: [-1, 1] in and out."""
+        return torch.clamp(image + self.model(image), min=-1, max=1)
+
+
+class _Adapter:
+    """Instance norms use the statistics of the image. train_mode: dropout is active, too, as in the authors' own runs.
+
+    The authors' test command crops images to a size that divides; here they are reflected at the right and the bottom.
+    """
+
+    train_mode = False
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        for frame in frames:
+            _, height, width = frame.shape
+            image = pad_to_multiple(frame[None] * 2 - 1, 4, "reflect")
+            if min(image.shape[-2:]) < SMALLEST_PX:
+                image = pad_to_multiple(image, SMALLEST_PX, "reflect")
+            output = image_statistics.forward(self.module, image, train_mode=self.train_mode)
+            yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
+
+
+def _adapt(module: nn.Module) -> Method:
+    return _Adapter(module)
+
+
+def _build() -> nn.Module:
+    return ResNetGenerator()
+
+
+def _build_head2019() -> nn.Module:
+    return ResNetGenerator(second_convolutions=False)
+
+
+def _build_test() -> nn.Module:
+    return ResNetGenerator(channels=4)
+
+
+SWITCHES = ("train-mode", "truncate", "self-ensemble", "half")
+
+DEBLURGAN = ModelSpec(
+    name="deblurgan",
+    task="deblur",
+    build=_build,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=4,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="charbonnier",
+    source=SOURCE + " (the definition published with the paper)",
+    published="DeblurGAN",
+    parity=("deblurgan_resnet9",),
+    switches=SWITCHES,
+)
+DEBLURGAN_HEAD2019 = ModelSpec(
+    name="deblurgan-head2019",
+    task="deblur",
+    build=_build_head2019,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=4,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="charbonnier",
+    source=SOURCE + " (newest revision, March 2019: one convolution a block)",
+    published="",
+    parity=("deblurgan_resnet9_head2019",),
+    switches=SWITCHES,
+)
+DEBLURGAN_TEST = ModelSpec(
+    name="deblurgan-test",
+    task="deblur",
+    build=_build_test,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=4,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="charbonnier",
+    source=SOURCE + " (narrow, for tests, not the published network)",
+    published="",
+    switches=SWITCHES,
+)

@@ -1,0 +1,143 @@
+"""Which blurred/sharp pairs a training uses: from our manifests or the official layouts, thinned and mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from models.pair_layouts import layout_pairs
+from models.pair_record import Pair
+from synth import shards
+from synth.image_files import image_size
+
+HELD_OUT_SHARE = 0.1
+HELD_OUT_MOST = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSets:
+    """What is trained on and what validates. digest: sha256 over all manifests. held_out: what validates, in words.
+
+    shares: how often each folder is drawn from, in proportion; empty: every clip alike.
+    """
+
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    digest: str
+    held_out: str
+    shares: tuple[float, ...] = ()
+
+
+def load_pairs(folders: Sequence[Path], *, mix: Sequence[float] = (), every: Sequence[int] = ()) -> PairSets:
+    """Read the pairs of one or more folders: sets made by synth/make_pairs.py, GOPRO_Large or DVD as they unpack.
+
+    Records of the split "val" validate; where there are none, the last sequences (about a tenth of the pairs) do.
+    mix: a weight per folder, how often it is drawn from. every: a number per folder; only every n-th of its pairs is
+    taken. Errors: FileNotFoundError, ValueError: one sentence that names the folder.
+    """
+    for flag, given in (("--mix", mix), ("--every", every)):
+        if given and len(given) != len(folders):
+            raise ValueError(f"{flag} needs one number per folder of pairs: {len(folders)} folders, got {len(given)}")
+        if any(not value > 0 for value in given):
+            raise ValueError(f"{flag} takes numbers above 0, got {', '.join(f'{value:g}' for value in given)}")
+    pairs: list[Pair] = []
+    digest = hashlib.sha256()
+    for number, folder in enumerate(folders):
+        prefix = f"{number}:" if len(folders) > 1 else ""
+        found, identity = layout_pairs(Path(folder), prefix) or _read_manifest(Path(folder), prefix)
+        pairs += [replace(pair, folder=number) for pair in found[:: every[number] if every else 1]]
+        digest.update(identity)
+    validation = _some_of_each_sequence([pair for pair in pairs if pair.split == "val"])
+    train = [pair for pair in pairs if pair.split == "train"]
+    if validation:
+        held_out = f"{len(validation)} pairs of the split val"
+    else:
+        train, validation, held_out = _hold_out(train)
+    if not train:
+        where = ", ".join(str(folder) for folder in folders)
+        raise ValueError(
+            f"{where}: no pairs of the split train are left to train on; make some with synth/make_pairs.py"
+        )
+    return PairSets(
+        train=tuple(train),
+        validation=tuple(validation),
+        digest=digest.hexdigest(),
+        held_out=held_out,
+        shares=tuple(mix),
+    )
+
+
+def _hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair], str]:
+    """Keep back the whole last sequence (of a single one, its last tenth): what trains, what validates, in words."""
+    if len(pairs) < 2:
+        return list(pairs), [], "nothing (there is one pair only)"
+    names = list(dict.fromkeys(pair.sequence for pair in pairs))
+    if len(names) == 1:
+        kept = min(HELD_OUT_MOST, max(1, round(len(pairs) * HELD_OUT_SHARE)))
+        return list(pairs[:-kept]), list(pairs[-kept:]), f"the last {kept} pairs of {names[0]}"
+    # All of the sequence leaves the training, even where a part of it is enough to validate.
+    rest = [pair for pair in pairs if pair.sequence != names[-1]]
+    last = [pair for pair in pairs if pair.sequence == names[-1]][:HELD_OUT_MOST]
+    return rest, last, f"{len(last)} pairs of the sequence {names[-1]}"
+
+
+def _some_of_each_sequence(pairs: Sequence[Pair]) -> list[Pair]:
+    """The first few pairs of every sequence, together about as many as validation can afford."""
+    names = list(dict.fromkeys(pair.sequence for pair in pairs))
+    each = max(1, HELD_OUT_MOST // max(1, len(names)))
+    kept: list[Pair] = []
+    for name in names:
+        kept += [pair for pair in pairs if pair.sequence == name][:each]
+    return kept[:HELD_OUT_MOST]
+
+
+def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
+    path = folder / "pairs.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}, or give a GOPRO_Large "
+            "or DeepVideoDeblurring_Dataset folder"
+        )
+    data = path.read_bytes()
+    pairs = []
+    for number, line in enumerate(data.decode("utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            pair = Pair(
+                key=record["key"],
+                sequence=f"{prefix}{record['sequence']}",
+                split=record["split"],
+                order=float(record["centre_s"]),
+                blur=folder / record["blur"],
+                sharp=folder / record["sharp"],
+                response=record["response"],
+            )
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
+        if not shards.exists(pair.blur) or not shards.exists(pair.sharp):
+            raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
+        pairs.append(pair)
+    if not pairs:
+        raise ValueError(f"{path}: the set is empty; make pairs with synth/make_pairs.py")
+    return pairs, data
+
+
+def smallest_side(pairs: Sequence[Pair]) -> int:
+    """The shortest side of all images, read from their headers. Units: px.
+
+    Errors: ValueError if the two images of a pair, or the images of a sequence, differ in size.
+    """
+    sides: list[int] = []
+    first: dict[str, tuple[Pair, tuple[int, int]]] = {}
+    for pair in pairs:
+        size = image_size(pair.blur)
+        if size != image_size(pair.sharp):
+            raise ValueError(f"{pair.blur} and {pair.sharp} have different sizes; a pair has one size")
+        other, expected = first.setdefault(pair.sequence, (pair, size))
+        if size != expected:
+            raise ValueError(f"{pair.blur} and {other.blur} have different sizes; a sequence has one size")
+        sides += size
+    return min(sides)

@@ -1,0 +1,46 @@
+"""Training recipes: what a paper (or the quick profile) says about training, in one readable function each.
+
+How a network is fed, and what its outputs are compared with, belongs to the network: models/training_forms.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from models.recipes.deblurgan import charbonnier, deblurgan, deblurgan_v2, restore_mix
+from models.recipes.esrgan import esrgan, real_esrgan
+from models.recipes.mimo_unet import mimo_unet, mimo_unet_contrastive
+from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, Features, Recipe
+from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, nafnet
+from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
+
+__all__ = ["PROFILES", "RECIPES", "Adversary", "Augmentation", "Contrast", "Features", "Recipe", "find_recipe"]
+
+RECIPES: dict[str, Callable[[str], Recipe]] = {
+    "mimo-unet": mimo_unet,
+    "mimo-unet-contrastive": mimo_unet_contrastive,
+    "charbonnier": charbonnier,
+    "deblurgan": deblurgan,
+    "deblurgan-v2": deblurgan_v2,
+    "restore-mix": restore_mix,
+    "stfan": stfan,
+    "stfan-plain": stfan_plain,
+    "nafnet": nafnet,
+    "deepdeblur": deepdeblur,
+    "highres-atrous": highres_atrous,
+    "highres-mlfa": highres_mlfa,
+    "esrgan": esrgan,
+    "real-esrgan": real_esrgan,
+    "edvr": edvr,
+    "basicvsr": basicvsr,
+    "iconvsr": iconvsr,
+}
+
+
+def find_recipe(name: str, profile: str) -> Recipe:
+    """Errors: ValueError that lists the recipes, or the profiles."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
+    if profile not in PROFILES:
+        raise ValueError(f"the profile is {' or '.join(PROFILES)}, got {profile!r}")
+    return RECIPES[name](profile)

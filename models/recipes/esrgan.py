@@ -1,0 +1,92 @@
+"""ESRGAN and Real-ESRGAN: a stage for the PSNR, then a stage with a discriminator.
+
+The weights after the first stage are kept as stage-1.safetensors; `models/weights.py interpolate` mixes the two
+networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.recipes.quick import quick, quick_stages, quick_terms
+from models.recipes.recipe import Adversary, Augmentation, Features, Recipe
+
+
+def esrgan(profile: str) -> Recipe:
+    """Stage 1: L1. Stage 2: L1 * 0.01 + perceptual before the activation + 0.005 relativistic average GAN.
+
+    Source: Wang et al., ECCVW 2018, arXiv:1809.00219, sections 3.2, 3.3 and 4.1: batch 16, crops of 128; stage 1 Adam
+    2e-4, halved every 200k steps, here 1 M of them (the authors' configuration); stage 2 Adam 1e-4, halved at 50k,
+    100k, 200k and 300k of 400k; perceptual: L1 of VGG19's conv5_4. The discriminator's loss is the paper's sum, its
+    program's is half of it: the learning rate of Adam does not depend on that.
+    """
+    psnr = Recipe(
+        name="esrgan",
+        profile="paper",
+        source="Wang et al., ECCVW 2018, sections 3 and 4.1",
+        losses=(("l1", 1.0),),
+        batch=16,
+        crop_px=128,
+        steps=1_000_000,
+        learning_rate=2e-4,
+        schedule="step",
+        milestones=(0.2, 0.4, 0.6, 0.8),
+        flips=("horizontal", "vertical", "transpose"),
+    )
+    gan = replace(
+        psnr,
+        losses=(("l1", 0.01),),
+        steps=400_000,
+        learning_rate=1e-4,
+        milestones=(0.125, 0.25, 0.5, 0.75),
+        features=Features(weight=1.0, layers=("conv5_4",), distance="l1"),
+        adversary=Adversary(discriminator="vgg-style-discriminator-128", loss="ragan", weight=0.005),
+    )
+    if profile == "paper":
+        return replace(gan, steps=1_400_000, stages=(psnr, gan))
+    return quick_stages(psnr, (quick(psnr, steps=16, crop_px=64), _short(gan, steps=4, crop_px=128)))
+
+
+def real_esrgan(profile: str) -> Recipe:
+    """Stage 1: L1. Stage 2: L1 + perceptual (five layers) + 0.1 GAN with a U-Net discriminator under spectral norm.
+
+    Source: Wang et al., ICCVW 2021, arXiv:2107.10833, sections 3 and 4.1: batch 48, crops of 256; stage 1 Adam 2e-4 for
+    1 M steps; stage 2 Adam 1e-4 for 400k; moving average 0.999; VGG19's conv1_2 to conv5_4 before the activation,
+    weights 0.1, 0.1, 1, 1, 1; the input is made of the sharp image by second-order degradations, drawn for every
+    sample; the target is sharpened. The pool of 180 pairs, which mixes the kinds of degradation in a batch, is here an
+    order: a sample is one of the last 180, so that any step can be made again from its number.
+    """
+    plain = Recipe(
+        name="real-esrgan",
+        profile="paper",
+        source="Wang et al., ICCVW 2021, sections 3 and 4.1",
+        losses=(("l1", 1.0),),
+        batch=48,
+        crop_px=256,
+        steps=1_000_000,
+        learning_rate=2e-4,
+        schedule="step",
+        ema_decay=0.999,
+        flips=("horizontal", "vertical", "transpose"),
+        augmentation=Augmentation(degrade="real-esrgan", from_sharp=True, sharpen=True, pool=180),
+    )
+    gan = replace(
+        plain,
+        steps=400_000,
+        learning_rate=1e-4,
+        features=Features(
+            weight=1.0,
+            layers=("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"),
+            layer_weights=(0.1, 0.1, 1.0, 1.0, 1.0),
+            distance="l1",
+        ),
+        adversary=Adversary(discriminator="unet-discriminator-sn", loss="gan", weight=0.1),
+    )
+    if profile == "paper":
+        return replace(gan, steps=1_400_000, stages=(plain, gan))
+    first = replace(quick(plain, steps=16, crop_px=64), response_share=0.0)
+    return quick_stages(plain, (first, _short(gan, steps=8, crop_px=64)))
+
+
+def _short(gan: Recipe, *, steps: int, crop_px: int) -> Recipe:
+    return replace(quick_terms(gan, steps=steps, crop_px=crop_px, rate=1e-4), starts_at_blur=False)

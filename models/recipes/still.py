@@ -1,0 +1,95 @@
+"""Networks for one image that are trained by a loss on pixels alone: NAFNet, DeepDeblur, the high-resolution ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.recipes.quick import quick, quick_stages
+from models.recipes.recipe import Augmentation, Recipe
+
+
+def nafnet(profile: str) -> Recipe:
+    """Minus the PSNR, AdamW, cosine from 1e-3 to 1e-7 in 400k steps.
+
+    Source: Chen et al., ECCV 2022, arXiv:2204.04676, section 5 and the authors' configuration for GoPro (width 32):
+    crops of 256, 64 in a batch over 8 GPUs (8 each), AdamW with betas 0.9, 0.9 and weight decay 1e-3 (0 in a later
+    configuration), flips and rotations, gradients clipped at 0.01. Batch 64 is said as one process has it: with
+    torchrun give --batch 8 for each of 8.
+    """
+    paper = Recipe(
+        name="nafnet",
+        profile="paper",
+        source="Chen et al., ECCV 2022, section 5, and the authors' GoPro configuration",
+        losses=(("psnr", 1.0),),
+        batch=64,
+        crop_px=256,
+        steps=400_000,
+        optimiser="adamw",
+        learning_rate=1e-3,
+        least_rate=1e-4,  # 1e-7 / 1e-3
+        betas=(0.9, 0.9),
+        weight_decay=1e-3,
+        gradient_clip=0.01,
+        flips=("horizontal", "vertical", "transpose"),
+    )
+    return paper if profile == "paper" else replace(quick(paper, steps=300, crop_px=64), least_rate=0.0)
+
+
+def deepdeblur(profile: str) -> Recipe:
+    """Multi-scale L1, Adam 1e-4, halved at 500, 750 and 900 of 1000 epochs.
+
+    Source: the authors' PyTorch release (github.com/SeungjunNah/DeepDeblur-PyTorch), which trains so without the
+    paper's adversarial term and multi-scale MSE (Nah et al., CVPR 2017, arXiv:1612.02177): batch 16, crops of 256,
+    flips and rotations. Left out: its saturation changes and noise on the input.
+    """
+    paper = Recipe(
+        name="deepdeblur",
+        profile="paper",
+        source="Nah et al., CVPR 2017, as the authors' PyTorch release trains it",
+        losses=(("l1", 1.0),),
+        batch=16,
+        crop_px=256,
+        epochs=1000,
+        schedule="step",
+        milestones=(0.5, 0.75, 0.9),
+        flips=("horizontal", "vertical", "transpose"),
+    )
+    return paper if profile == "paper" else quick(paper, steps=100, crop_px=64)
+
+
+def highres_atrous(profile: str) -> Recipe:
+    """L1 in RGB, Adam 1e-4 divided by 10 in steps; a first network alone, then a second on the frozen first.
+
+    Source: the high-resolution atrous network's description: crops of 320, batch 1 in stage 1 and 2 in stage 2, about
+    2.5 M steps, small changes of brightness, hue, saturation and contrast, flips and rotations. Not in it, ours: the
+    steps are shared evenly, the rate falls at a half and three quarters of a stage, the sizes of the changes of colour.
+    A network without a part called "first_stage" is trained whole in both.
+    """
+    return _two_stages("highres-atrous", profile)
+
+
+def highres_mlfa(profile: str) -> Recipe:
+    """The same recipe for the network that adds multi-level feature aggregation. Source: as `highres_atrous`."""
+    return _two_stages("highres-mlfa", profile)
+
+
+def _two_stages(name: str, profile: str) -> Recipe:
+    first = Recipe(
+        name=name,
+        profile="paper",
+        source="high-resolution processing with atrous convolutions and feature aggregation, training section",
+        losses=(("l1", 1.0),),
+        batch=1,
+        crop_px=320,
+        steps=1_250_000,
+        schedule="step",
+        milestones=(0.5, 0.75),
+        decay=0.1,
+        flips=("horizontal", "vertical", "transpose"),
+        augmentation=Augmentation(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.02),
+    )
+    second = replace(first, batch=2, frozen=("first_stage.",))
+    if profile == "paper":
+        return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
+    stages = (quick(first, steps=120, crop_px=64), quick(second, steps=80, crop_px=64))
+    return quick_stages(first, (stages[0], replace(stages[1], starts_at_blur=False)))

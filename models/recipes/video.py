@@ -1,0 +1,138 @@
+"""Networks for clips: STFAN, EDVR, BasicVSR, IconVSR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.recipes.quick import quick, quick_stages, quick_terms
+from models.recipes.recipe import Augmentation, Features, Recipe
+
+
+def stfan(profile: str) -> Recipe:
+    """Recurrent over clips of 20: MSE + 0.01 perceptual (VGG19 conv3_3 after its ReLU).
+
+    Source: Zhou et al., ICCV 2019, arXiv:1904.12257, sections 4 and 5.1: random reversal, brightness and contrast in
+    [0.8, 1.2], flips, crops of 256, Gaussian noise of sigma 0.01 of full scale (the authors' program draws sigma up to
+    1e-4: synth/degrade/noise.py has that), Adam 1e-4, divided by 10 every 400k of 900k steps, Kaiming initialisation:
+    torch's own for convolutions, which is Kaiming's uniform one with a slope of sqrt(5) (the plain normal one lets this
+    recurrence grow by 1e7 a frame, docs/log.md). Saturation, which their program changes as well, is left out.
+    """
+    paper = replace(
+        _stfan(),
+        name="stfan",
+        source="Zhou et al., ICCV 2019, sections 4 and 5.1",
+        losses=(("mse", 1.0),),
+        features=Features(weight=0.01, layers=("relu3_3",)),
+        augmentation=Augmentation(brightness=0.2, contrast=0.2, noise=0.01),
+    )
+    return paper if profile == "paper" else quick_terms(paper, steps=50, crop_px=64, clip_frames=3)
+
+
+def stfan_plain(profile: str) -> Recipe:
+    """STFAN with its mean squared error replaced by Charbonnier and without its perceptual term.
+
+    Source of the rest: Zhou et al., ICCV 2019, section 5.1: clips of 20 frames, random reversal, flips, crops of 256,
+    Adam 1e-4, divided by 10 every 400k of 900k steps. Differs from the paper in the loss and leaves out colour jitter
+    and noise.
+    """
+    paper = _stfan()
+    return paper if profile == "paper" else quick(paper, steps=220, crop_px=64, clip_frames=3)
+
+
+def _stfan() -> Recipe:
+    return Recipe(
+        name="stfan-plain",
+        profile="paper",
+        source="schedule of Zhou et al., ICCV 2019, section 5.1; the loss is not the paper's",
+        losses=(("charbonnier", 1.0),),
+        batch=1,
+        crop_px=256,
+        clip_frames=20,
+        steps=900_000,
+        schedule="step",
+        milestones=(4 / 9, 8 / 9),
+        decay=0.1,
+        reversal=True,
+    )
+
+
+def edvr(profile: str) -> Recipe:
+    """Charbonnier, Adam 4e-4, cosine with restarts in 600k steps; a second network on the frozen first.
+
+    Source: Wang et al., CVPRW 2019, arXiv:1905.02716, section 4.1: batch 32, crops of 256 for deblurring, five frames,
+    flips and rotations, reversal; the restarts after 50k, 150k, 300k and 450k steps and the lowest rate 1e-7 from the
+    authors' configuration. Section 3.4: the second, smaller network takes what the first restored; it is trained here
+    for the same schedule on the frozen first. Only a network with parts called stage1 and stage2 has that second stage
+    in it, any other one is trained in the first and goes on in the second. Nine frames, of which a single network uses
+    five.
+    """
+    first = Recipe(
+        name="edvr",
+        profile="paper",
+        source="Wang et al., CVPRW 2019, sections 3.4 and 4.1",
+        losses=(("charbonnier", 1.0),),
+        batch=32,
+        crop_px=256,
+        clip_frames=9,
+        steps=600_000,
+        learning_rate=4e-4,
+        schedule="cosine-restarts",
+        milestones=(1 / 12, 3 / 12, 6 / 12, 9 / 12),
+        least_rate=2.5e-4,  # 1e-7 / 4e-4
+        flips=("horizontal", "vertical", "transpose"),
+        reversal=True,
+        frozen=("stage2.",),
+    )
+    second = replace(first, frozen=("stage1.",))
+    if profile == "paper":
+        return replace(second, steps=1_200_000, frozen=(), stages=(first, second))
+    stages = (_quick_clip(first, steps=16, frames=9), _quick_clip(second, steps=8, frames=9))
+    return quick_stages(first, (stages[0], replace(stages[1], starts_at_blur=False)))
+
+
+def basicvsr(profile: str) -> Recipe:
+    """Charbonnier, Adam 2e-4, cosine in 300k steps; the flow network at 2.5e-5, and frozen for the first 5000 steps.
+
+    Source: Chan et al., CVPR 2021, arXiv:2012.02181, section 4 and the authors' configuration: batch 8, clips of 15
+    frames, low-resolution crops of 64 (256 here: the deblurring networks see full size), betas 0.9 and 0.99, lowest
+    rate 1e-7. Charbonnier's epsilon is 1e-3 here (theirs is smaller: differences below a quarter of a grey level).
+    """
+    paper = Recipe(
+        name="basicvsr",
+        profile="paper",
+        source="Chan et al., CVPR 2021, section 4, and the authors' configuration",
+        losses=(("charbonnier", 1.0),),
+        batch=8,
+        crop_px=256,
+        clip_frames=15,
+        steps=300_000,
+        learning_rate=2e-4,
+        least_rate=5e-4,  # 1e-7 / 2e-4
+        betas=(0.9, 0.99),
+        slow=(("spynet.", 0.125),),
+        frozen=("spynet.",),
+        frozen_until=5_000 / 300_000,
+        flips=("horizontal", "vertical", "transpose"),
+        reversal=True,
+    )
+    return paper if profile == "paper" else _quick_clip(paper, steps=8, frames=5)
+
+
+def iconvsr(profile: str) -> Recipe:
+    """`basicvsr`, with the features of the key frames (EDVR) at 1e-4 and frozen first like the flow network.
+
+    Source: Chan et al., CVPR 2021, section 4. The authors start both parts from trained ones.
+    """
+    paper = replace(
+        basicvsr("paper"),
+        name="iconvsr",
+        slow=(("spynet.", 0.125), ("edvr.", 0.5)),
+        frozen=("spynet.", "edvr."),
+    )
+    return paper if profile == "paper" else _quick_clip(paper, steps=6, frames=5)
+
+
+def _quick_clip(paper: Recipe, *, steps: int, frames: int) -> Recipe:
+    """The quick profile on crops that the deblurring networks of this family need: 132 px and more."""
+    short = quick(paper, steps=steps, crop_px=144, clip_frames=frames)
+    return replace(short, batch=1, least_rate=0.0, warmup_steps=2)

@@ -1,0 +1,97 @@
+"""Networks and optimisers as tensors and back, so that a resumed training goes on to the last bit on the CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.recipes import Recipe
+from models.training_adversary import Discriminator
+
+
+def optimiser_of(module: nn.Module, stage: Recipe) -> torch.optim.Optimizer:
+    """The stage's optimiser over all parameters; each group's "factor" says how its rate relates to the recipe's."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        factor = next((share for start, share in stage.slow if name.startswith(start)), 1.0)
+        groups.setdefault(factor, []).append(parameter)
+    listed = [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+    rate, decay = stage.learning_rate, stage.weight_decay
+    if stage.optimiser == "sgd":
+        return torch.optim.SGD(listed, lr=rate, weight_decay=decay, foreach=False)
+    kind = torch.optim.AdamW if stage.optimiser == "adamw" else torch.optim.Adam
+    return kind(listed, lr=rate, betas=stage.betas, weight_decay=decay, foreach=False)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"] if group["factor"] != 1.0 else rate
+
+
+def freeze(module: nn.Module, beginnings: tuple[str, ...], frozen: bool) -> None:
+    """Parameters whose names begin like this learn nothing while frozen; all others do."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(not (frozen and name.startswith(beginnings)))
+
+
+def pack(
+    module: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    discriminator: Discriminator | None,
+) -> dict[str, Tensor]:
+    """Everything that a training needs to go on, by name."""
+    state = {f"weights.{key}": value for key, value in module.state_dict().items()}
+    state |= {f"average.{key}": value for key, value in average.items()}
+    state |= _moments(optimiser, "adam.")
+    if discriminator:
+        state |= {f"discriminator.{key}": value for key, value in discriminator.module.state_dict().items()}
+        state |= _moments(discriminator.optimiser, "adam-discriminator.")
+    return state
+
+
+def unpack(
+    state: dict[str, Tensor],
+    module: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    discriminator: Discriminator | None,
+) -> None:
+    """Put it back."""
+    module.load_state_dict(_section(state, "weights."))
+    for key, value in _section(state, "average.").items():
+        average[key].copy_(value)
+    _set_moments(optimiser, state, "adam.")
+    if discriminator:
+        discriminator.module.load_state_dict(_section(state, "discriminator."))
+        _set_moments(discriminator.optimiser, state, "adam-discriminator.")
+
+
+def _moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The optimiser's tensors under `<prefix><number of the parameter>.<name>`."""
+    return {
+        f"{prefix}{index}.{name}": value
+        for index, moments in optimiser.state_dict()["state"].items()
+        for name, value in moments.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _set_moments(optimiser: torch.optim.Optimizer, state: dict[str, Tensor], prefix: str) -> None:
+    """Put them back."""
+    content = optimiser.state_dict()
+    content["state"] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for index, parameter in enumerate(parameters):
+        if f"{prefix}{index}.step" not in state:
+            continue  # a layer that has not been run yet, or never is
+        # In the memory layout of the parameter, as Adam makes them: sums over another layout round differently.
+        content["state"][index] = {
+            name: torch.empty_like(parameter, device="cpu").copy_(state[f"{prefix}{index}.{name}"])
+            for name in ("exp_avg", "exp_avg_sq")
+        } | {"step": state[f"{prefix}{index}.step"]}
+    optimiser.load_state_dict(content)
+
+
+def _section(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
