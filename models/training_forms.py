@@ -9,15 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets.basicvsr import KEY_FRAME_STRIDE, BasicVSR, IconVSR
+from models.nets.basicvsr_plus_plus import SMALLEST_INPUT_PX, BasicVSRPlusPlus
+from models.nets.clips import continued_indices, window_indices
 from models.nets.deblurgan import ResNetGenerator
 from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
+from models.nets.edvr import EDVR, TwoStageEDVR
 from models.nets.highres_atrous import HighResAtrous
 from models.nets.highres_mlfa import HighResMLFA
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
+from models.nets.padding import pad_to_multiple
 from models.nets.restormer import Restormer
 from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
@@ -61,6 +66,42 @@ def _recurrent_steps(module: nn.Module, blur: Tensor, sharp: Tensor) -> Iterator
         output, features = module(frame, previous_blur, previous_output, features)
         previous_blur, previous_output = frame, output
         yield output.flip(1), sharp[:, step]
+
+
+def windows(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """EDVR for deblurring: every frame of a clip is the middle of a window; at the ends frames repeat."""
+    _same_size(module)
+    return list(zip(_windowed(module, blur), sharp.unbind(1), strict=True))
+
+
+def two_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """EDVR's cascade: the second network learns on what the first one gives; both should give the sharp frames."""
+    first = _windowed(module.stage1, blur)  # type: ignore[arg-type]
+    second = _windowed(module.stage2, torch.stack(first, dim=1).clamp(0, 1))  # type: ignore[arg-type]
+    return list(zip(first + second, sharp.unbind(1) * 2, strict=True))
+
+
+def _windowed(module: nn.Module, clip: Tensor) -> list[Tensor]:
+    batch, count, _, height, width = clip.shape
+    padded = pad_to_multiple(clip.flatten(0, 1), 16, "reflect")
+    padded = padded.view(batch, count, *padded.shape[1:])
+    outputs = [module(padded[:, window_indices(index, count, 2, "repeat")]) for index in range(count)]
+    return [output[..., :height, :width] for output in outputs]
+
+
+def whole_clip(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """BasicVSR and its relatives for deblurring: the clip at once; one that is too short is continued by reflection."""
+    _same_size(module)
+    batch, count, _, height, width = blur.shape
+    clip = blur[:, continued_indices(count, KEY_FRAME_STRIDE)]
+    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX)
+    output = module(padded.view(batch, -1, *padded.shape[1:]))[..., :height, :width]
+    return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
+
+
+def _same_size(module: nn.Module) -> None:
+    if getattr(module, "deblur", True) is False:
+        raise ValueError(f"{type(module).__name__} enlarges four times: pairs of one size cannot train it")
 
 
 def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -121,6 +162,11 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
+    EDVR: TrainingForm(outputs=windows, residual=("conv_last",)),
+    TwoStageEDVR: TrainingForm(outputs=two_stages, residual=("stage1.conv_last", "stage2.conv_last")),
+    BasicVSR: TrainingForm(outputs=whole_clip, residual=("conv_last",)),
+    IconVSR: TrainingForm(outputs=whole_clip, residual=("conv_last",)),
+    BasicVSRPlusPlus: TrainingForm(outputs=whole_clip, residual=("conv_last",)),
 }
 
 

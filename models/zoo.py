@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from models.nets.arcface import ARCFACE_RESNET18
+from models.nets.basicvsr_specs import (
+    BASICVSR_DEBLUR,
+    BASICVSR_DEBLUR_TEST,
+    BASICVSR_PLUS_PLUS_DEBLUR,
+    BASICVSR_PLUS_PLUS_TEST,
+    BASICVSR_X4,
+    BASICVSR_X4_TEST,
+    ICONVSR_DEBLUR,
+    ICONVSR_DEBLUR_TEST,
+    ICONVSR_X4,
+    ICONVSR_X4_TEST,
+)
 from models.nets.deblurgan import DEBLURGAN, DEBLURGAN_HEAD2019, DEBLURGAN_TEST
 from models.nets.deblurgan_discriminator import DEBLURGAN_V2_DISCRIMINATOR
 from models.nets.deblurgan_v2 import (
@@ -15,12 +27,22 @@ from models.nets.deblurgan_v2 import (
 )
 from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
 from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
+from models.nets.edvr_specs import (
+    EDVR_2STAGE_TEST,
+    EDVR_L_DEBLUR,
+    EDVR_L_DEBLUR_2STAGE,
+    EDVR_M_DEBLUR,
+    EDVR_M_X4,
+    EDVR_TEST,
+    EDVR_X4_TEST,
+)
 from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
 from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.highres_atrous import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST
 from models.nets.highres_mlfa import HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
+from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
 from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_TEST
 from models.nets.restormer import RESTORMER, RESTORMER_TEST
@@ -51,6 +73,18 @@ MODELS: dict[str, ModelSpec] = {
     "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
     "deblurgan-v2-discriminator": DEBLURGAN_V2_DISCRIMINATOR,
+    "edvr-m-deblur": EDVR_M_DEBLUR,
+    "edvr-l-deblur": EDVR_L_DEBLUR,
+    "edvr-l-deblur-2stage": EDVR_L_DEBLUR_2STAGE,
+    "edvr-m-x4": EDVR_M_X4,
+    "basicvsr-x4": BASICVSR_X4,
+    "iconvsr-x4": ICONVSR_X4,
+    "basicvsr-deblur": BASICVSR_DEBLUR,
+    "iconvsr-deblur": ICONVSR_DEBLUR,
+    "basicvsr++-deblur": BASICVSR_PLUS_PLUS_DEBLUR,
+    "spynet": SPYNET,
+    "rife-v3.6": RIFE_V36,
+    "rife-v4.25": RIFE_V4,
     "gfpgan": GFPGAN,
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
     "vgg-style-discriminator-128": VGG_STYLE_DISCRIMINATOR_128,
@@ -75,6 +109,14 @@ MODELS: dict[str, ModelSpec] = {
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
     "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
     "stfan-test": STFAN_TEST,
+    "edvr-test": EDVR_TEST,
+    "edvr-x4-test": EDVR_X4_TEST,
+    "edvr-2stage-test": EDVR_2STAGE_TEST,
+    "basicvsr-x4-test": BASICVSR_X4_TEST,
+    "iconvsr-x4-test": ICONVSR_X4_TEST,
+    "basicvsr-deblur-test": BASICVSR_DEBLUR_TEST,
+    "iconvsr-deblur-test": ICONVSR_DEBLUR_TEST,
+    "basicvsr++-test": BASICVSR_PLUS_PLUS_TEST,
     "gfpgan-test": GFPGAN_TEST,
     "nafnet-test": NAFNET_TEST,
     "dmphn-test": DMPHN_TEST,

@@ -6,14 +6,17 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def pad_to_multiple(images: Tensor, multiple: int, mode: str) -> Tensor:
-    """Pad at the right and the bottom until both sides divide by `multiple`.
+def pad_to_multiple(images: Tensor, multiple: int, mode: str, smallest: int = 1) -> Tensor:
+    """Pad at the right and the bottom until both sides divide by `multiple` and are `smallest` or more.
 
     Shape: [B, C, H, W]. mode: "reflect" (an image too small to be reflected has its edge repeated) or "constant"
     (zeros).
     """
     height, width = images.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
+    bottom = max(0, smallest - height)
+    bottom += -(height + bottom) % multiple
+    right = max(0, smallest - width)
+    right += -(width + right) % multiple
     if not bottom and not right:
         return images
     if mode == "reflect" and (bottom >= height or right >= width):

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from models.nets import dmphn, nafnet
 from models.zoo import MODELS
 from synth import atomic
-from synth.interp.nets.rife_v4 import IFNetV4
-from synth.interp.nets.rife_v36 import IFNetV36
-from synth.interp.nets.spynet import SpyNet
 from synth.state_dicts import SUFFIXES, load_state_dict
 from tests.parity import fill
 
@@ -98,10 +95,6 @@ def _facial_component_discriminator(module: nn.Module, inputs: dict[str, Tensor]
     return {"out": logits, "feat0": half, "feat1": quarter}
 
 
-def _arcface(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {"out": module(inputs["x"])}
-
-
 def _vgg_style_discriminator(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
     hook = module.get_submodule("linear1").register_forward_hook(lambda _, __, output: seen.update(linear1=output))
@@ -151,6 +144,12 @@ FORWARDS: dict[str, Forward] = {
     "deblurgan_resnet9": _deblurgan,
     "deblurgan_resnet9_head2019": _deblurgan,
     "stfan": _stfan,
+    "edvr_m_deblur": _one_image,
+    "edvr_l_deblur": _one_image,
+    "edvr_m_x4": _one_image,
+    "basicvsr_x4": _one_image,
+    "iconvsr_x4": _one_image,
+    "basicvsrpp_deblur": _one_image,
     "nafnet_width32": _nafnet,
     "dmphn_124": _one_image,
     "deepdeblur_msresnet": _image_pyramid,
@@ -162,7 +161,7 @@ FORWARDS: dict[str, Forward] = {
     "spynet": _spynet,
     "gfpgan_clean": _gfpgan,
     "facial_component_discriminator": _facial_component_discriminator,
-    "arcface_resnet18": _arcface,
+    "arcface_resnet18": _one_image,
     "vgg_style_discriminator128": _vgg_style_discriminator,
     "unet_discriminator_sn": _unet_discriminator,
     "rrdbnet_x4": _one_image,
@@ -171,17 +170,10 @@ FORWARDS: dict[str, Forward] = {
     "srvggnet_x4": _one_image,
 }
 
-# Networks that are parts of something else than a restorer: fixture -> its builder.
-PARTS: dict[str, Callable[[], nn.Module]] = {
-    "rife_v36": IFNetV36,
-    "rife_v4x": IFNetV4,
-    "spynet": SpyNet,
-}
-
 
 def claimed() -> dict[str, Callable[[], nn.Module]]:
-    """Fixture -> the builder of the network, of the zoo or a part, that must reproduce it."""
-    return {fixture: spec.build for spec in MODELS.values() for fixture in spec.parity} | PARTS
+    """Fixture -> the builder of the zoo's network that must reproduce it."""
+    return {fixture: spec.build for spec in MODELS.values() for fixture in spec.parity}
 
 
 def run(fixtures: Path, weights_dir: Path | None = None) -> Iterator[Result]:
