@@ -1,0 +1,131 @@
+"""Votes on pairs of results as a CSV file, in the layout of the Lai study.
+
+A line a vote: image ID, method 1, method 2, result; result is 1 or 2, the better one of the two. Methods are numbered
+from 1 in the order of a list of names, a line each. The header may be missing: the first line is a vote where its
+result is 1 or 2, so that no vote is lost and none is made of a header.
+
+Source of the layout: Lai et al., "A Comparative Study for Single Image Blind Deblurring", CVPR 2016, the votes files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synth.atomic import write_text
+
+HEADER = ("Image ID", "Method 1", "Method 2", "Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Votes:
+    """Votes as win counts. wins: [images, methods, methods] float64, wins[k, i, j] = times i was better than j on k."""
+
+    names: tuple[str, ...]
+    images: tuple[str, ...]
+    wins: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return round(float(self.wins.sum()))
+
+
+def read_votes(path: Path, names_file: Path | None = None) -> Votes:
+    """Read a votes file. Methods without a single vote are left out.
+
+    Without `names_file` a method's name is what stands in the file (a number, or a name).
+    Errors: OSError; ValueError naming the file, the line, what was expected and what came.
+    """
+    rows = _rows(Path(path))
+    names = read_names(names_file) if names_file is not None else None
+    if names is None:
+        labels = {label for _, _, first, second, _ in rows for label in (first, second)}
+        names = tuple(sorted(labels, key=_natural))
+    place = {str(number): number - 1 for number in range(1, len(names) + 1)} if names_file is not None else {}
+    place |= {name: index for index, name in enumerate(names) if name not in place}
+    images = tuple(sorted({image for _, image, _, _, _ in rows}, key=_natural))
+    image_place = {image: index for index, image in enumerate(images)}
+    wins = np.zeros((len(images), len(names), len(names)))
+    for line, image, first, second, result in rows:
+        for label in (first, second):
+            if label not in place:
+                raise ValueError(
+                    f"{path}, line {line}: method {label!r} is neither a number from 1 to {len(names)} nor a name of "
+                    f"{names_file}; give the list of names that belongs to these votes"
+                )
+        if place[first] == place[second]:
+            raise ValueError(f"{path}, line {line}: two different methods are expected, got {first!r} twice")
+        better, worse = (first, second) if result == "1" else (second, first)
+        wins[image_place[image], place[better], place[worse]] += 1
+    voted = (wins.sum(axis=(0, 1)) + wins.sum(axis=(0, 2))) > 0
+    kept = tuple(name for name, there in zip(names, voted, strict=True) if there)
+    return Votes(names=kept, images=images, wins=wins[:, voted][:, :, voted])
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names of methods, a line each. Errors: OSError; ValueError for an empty list or a name that comes twice."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected a text file with one name a line, got bytes that are not UTF-8") from None
+    names = tuple(line.strip() for line in lines if line.strip())
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        got = f"{twice[0]!r} twice" if twice else "none"
+        raise ValueError(f"{path}: expected different names of methods, one a line, got {got}")
+    return names
+
+
+def write_votes(path: Path, votes: Sequence[tuple[int, int, int, int]]) -> None:
+    """Write votes (image, method 1, method 2, result; all counted from 1) with a header, in one step."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([HEADER, *votes])
+    write_text(path, text.getvalue())
+
+
+def _rows(path: Path) -> list[tuple[int, str, str, str, str]]:
+    """(line, image, method 1, method 2, result) of every vote, the result "1" or "2"."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            lines = [
+                (number, [cell.strip() for cell in row]) for number, row in enumerate(csv.reader(stream), 1) if row
+            ]
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path}: expected a CSV file in UTF-8 with the columns {', '.join(HEADER)}") from None
+    lines = [(number, row) for number, row in lines if any(row)]
+    columns: list[int] = [0, 1, 2, 3]
+    if lines and not (len(lines[0][1]) >= 4 and lines[0][1][3] in ("1", "2")):
+        head = [cell.casefold() for cell in lines[0][1]]
+        if set(cell.casefold() for cell in HEADER) <= set(head):
+            columns = [head.index(cell.casefold()) for cell in HEADER]
+            lines = lines[1:]
+        elif any(cell.isdigit() for cell in head):
+            raise ValueError(
+                f"{path}, line {lines[0][0]}: expected image, method 1, method 2 and the better one (1 or 2), "
+                f"got {','.join(lines[0][1])!r}"
+            )
+        else:
+            lines = lines[1:]  # a header in other words: the columns are in their usual order
+    if not lines:
+        raise ValueError(f"{path}: expected votes, one a line ({', '.join(HEADER)}), got none")
+    rows = []
+    for number, row in lines:
+        cells = [row[column] for column in columns if column < len(row)]
+        if len(cells) < 4 or not all(cells) or cells[3] not in ("1", "2"):
+            raise ValueError(
+                f"{path}, line {number}: expected image, method 1, method 2 and the better one (1 or 2), "
+                f"got {','.join(row)!r}"
+            )
+        rows.append((number, cells[0], cells[1], cells[2], cells[3]))
+    return rows
+
+
+def _natural(label: str) -> tuple[int, int, str]:
+    """Numbers by value before texts by alphabet."""
+    return (0, int(label), "") if label.isdigit() else (1, 0, label)
