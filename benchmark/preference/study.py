@@ -1,0 +1,99 @@
+"""What a study shows: images with the results of several methods, and each participant's order of pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+REPEAT_EVERY = 12  # one pair in so many comes again, sides swapped, to see whether a participant pays attention
+REPEAT_DISTANCE = 6  # pairs between the two showings, where there are as many
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The images of a study. root: DIR/<method>/<key>.png. methods, keys: sorted; keys have all methods' results."""
+
+    root: Path
+    methods: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def file(self, method: int, image: int) -> Path:
+        return self.root / self.methods[method] / f"{self.keys[image]}.png"
+
+    @property
+    def pairs(self) -> int:
+        return len(self.keys) * len(self.methods) * (len(self.methods) - 1) // 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One screen: an image and the methods on the left and on the right (all counted from 0)."""
+
+    image: int
+    left: int
+    right: int
+    check: bool = False
+
+
+def find_study(root: Path) -> Study:
+    """The study of a folder DIR/<method>/<key>.png, as the benchmark writes images/<testset>.
+
+    Images that some method lacks are left out. Errors: ValueError.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"--images expects a folder DIR/<method>/<key>.png, {root} is none")
+    found = {
+        folder.name: {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.png")}
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+    }
+    found = {name: keys for name, keys in found.items() if keys}
+    if len(found) < 2:
+        raise ValueError(
+            f"--images expects a folder with the results of two methods or more, {root}/<method>/<key>.png; got "
+            f"{', '.join(found) or 'none'}"
+        )
+    common = set.intersection(*found.values())
+    if not common:
+        raise ValueError(
+            f"--images expects images that all of {', '.join(found)} restored; no <key>.png is in all folders of "
+            f"{root}: restore the same images with all of them"
+        )
+    return Study(root=root, methods=tuple(found), keys=tuple(sorted(common)))
+
+
+def trials(study: Study, participant: str, limit: int) -> list[Trial]:
+    """A participant's pairs in order, the same whenever it is called: that is what resuming needs.
+
+    Every pair of every image at most once, in an order drawn from the participant's name; of `limit` pairs the methods
+    come about equally often, and a method is as often left as right but for chance. One in REPEAT_EVERY is shown again
+    later with its sides swapped, as a check of attention.
+    """
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(participant.encode()).digest()[:8], "big"))
+    couples = list(itertools.combinations(range(len(study.methods)), 2))
+    chosen: list[Trial] = []
+    # Rounds with every couple of methods once, each on another image: any beginning of the list is balanced.
+    orders = {couple: rng.permutation(len(study.keys)) for couple in couples}
+    on_left = {couple: int(rng.integers(2)) for couple in couples}
+    for round_number in range(len(study.keys)):
+        for index in rng.permutation(len(couples)):
+            first, second = couple = couples[index]
+            swap = (round_number + on_left[couple]) % 2
+            left, right = (second, first) if swap else (first, second)
+            chosen.append(Trial(image=int(orders[couple][round_number]), left=left, right=right))
+    chosen = chosen[:limit]
+    shown: list[Trial] = []
+    waiting: list[tuple[int, Trial]] = []  # position from which the repetition may come
+    for index, trial in enumerate(chosen):
+        shown.append(trial)
+        if index % REPEAT_EVERY == REPEAT_EVERY // 2:
+            again = Trial(image=trial.image, left=trial.right, right=trial.left, check=True)
+            waiting.append((index + REPEAT_DISTANCE, again))
+        if waiting and waiting[0][0] <= index:
+            shown.append(waiting.pop(0)[1])
+    return [*shown, *(again for _, again in waiting)]
