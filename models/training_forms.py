@@ -137,39 +137,55 @@ def _reduced(image: Tensor, width: int) -> Tensor:
 
 
 def windows(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """EDVR for deblurring: every frame of a clip is the middle of a window; at the ends frames repeat."""
-    _same_size(module)
-    return list(zip(_windowed(module, blur), sharp.unbind(1), strict=True))
+    """EDVR: every frame of a clip is the middle of a window; at the ends frames repeat. x4: on area means."""
+    return list(zip(_windowed(module, _seen(module, blur)), sharp.unbind(1), strict=True))
 
 
 def two_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """EDVR's cascade: the second network learns on what the first one gives; both should give the sharp frames."""
+    """EDVR's cascade: the second network learns on what the first one gives; both should give the sharp frames.
+
+    A network that is frozen is not compared: while the second one is, it is not run at all.
+    """
+    learns_first, learns_second = _learns(module.stage1), _learns(module.stage2)
+    targets = sharp.unbind(1)
     first = _windowed(module.stage1, blur)  # type: ignore[arg-type]
-    second = _windowed(module.stage2, torch.stack(first, dim=1).clamp(0, 1))  # type: ignore[arg-type]
-    return list(zip(first + second, sharp.unbind(1) * 2, strict=True))
+    pairs = list(zip(first, targets, strict=True)) if learns_first or not learns_second else []
+    if learns_second or not learns_first:
+        second = _windowed(module.stage2, torch.stack(first, dim=1).clamp(0, 1))  # type: ignore[arg-type]
+        pairs += zip(second, targets, strict=True)
+    return pairs
+
+
+def _learns(part: object) -> bool:
+    return isinstance(part, nn.Module) and any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _seen(module: nn.Module, clip: Tensor) -> Tensor:
+    """What a network for clips gets: the frames, or their means over 4x4 pixels where it enlarges four times."""
+    return functional.avg_pool3d(clip, (1, 4, 4)) if _enlargement(module) == 4 else clip
+
+
+def _enlargement(module: nn.Module) -> int:
+    return 4 if getattr(module, "deblur", True) is False else 1
 
 
 def _windowed(module: nn.Module, clip: Tensor) -> list[Tensor]:
     batch, count, _, height, width = clip.shape
-    padded = pad_to_multiple(clip.flatten(0, 1), 16, "reflect")
+    factor = _enlargement(module)
+    padded = pad_to_multiple(clip.flatten(0, 1), 16 // factor, "reflect")
     padded = padded.view(batch, count, *padded.shape[1:])
     outputs = [module(padded[:, window_indices(index, count, 2, "repeat")]) for index in range(count)]
-    return [output[..., :height, :width] for output in outputs]
+    return [output[..., : factor * height, : factor * width] for output in outputs]
 
 
 def whole_clip(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """BasicVSR and its relatives for deblurring: the clip at once; one that is too short is continued by reflection."""
-    _same_size(module)
+    """BasicVSR and its relatives: the clip at once, continued by reflection where it is too short. x4: area means."""
     batch, count, _, height, width = blur.shape
-    clip = blur[:, continued_indices(count, KEY_FRAME_STRIDE)]
-    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX)
+    factor = _enlargement(module)
+    clip = _seen(module, blur)[:, continued_indices(count, KEY_FRAME_STRIDE)]
+    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX // factor)
     output = module(padded.view(batch, -1, *padded.shape[1:]))[..., :height, :width]
     return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
-
-
-def _same_size(module: nn.Module) -> None:
-    if getattr(module, "deblur", True) is False:
-        raise ValueError(f"{type(module).__name__} enlarges four times: pairs of one size cannot train it")
 
 
 def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -201,7 +217,8 @@ def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
 def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
 
-    Where the clip is shorter, its first or last frame is repeated.
+    Where the clip is shorter, its first or last frame is repeated. While the first stage learns as well, its own image
+    of the middle frame is compared too: no gradient reaches it from the second.
     """
     assert isinstance(module, HighResMLFA)
     count = blur.shape[1]
@@ -210,7 +227,10 @@ def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple
         step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
     }
     window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
-    return [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+    pairs = [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+    if _learns(module.first_stage):
+        pairs.insert(0, (module.first_stage(blur[:, middle] * 2 - 1) * 0.5 + 0.5, sharp[:, middle]))
+    return pairs
 
 
 FORMS: dict[type[nn.Module], TrainingForm] = {
@@ -244,8 +264,12 @@ def form_of(module: nn.Module, spec: ModelSpec) -> TrainingForm:
 
 
 def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec) -> None:
-    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity."""
+    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity.
+
+    A factor "scale" of the weights stays: a product of two zeros has no gradient.
+    """
     with torch.no_grad():
         for name in form_of(module, spec).residual:
-            for parameter in module.get_submodule(name).parameters():
-                parameter.zero_()
+            for key, parameter in module.get_submodule(name).named_parameters():
+                if key != "scale":
+                    parameter.zero_()

@@ -187,11 +187,12 @@ def find(config: TrainConfig) -> CheckpointInfo | None:
 
 def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
     """The recipe's crop, or the largest that fits the images and the network."""
-    largest = side_px // spec.multiple_of * spec.multiple_of
-    if largest < max(spec.multiple_of, 16):
+    multiple = spec.multiple_of * spec.scale  # an enlarging network gets area means of the crop
+    largest = side_px // multiple * multiple
+    if largest < max(multiple, 16):
         raise ValueError(
             f"the smallest image is {side_px} px on a side, but {spec.name} trains on crops of at least "
-            f"{max(spec.multiple_of, 16)} px; use larger images"
+            f"{max(multiple, 16)} px; use larger images"
         )
     return min(recipe.crop_px, largest)
 

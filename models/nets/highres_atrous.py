@@ -148,7 +148,7 @@ HIGHRES_ATROUS = ModelSpec(
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="charbonnier",
+    recipe="highres-atrous",
     source=SOURCE,
     published="",
 )

@@ -181,7 +181,7 @@ HIGHRES_MLFA = ModelSpec(
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="stfan-plain",
+    recipe="highres-mlfa",
     source=SOURCE,
     published="",
 )
