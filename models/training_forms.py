@@ -18,7 +18,7 @@ from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
 from models.nets.highres_atrous import HighResAtrous
-from models.nets.highres_mlfa import HighResMLFA
+from models.nets.highres_mlfa import HighResMLFA, padded_for_levels
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
@@ -198,19 +198,24 @@ def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
     return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
 
 
-def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
+def windows_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Second stage of the high-resolution atrous network: every frame of a clip out of the five around it.
 
-    Where the clip is shorter, its first or last frame is repeated.
+    At the clip's ends frames repeat. Where the first stage is not frozen, its own images have the same targets.
     """
     assert isinstance(module, HighResMLFA)
-    count = blur.shape[1]
-    middle = count // 2
-    described = {
-        step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
-    }
-    window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
-    return [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+    count, height, width = blur.shape[1], blur.shape[3], blur.shape[4]
+    described = [module.describe(padded_for_levels(frame * 2 - 1)) for frame in blur.unbind(1)]
+    outputs = [
+        module.aggregate(image, [described[near][1] for near in window_indices(index, count, 2, "repeat")])
+        for index, (image, _) in enumerate(described)
+    ]
+    targets = list(sharp.unbind(1))
+    if any(parameter.requires_grad for parameter in module.first_stage.parameters()):
+        outputs = [image for image, _ in described] + outputs
+        targets = targets * 2
+    restored = [output[..., :height, :width] * 0.5 + 0.5 for output in outputs]
+    return list(zip(restored, targets, strict=True))
 
 
 FORMS: dict[type[nn.Module], TrainingForm] = {
@@ -223,7 +228,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
     Restormer: TrainingForm(outputs=still, residual=("output",)),
     HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
-    HighResMLFA: TrainingForm(outputs=window_of_five, residual=("output", "first_stage.output")),
+    HighResMLFA: TrainingForm(outputs=windows_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
