@@ -7,6 +7,7 @@ processors are alike. Workers run the same checkout; an interpolator with a netw
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -66,7 +67,17 @@ def cluster(address: str) -> Iterator[tuple[Executor, int]]:
         threads = sum(client.nthreads().values())
         if threads == 0:
             raise ValueError(f"--scheduler {address}: the cluster has no workers; start `dask worker {address}`")
-        yield client.get_executor(), threads
+        # Frames and motion travel with their task, and nothing else ever uses them.
+        warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
+        try:
+            yield client.get_executor(), threads
+        except (RuntimeError, ModuleNotFoundError) as error:
+            if not isinstance(error, ModuleNotFoundError) and "deserialization" not in str(error):
+                raise
+            raise ValueError(
+                f"--scheduler {address}: the scheduler or a worker cannot import this checkout; start both with the "
+                "`dask` of its .venv, in which it is installed"
+            ) from None
 
 
 @lru_cache(maxsize=4)

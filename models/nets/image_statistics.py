@@ -17,16 +17,17 @@ def forward(module: nn.Module, image: Tensor, *, train_mode: bool) -> Tensor:
     train_mode: everything in training mode as the authors do, with the same dropout for every image.
     """
     modes = [(layer, layer.training) for layer in module.modules()]
-    statistics = [(value, value.clone()) for value in module.buffers()]
+    # Only these move: a large backbone's are hundreds of copies, which a GPU would notice.
+    moving = [layer for layer, _ in modes if train_mode or isinstance(layer, nn.InstanceNorm2d)]
+    statistics = [(value, value.clone()) for layer in moving for value in layer.buffers(recurse=False)]
     try:
         module.train(train_mode)
         if train_mode:
             with torch.random.fork_rng(devices=[image.device] if image.device.type == "cuda" else []):
                 torch.manual_seed(0)
                 return module(image)
-        for layer in module.modules():
-            if isinstance(layer, nn.InstanceNorm2d):
-                layer.train()
+        for layer in moving:
+            layer.train()
         return module(image)
     finally:
         for layer, mode in modes:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.pair_dataset import PairSampler, load_pairs
+from models.pair_dataset import PairSampler
+from models.pair_sets import load_pairs
 from synth import make_pairs, shards
 from synth.image_files import image_size, read_image
 from synth.pairs import read_manifest
