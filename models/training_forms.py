@@ -18,7 +18,7 @@ from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
 from models.nets.highres_atrous import HighResAtrous
-from models.nets.highres_mlfa import HighResMLFA
+from models.nets.highres_mlfa import HighResMLFA, padded_for_levels
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
@@ -214,23 +214,24 @@ def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
     return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
 
 
-def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
+def windows_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Second stage of the high-resolution atrous network: every frame of a clip out of the five around it.
 
-    Where the clip is shorter, its first or last frame is repeated. While the first stage learns as well, its own image
-    of the middle frame is compared too: no gradient reaches it from the second.
+    At the clip's ends frames repeat. Where the first stage is not frozen, its own images have the same targets.
     """
     assert isinstance(module, HighResMLFA)
-    count = blur.shape[1]
-    middle = count // 2
-    described = {
-        step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
-    }
-    window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
-    pairs = [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+    count, height, width = blur.shape[1], blur.shape[3], blur.shape[4]
+    described = [module.describe(padded_for_levels(frame * 2 - 1)) for frame in blur.unbind(1)]
+    outputs = [
+        module.aggregate(image, [described[near][1] for near in window_indices(index, count, 2, "repeat")])
+        for index, (image, _) in enumerate(described)
+    ]
+    targets = list(sharp.unbind(1))
     if _learns(module.first_stage):
-        pairs.insert(0, (module.first_stage(blur[:, middle] * 2 - 1) * 0.5 + 0.5, sharp[:, middle]))
-    return pairs
+        outputs = [image for image, _ in described] + outputs
+        targets = targets * 2
+    restored = [output[..., :height, :width] * 0.5 + 0.5 for output in outputs]
+    return list(zip(restored, targets, strict=True))
 
 
 FORMS: dict[type[nn.Module], TrainingForm] = {
@@ -243,7 +244,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
     Restormer: TrainingForm(outputs=still, residual=("output",)),
     HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
-    HighResMLFA: TrainingForm(outputs=window_of_five, residual=("output", "first_stage.output")),
+    HighResMLFA: TrainingForm(outputs=windows_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
@@ -264,12 +265,8 @@ def form_of(module: nn.Module, spec: ModelSpec) -> TrainingForm:
 
 
 def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec) -> None:
-    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity.
-
-    A factor "scale" of the weights stays: a product of two zeros has no gradient.
-    """
+    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity."""
     with torch.no_grad():
         for name in form_of(module, spec).residual:
-            for key, parameter in module.get_submodule(name).named_parameters():
-                if key != "scale":
-                    parameter.zero_()
+            for parameter in module.get_submodule(name).parameters():
+                parameter.zero_()
