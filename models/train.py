@@ -64,6 +64,9 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         "--every", metavar="N,...", type=_counts, default=(), help="only every n-th pair of each folder"
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep decoded images that exceed memory here")
+    parser.add_argument(
+        "--backbone", type=Path, metavar="FILE", help="a classifier's weights for the backbone of DeblurGAN-v2"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)
     config = TrainConfig(
@@ -85,6 +88,7 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         mix=arguments.mix,
         every=arguments.every,
         cache=arguments.cache,
+        backbone=arguments.backbone,
     )
     return config, arguments.resume
 

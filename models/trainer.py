@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models import checkpoint, training_processes
+from models.backbones import load_backbone
 from models.checkpoint import CheckpointInfo
 from models.pair_ahead import Ahead
 from models.pair_dataset import PairSampler
@@ -93,6 +94,8 @@ class _Training:
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
+        if chosen.config.backbone:
+            load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
         if (self.recipe.stages or (self.recipe,))[0].starts_at_blur:
             start_at_the_blurred_image(self.module, chosen.spec)
         # Channels last: a tenth less time for a step on a CPU.

@@ -28,7 +28,8 @@ def description(
         "held_out": chosen.sets.held_out,
         "loss": " + ".join(recipe.terms()),
         "feature_net": config.feature_net if recipe.needs_features() else "",
-        "switches": switches(recipe, residual),
+        "switches": switches(recipe, residual)
+        + ([f"backbone starts at {config.backbone.name}"] if config.backbone else []),
         "validation": validation,
         "weights_sha256": weights_sha256,
         "configuration": chosen.configuration,

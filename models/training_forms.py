@@ -18,7 +18,7 @@ from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
 from models.nets.highres_atrous import HighResAtrous
-from models.nets.highres_mlfa import HighResMLFA
+from models.nets.highres_mlfa import HighResMLFA, padded_for_levels
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
@@ -137,39 +137,55 @@ def _reduced(image: Tensor, width: int) -> Tensor:
 
 
 def windows(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """EDVR for deblurring: every frame of a clip is the middle of a window; at the ends frames repeat."""
-    _same_size(module)
-    return list(zip(_windowed(module, blur), sharp.unbind(1), strict=True))
+    """EDVR: every frame of a clip is the middle of a window; at the ends frames repeat. x4: on area means."""
+    return list(zip(_windowed(module, _seen(module, blur)), sharp.unbind(1), strict=True))
 
 
 def two_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """EDVR's cascade: the second network learns on what the first one gives; both should give the sharp frames."""
+    """EDVR's cascade: the second network learns on what the first one gives; both should give the sharp frames.
+
+    A network that is frozen is not compared: while the second one is, it is not run at all.
+    """
+    learns_first, learns_second = _learns(module.stage1), _learns(module.stage2)
+    targets = sharp.unbind(1)
     first = _windowed(module.stage1, blur)  # type: ignore[arg-type]
-    second = _windowed(module.stage2, torch.stack(first, dim=1).clamp(0, 1))  # type: ignore[arg-type]
-    return list(zip(first + second, sharp.unbind(1) * 2, strict=True))
+    pairs = list(zip(first, targets, strict=True)) if learns_first or not learns_second else []
+    if learns_second or not learns_first:
+        second = _windowed(module.stage2, torch.stack(first, dim=1).clamp(0, 1))  # type: ignore[arg-type]
+        pairs += zip(second, targets, strict=True)
+    return pairs
+
+
+def _learns(part: object) -> bool:
+    return isinstance(part, nn.Module) and any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _seen(module: nn.Module, clip: Tensor) -> Tensor:
+    """What a network for clips gets: the frames, or their means over 4x4 pixels where it enlarges four times."""
+    return functional.avg_pool3d(clip, (1, 4, 4)) if _enlargement(module) == 4 else clip
+
+
+def _enlargement(module: nn.Module) -> int:
+    return 4 if getattr(module, "deblur", True) is False else 1
 
 
 def _windowed(module: nn.Module, clip: Tensor) -> list[Tensor]:
     batch, count, _, height, width = clip.shape
-    padded = pad_to_multiple(clip.flatten(0, 1), 16, "reflect")
+    factor = _enlargement(module)
+    padded = pad_to_multiple(clip.flatten(0, 1), 16 // factor, "reflect")
     padded = padded.view(batch, count, *padded.shape[1:])
     outputs = [module(padded[:, window_indices(index, count, 2, "repeat")]) for index in range(count)]
-    return [output[..., :height, :width] for output in outputs]
+    return [output[..., : factor * height, : factor * width] for output in outputs]
 
 
 def whole_clip(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """BasicVSR and its relatives for deblurring: the clip at once; one that is too short is continued by reflection."""
-    _same_size(module)
+    """BasicVSR and its relatives: the clip at once, continued by reflection where it is too short. x4: area means."""
     batch, count, _, height, width = blur.shape
-    clip = blur[:, continued_indices(count, KEY_FRAME_STRIDE)]
-    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX)
+    factor = _enlargement(module)
+    clip = _seen(module, blur)[:, continued_indices(count, KEY_FRAME_STRIDE)]
+    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX // factor)
     output = module(padded.view(batch, -1, *padded.shape[1:]))[..., :height, :width]
     return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
-
-
-def _same_size(module: nn.Module) -> None:
-    if getattr(module, "deblur", True) is False:
-        raise ValueError(f"{type(module).__name__} enlarges four times: pairs of one size cannot train it")
 
 
 def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -198,19 +214,24 @@ def srn_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
     return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
 
 
-def window_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Second stage of the high-resolution atrous network: the middle frame of a clip out of the five around it.
+def windows_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Second stage of the high-resolution atrous network: every frame of a clip out of the five around it.
 
-    Where the clip is shorter, its first or last frame is repeated.
+    At the clip's ends frames repeat. Where the first stage is not frozen, its own images have the same targets.
     """
     assert isinstance(module, HighResMLFA)
-    count = blur.shape[1]
-    middle = count // 2
-    described = {
-        step: module.describe(blur[:, step] * 2 - 1) for step in range(max(0, middle - 2), min(count, middle + 3))
-    }
-    window = [described[min(max(middle + offset, 0), count - 1)][1] for offset in (-2, -1, 0, 1, 2)]
-    return [(module.aggregate(described[middle][0], window) * 0.5 + 0.5, sharp[:, middle])]
+    count, height, width = blur.shape[1], blur.shape[3], blur.shape[4]
+    described = [module.describe(padded_for_levels(frame * 2 - 1)) for frame in blur.unbind(1)]
+    outputs = [
+        module.aggregate(image, [described[near][1] for near in window_indices(index, count, 2, "repeat")])
+        for index, (image, _) in enumerate(described)
+    ]
+    targets = list(sharp.unbind(1))
+    if _learns(module.first_stage):
+        outputs = [image for image, _ in described] + outputs
+        targets = targets * 2
+    restored = [output[..., :height, :width] * 0.5 + 0.5 for output in outputs]
+    return list(zip(restored, targets, strict=True))
 
 
 FORMS: dict[type[nn.Module], TrainingForm] = {
@@ -223,7 +244,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
     Restormer: TrainingForm(outputs=still, residual=("output",)),
     HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
-    HighResMLFA: TrainingForm(outputs=window_of_five, residual=("output", "first_stage.output")),
+    HighResMLFA: TrainingForm(outputs=windows_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),

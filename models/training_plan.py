@@ -21,6 +21,7 @@ from models.spec import ModelSpec
 from models.training_adversary import require_discriminator
 from models.weights import DEFAULT_WEIGHTS
 from models.zoo import MODELS
+from synth import atomic
 
 DEFAULT_OUT = Path(__file__).resolve().parents[1] / "out" / "checkpoints"
 TRAINING_THREADS = 2
@@ -64,6 +65,7 @@ class TrainConfig:
     so many parts. precision "bfloat16": mixed, weights and losses stay float32. feature_net, weights_dir: where losses
     compare features (models/feature_nets.py). mix, every: one number per folder of pairs: how often it is drawn from,
     and that only every n-th pair of it is taken. cache: a folder for decoded images that do not fit into memory.
+    backbone: a classifier's weights to start from (models/backbones.py).
     """
 
     model: str
@@ -85,6 +87,7 @@ class TrainConfig:
     mix: tuple[float, ...] = ()
     every: tuple[int, ...] = ()
     cache: Path | None = None
+    backbone: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,11 +190,12 @@ def find(config: TrainConfig) -> CheckpointInfo | None:
 
 def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
     """The recipe's crop, or the largest that fits the images and the network."""
-    largest = side_px // spec.multiple_of * spec.multiple_of
-    if largest < max(spec.multiple_of, 16):
+    multiple = spec.multiple_of * spec.scale  # an enlarging network gets area means of the crop
+    largest = side_px // multiple * multiple
+    if largest < max(multiple, 16):
         raise ValueError(
             f"the smallest image is {side_px} px on a side, but {spec.name} trains on crops of at least "
-            f"{max(spec.multiple_of, 16)} px; use larger images"
+            f"{max(multiple, 16)} px; use larger images"
         )
     return min(recipe.crop_px, largest)
 
@@ -226,11 +230,13 @@ def _stages(recipe: Recipe, config: TrainConfig, spec: ModelSpec, pairs: int, si
 
 
 def _require_settings(config: TrainConfig) -> None:
-    """Errors: ValueError for a setting out of its range."""
+    """Errors: ValueError for a setting out of its range; FileNotFoundError for a backbone's file."""
     if config.batch is not None and config.batch < 1:
         raise ValueError(f"the batch is at least 1, got {config.batch}")
     if config.accumulate < 1:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
+    if config.backbone and not config.backbone.is_file():
+        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of a classifier's weights")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
 
@@ -245,6 +251,7 @@ def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
         "compile": config.compile,
         "mix": list(config.mix),
         "every": list(config.every),
+        "backbone": atomic.sha256_of(config.backbone) if config.backbone else None,
         "processes": training_processes.count() if training_processes.count() > 1 else None,
     }
     return {key: value for key, value in found.items() if value}

@@ -70,6 +70,7 @@ def _spec(
     published: str = "",
     parity: tuple[str, ...] = (),
     frames: int = PIECE_FRAMES,
+    recipe: str = "basicvsr",
 ) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -80,7 +81,7 @@ def _spec(
         multiple_of=multiple_of,
         value_range=(0.0, 1.0),
         weights=weights,
-        recipe="stfan-plain" if task == "video-deblur" else "",  # clips, Charbonnier; the authors' schedules differ
+        recipe=recipe,
         source=source,
         published=published,
         parity=parity,
@@ -119,6 +120,7 @@ ICONVSR_X4 = _spec(
         ),
     ),
     parity=("iconvsr_x4",),
+    recipe="iconvsr",
 )
 # The authors' deblurring weights come from another framework: the same layers under other names, which have to be
 # changed before the file fits.
@@ -149,7 +151,13 @@ BASICVSR_DEBLUR = _spec(
     "basicvsr-deblur", "video-deblur", partial(BasicVSR, deblur=True), _ADAPT_DEBLUR, 4, SOURCE + OURS
 )
 ICONVSR_DEBLUR = _spec(
-    "iconvsr-deblur", "video-deblur", partial(IconVSR, deblur=True), _ADAPT_ICONVSR_DEBLUR, 16, SOURCE + OURS
+    "iconvsr-deblur",
+    "video-deblur",
+    partial(IconVSR, deblur=True),
+    _ADAPT_ICONVSR_DEBLUR,
+    16,
+    SOURCE + OURS,
+    recipe="iconvsr",
 )
 
 
@@ -157,7 +165,7 @@ def _tiny(name: str, task: str, build: Callable[[], nn.Module], adapt: partial[M
     """Short pieces, so that tests of long clips stay short."""
     adapt = partial(adapt, length=_TINY_PIECE_FRAMES, overlap=2)
     source = SOURCE + " (tiny variant for tests, not the published network)"
-    return _spec(name, task, build, adapt, multiple_of, source, frames=_TINY_PIECE_FRAMES)
+    return _spec(name, task, build, adapt, multiple_of, source, frames=_TINY_PIECE_FRAMES, recipe="stfan-plain")
 
 
 _TINY_PIECE_FRAMES = 7

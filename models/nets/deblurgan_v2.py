@@ -148,7 +148,7 @@ DEBLURGAN_V2_INCEPTION = ModelSpec(
     weights=(
         Weights(file="fpn_inception.h5", source="github.com/VITA-Group/DeblurGANv2 (README)", licence="BSD-style"),
     ),
-    recipe="charbonnier",
+    recipe="deblurgan-v2",
     source=SOURCE,
     published="DeblurGAN-v2 Inception-ResNet-v2",
     parity=("deblurganv2_inception",),
@@ -163,7 +163,7 @@ DEBLURGAN_V2_INCEPTION_SIMPLE = ModelSpec(
     multiple_of=32,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="charbonnier",
+    recipe="deblurgan-v2",
     source=SOURCE + " (fpn_inception_simple, a variant in the repository only)",
     published="",
     parity=("fpn_inception_simple",),

@@ -83,6 +83,7 @@ def _spec(
     parity: tuple[str, ...] = (),
     frames: int = 2 * REACH + 1,
     remark: str = "",
+    recipe: str = "edvr",
 ) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -93,7 +94,7 @@ def _spec(
         multiple_of=4 if task == "video-sr4" else 16,
         value_range=(0.0, 1.0),
         weights=weights,
-        recipe="stfan-plain" if task == "video-deblur" else "",  # clips, Charbonnier; the authors' schedules differ
+        recipe=recipe,
         source=SOURCE + remark,
         published=published,
         parity=parity,
@@ -101,6 +102,8 @@ def _spec(
     )
 
 
+# The tiny ones train under a recipe of one stage, so that one step of training is enough for a test.
+_TINY_RECIPE = "stfan-plain"
 _TINY = " (tiny variant for tests, not the published network)"
 _TINY_EDVR = partial(EDVR, channels=8, groups=2, blocks=(1, 1), last=8)
 _L_DEBLUR = Weights(file="EDVR_L_deblur_REDS_official-d76a26ec.pth", source=ZOO, licence="Apache-2.0")
@@ -138,8 +141,16 @@ EDVR_L_DEBLUR_2STAGE = _spec(
     ),
     frames=4 * REACH + 1,
 )
-EDVR_TEST = _spec("edvr-test", "video-deblur", _TINY_EDVR, _adapt_deblur, remark=_TINY)
-EDVR_X4_TEST = _spec("edvr-x4-test", "video-sr4", partial(_TINY_EDVR, deblur=False), _adapt_x4, remark=_TINY)
+EDVR_TEST = _spec("edvr-test", "video-deblur", _TINY_EDVR, _adapt_deblur, remark=_TINY, recipe=_TINY_RECIPE)
+EDVR_X4_TEST = _spec(
+    "edvr-x4-test", "video-sr4", partial(_TINY_EDVR, deblur=False), _adapt_x4, remark=_TINY, recipe=_TINY_RECIPE
+)
 EDVR_2STAGE_TEST = _spec(
-    "edvr-2stage-test", "video-deblur", _build_two_stages_test, _adapt_two_stages, frames=9, remark=_TINY
+    "edvr-2stage-test",
+    "video-deblur",
+    _build_two_stages_test,
+    _adapt_two_stages,
+    frames=9,
+    remark=_TINY,
+    recipe=_TINY_RECIPE,
 )

@@ -51,9 +51,10 @@ class ScaledConvolution(nn.Module):
 
 
 class ScaledDeconvolution(nn.Module):
-    """Twice the size by a transposed convolution (kernel 4, stride 2), scaled like `ScaledConvolution`.
+    """Twice the size by a transposed convolution (kernel 4, stride 2), scaled and reflected like `ScaledConvolution`.
 
-    Its edge cannot be reflected. Shape: [B, C, H, W] -> [B, C', 2H, 2W].
+    The kernel is twice the stride: every pixel of the output gets as many taps, no checkerboard from uneven overlap.
+    Shape: [B, C, H, W] -> [B, C', 2H, 2W].
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -65,12 +66,21 @@ class ScaledDeconvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale.view(1, -1, 1, 1)
-        return functional.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
+        reflected = functional.pad(x, (1, 1, 1, 1), mode="reflect")  # 2x2 places make a pixel: one beyond the edge
+        return functional.conv_transpose2d(reflected, weight, self.bias, stride=2, padding=3)
 
 
 def activated(x: Tensor) -> Tensor:
     """LeakyReLU, in place: no convolution needs its own output for its gradient."""
     return functional.leaky_relu_(x, SLOPE)
+
+
+def residual_convolution(inputs: int) -> nn.Conv2d:
+    """The last layer, whose three channels are no feature maps: without a factor, so that it can start at zero.
+
+    A factor and weights that are both zero would get no gradient.
+    """
+    return nn.Conv2d(inputs, 3, 3, padding=1, padding_mode="reflect")
 
 
 class AtrousBlock(nn.Module):
@@ -103,7 +113,7 @@ class HighResAtrous(nn.Module):
         self.blocks = nn.Sequential(*[AtrousBlock(channels, branch) for _ in range(blocks)])
         self.up = ScaledDeconvolution(channels, shallow)
         self.refine = ScaledConvolution(shallow, shallow, 3)
-        self.output = ScaledConvolution(shallow, 3, 3)
+        self.output = residual_convolution(shallow)
 
     def features(self, image: Tensor) -> Tensor:
         """Shape: [B, 3, H, W] -> [B, channels, H/2, W/2]."""
@@ -148,7 +158,7 @@ HIGHRES_ATROUS = ModelSpec(
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="charbonnier",
+    recipe="highres-atrous",
     source=SOURCE,
     published="",
 )
@@ -161,7 +171,7 @@ HIGHRES_ATROUS_TEST = ModelSpec(
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="charbonnier",
+    recipe="highres-atrous",
     source=SOURCE + " (tiny variant for tests)",
     published="",
 )

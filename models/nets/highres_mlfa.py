@@ -21,6 +21,7 @@ from models.nets.highres_atrous import (
     ScaledConvolution,
     ScaledDeconvolution,
     activated,
+    residual_convolution,
 )
 from models.nets.padding import pad_to_multiple
 from models.spec import Method, ModelSpec
@@ -84,7 +85,11 @@ class InterResolution(nn.Module):
 
 
 class HighResMLFA(nn.Module):
-    """Both stages. The first is frozen: it takes no gradient and always runs in evaluation mode."""
+    """Both stages. The first is frozen as built.
+
+    Where a training thaws it (`requires_grad_`; the first part of the recipe `highres-mlfa` does), it learns from its
+    own image alone: no gradient of the second stage reaches it.
+    """
 
     def __init__(
         self, first_stage: HighResAtrous | None = None, widths: Sequence[int] = (64, 96, 128), blocks: int = 2
@@ -96,25 +101,18 @@ class HighResMLFA(nn.Module):
         self.inter = InterResolution(widths, blocks)
         self.up = ScaledDeconvolution(widths[0], widths[0] // 2)
         self.refine = ScaledConvolution(widths[0] // 2, widths[0] // 2, 3)
-        self.output = ScaledConvolution(widths[0] // 2, 3, 3)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> HighResMLFA:
-        super().train(mode)
-        self.first_stage.eval()
-        return self
+        self.output = residual_convolution(widths[0] // 2)
 
     def describe(self, frame: Tensor) -> tuple[Tensor, Levels]:
         """What is needed of one frame: the first stage's image and its features of three sizes. Range: [-1, 1]."""
-        with torch.no_grad():
-            features = self.first_stage.features(frame)
-            image = self.first_stage.image(features, frame)
-        return image, self.extract(image, features)
+        features = self.first_stage.features(frame)
+        image = self.first_stage.image(features, frame)
+        return image, self.extract(image.detach(), features.detach())
 
     def aggregate(self, image: Tensor, frames: Sequence[Levels]) -> Tensor:
         """The middle frame out of its first-stage image and the features of five frames in order."""
         levels = [intra([frame[level] for frame in frames]) for level, intra in enumerate(self.intra)]
-        return self.output(activated(self.refine(activated(self.up(self.inter(levels)))))) + image
+        return self.output(activated(self.refine(activated(self.up(self.inter(levels)))))) + image.detach()
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, 5, 3, H, W], sides multiples of 8 and at least 40 -> [B, 3, H, W], the middle frame.
@@ -142,7 +140,7 @@ class _Adapter:
         window: deque[tuple[Tensor, Levels]] = deque(maxlen=FRAMES)
         waiting: deque[tuple[int, int]] = deque()  # sizes of the frames that have not come out yet
         for frame in frames:
-            described = self.module.describe(_padded(frame))
+            described = self.module.describe(padded_for_levels(frame[None] * 2 - 1))
             # The first frame stands for those before it, too.
             window.extend([described] * (1 if window else middle + 1))
             waiting.append((frame.shape[1], frame.shape[2]))
@@ -158,10 +156,9 @@ class _Adapter:
         return (output[0, :, : size[0], : size[1]] * 0.5 + 0.5).clamp(0, 1)
 
 
-def _padded(frame: Tensor) -> Tensor:
-    image = pad_to_multiple(frame[None], 16, "reflect")
-    below, right = (max(0, 48 - side) for side in image.shape[-2:])  # room to reflect 4 px at 1/8 of the size
-    return functional.pad(image, (0, right, 0, below), mode="replicate") * 2 - 1
+def padded_for_levels(images: Tensor) -> Tensor:
+    """Sides that are multiples of 16 and leave room to reflect 4 px at 1/8 of the size. Shape: [B, 3, H, W]."""
+    return pad_to_multiple(images, 16, "reflect", smallest=40)
 
 
 def _adapt(module: nn.Module) -> Method:
@@ -181,7 +178,7 @@ HIGHRES_MLFA = ModelSpec(
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="stfan-plain",
+    recipe="highres-mlfa",
     source=SOURCE,
     published="",
 )
@@ -194,7 +191,7 @@ HIGHRES_MLFA_TEST = ModelSpec(
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
-    recipe="stfan-plain",
+    recipe="highres-mlfa",
     source=SOURCE + " (tiny variant for tests)",
     published="",
 )

@@ -50,9 +50,9 @@ def deblurgan_v2(profile: str) -> Recipe:
     Source: Kupyn et al., ICCV 2019, arXiv:1908.03826, sections 3.3 and 4: Adam 1e-4 for both networks, constant for 150
     epochs, then down to zero in 150; crops of 256; batch 1. The discriminator's local and global outputs count half
     each, for both networks: the paper says only that both are there. Warm-up: the backbone is frozen for 3 epochs (1 in
-    100), as in the authors' configuration; the optimiser keeps its moments when it thaws, theirs starts anew. The MSE
-    is taken on [-1, 1], the network's range. Training mix: every 2nd GoPro and DVD frame and every 10th NFS frame,
-    which is --every 2,2,10 for the three folders in this order.
+    100; ImageNet's weights in it: --backbone FILE), as in the authors' configuration; the optimiser keeps its moments
+    when it thaws, theirs starts anew. The MSE is taken on [-1, 1], the network's range. Training mix: every 2nd GoPro
+    and DVD frame and every 10th NFS frame, which is --every 2,2,10 for the three folders in this order.
     """
     paper = _deblurgan_v2()
     return paper if profile == "paper" else quick_terms(paper, steps=90, crop_px=128)

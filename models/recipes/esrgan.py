@@ -18,7 +18,8 @@ def esrgan(profile: str) -> Recipe:
     Source: Wang et al., ECCVW 2018, arXiv:1809.00219, sections 3.2, 3.3 and 4.1: batch 16, crops of 128; stage 1 Adam
     2e-4, halved every 200k steps, here 1 M of them (the authors' configuration); stage 2 Adam 1e-4, halved at 50k,
     100k, 200k and 300k of 400k; perceptual: L1 of VGG19's conv5_4. The discriminator's loss is the paper's sum, its
-    program's is half of it: the learning rate of Adam does not depend on that.
+    program's is half of it: the learning rate of Adam does not depend on that. The paper enlarges bicubically reduced
+    sharp images; here an enlarging network gets area means of the pairs' blurred ones.
     """
     psnr = Recipe(
         name="esrgan",
@@ -54,7 +55,8 @@ def real_esrgan(profile: str) -> Recipe:
     1 M steps; stage 2 Adam 1e-4 for 400k; moving average 0.999; VGG19's conv1_2 to conv5_4 before the activation,
     weights 0.1, 0.1, 1, 1, 1; the input is made of the sharp image by second-order degradations, drawn for every
     sample; the target is sharpened. The pool of 180 pairs, which mixes the kinds of degradation in a batch, is here an
-    order: a sample is one of the last 180, so that any step can be made again from its number.
+    order: a sample is one of the last 180, so that any step can be made again from its number. The degradations keep
+    the size; an enlarging network gets area means of what they give.
     """
     plain = Recipe(
         name="real-esrgan",

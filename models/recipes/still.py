@@ -69,11 +69,15 @@ def highres_atrous(profile: str) -> Recipe:
 
 
 def highres_mlfa(profile: str) -> Recipe:
-    """The same recipe for the network that adds multi-level feature aggregation. Source: as `highres_atrous`."""
-    return _two_stages("highres-mlfa", profile)
+    """The same recipe for the network that adds multi-level feature aggregation. Source: as `highres_atrous`.
+
+    Clips of five frames, one window. In the first part the second stage learns along, on a first one that still moves;
+    its loss does not reach the first.
+    """
+    return _two_stages("highres-mlfa", profile, clip_frames=5)
 
 
-def _two_stages(name: str, profile: str) -> Recipe:
+def _two_stages(name: str, profile: str, clip_frames: int = 1) -> Recipe:
     first = Recipe(
         name=name,
         profile="paper",
@@ -81,6 +85,7 @@ def _two_stages(name: str, profile: str) -> Recipe:
         losses=(("l1", 1.0),),
         batch=1,
         crop_px=320,
+        clip_frames=clip_frames,
         steps=1_250_000,
         schedule="step",
         milestones=(0.5, 0.75),
@@ -91,5 +96,8 @@ def _two_stages(name: str, profile: str) -> Recipe:
     second = replace(first, batch=2, frozen=("first_stage.",))
     if profile == "paper":
         return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
-    stages = (quick(first, steps=120, crop_px=64), quick(second, steps=80, crop_px=64))
+    shown = min(3, clip_frames)
+    stages = tuple(
+        quick(part, steps=steps, crop_px=64, clip_frames=shown) for part, steps in ((first, 120), (second, 80))
+    )
     return quick_stages(first, (stages[0], replace(stages[1], starts_at_blur=False)))

@@ -132,6 +132,21 @@ def test_all_gives_a_row_to_networks_without_weights(
     assert found["srvggnet-test"].startswith("srvggnet-test has no weights here and cannot be trained")
 
 
+def test_a_missing_feature_network_is_a_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that compares features of VGG19, without its file: the other methods go on."""
+    from dataclasses import replace
+
+    from models import restorer
+    from models.zoo import MODELS
+
+    monkeypatch.setitem(MODELS, "deblurgan-test", replace(MODELS["deblurgan-test"], recipe="deblurgan"))
+    monkeypatch.setattr(restorer, "RESTORERS", ("deblurgan-test",))
+    assert world.run("features", "all", "--protocols", "gopro-linear", "--limit", "1") == 1
+    found = {row.method: row.status for row in rows(world, "features")}
+    assert found["identity"] == "ok"
+    assert "vgg19" in found["deblurgan-test"] and "--feature-net squeezenet or random" in found["deblurgan-test"]
+
+
 def test_weights_by_name(world: World, tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes((world.home / "mimo-unet-test.pth").read_bytes())
     words = ["--methods", "mimo-unet-test", "--weights", "mimo-unet-test=mine.pth", "--weights-dir", str(tmp_path)]

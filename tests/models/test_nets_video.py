@@ -278,7 +278,7 @@ def test_enlarging_variants_are_the_others_upsampled() -> None:
 def test_training_starts_at_the_blurred_clip(name: str, count: int) -> None:
     """With the layers that a recipe sets to zero, every output is its own blurred frame, cropped as it came."""
     module = built(name)
-    form = form_of(module)
+    form = form_of(module, MODELS[name])
     for layer in form.residual:
         nn.init.zeros_(module.get_submodule(layer).weight)
         nn.init.zeros_(module.get_submodule(layer).bias)
@@ -298,14 +298,37 @@ def test_training_sees_what_restoring_sees(name: str) -> None:
     module, frames = built(name), clip(5, 144, 144)
     blur = torch.stack(frames)[None]
     with torch.no_grad():
-        pairs = form_of(module).outputs(module, blur, blur)
+        pairs = form_of(module, MODELS[name]).outputs(module, blur, blur)
     trained = torch.cat([output for output, _ in pairs]).clamp(0, 1)
     torch.testing.assert_close(trained, restored(name, frames, module), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["edvr-x4-test", "basicvsr-x4-test", "iconvsr-x4-test"])
-def test_pairs_of_one_size_do_not_train_x4(name: str) -> None:
-    module, blur = built(name), torch.stack(clip(5, 48, 48))[None]
-    with pytest.raises(ValueError, match="enlarges four times: pairs of one size cannot train it"):
-        form_of(module).outputs(module, blur, blur)
-    assert MODELS[name].recipe == ""
+def test_x4_trains_on_area_means(name: str) -> None:
+    """The outputs in training are those of adapt() on means over 4x4 pixels, for pairs of one size."""
+    module, blur = built(name), torch.stack(clip(5, 192, 192))[None]
+    small = list(functional.avg_pool2d(blur[0], 4).unbind(0))
+    with torch.no_grad():
+        pairs = form_of(module, MODELS[name]).outputs(module, blur, blur)
+    assert all(torch.equal(target, blur[:, number]) for number, (_, target) in enumerate(pairs))
+    trained = torch.cat([output for output, _ in pairs]).clamp(0, 1)
+    assert trained.shape == (5, 3, 192, 192)
+    # The middle: adapt() repeats other frames at the ends of a clip.
+    torch.testing.assert_close(trained[2], restored(name, small, module)[2], rtol=0, atol=1e-5)
+
+
+def test_a_frozen_stage_is_not_compared() -> None:
+    """EDVR's cascade: each network learns alone while the other one is frozen, and no gradient reaches that."""
+    module, blur = built("edvr-2stage-test"), torch.stack(clip(3, 32, 32))[None]
+    outputs = form_of(module, MODELS["edvr-2stage-test"]).outputs
+    for learning, frozen in ((module.stage1, module.stage2), (module.stage2, module.stage1)):
+        learning.requires_grad_(True)
+        frozen.requires_grad_(False)
+        pairs = outputs(module, blur, blur)
+        assert len(pairs) == 3
+        module.zero_grad(set_to_none=True)
+        torch.stack([(output - target).square().mean() for output, target in pairs]).sum().backward()
+        assert all(parameter.grad is None for parameter in frozen.parameters())
+        assert learning.conv_last.weight.grad is not None
+    module.requires_grad_(True)
+    assert len(outputs(module, blur, blur)) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +272,31 @@ def test_the_batch_of_a_failure_is_kept(pairs: Path, tmp_path: Path) -> None:
 def test_bad_settings(changes: dict, sentence: str, pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=sentence):
         plan(config(pairs, tmp_path, "mimo-unet", **changes))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model"),
+    [("esrgan", "rrdbnet-x4-test"), ("real-esrgan", "rrdbnet-x2-test"), ("edvr", "edvr-x4-test")],
+)
+def test_enlarging_networks_train_on_pairs_of_one_size(recipe: str, model: str, pairs: Path, tmp_path: Path) -> None:
+    info = train(config(pairs, tmp_path, recipe, model=model, steps=2, batch=1), resume=False)
+    assert info.finished and info.meta["validation"]["psnr"] > 3
+
+
+def test_both_networks_learn_in_their_stage(pairs: Path, tmp_path: Path) -> None:
+    """The high-resolution pair: the first learns in stage 1 by its own image and rests in stage 2."""
+    training = _Training(plan(config(pairs, tmp_path, "highres-mlfa", model="highres-mlfa-test")))
+    first = training.module.get_submodule("first_stage.output")
+    weights = [next(first.parameters()).detach().clone()]
+    for step in range(training.plan.steps):
+        training.step(step)
+        weights.append(next(first.parameters()).detach().clone())
+    changes = training.plan.stages[1].first
+    assert all(not torch.equal(*both) for both in pairwise(weights[: changes + 1]))
+    assert all(torch.equal(weights[changes], later) for later in weights[changes:])
+
+
+def test_default_recipes_are_there() -> None:
+    assert {spec.recipe for spec in MODELS.values()} - {""} <= set(RECIPES)
+    assert MODELS["deblurgan"].recipe == "deblurgan" and MODELS["deblurgan-v2-inception"].recipe == "deblurgan-v2"
+    assert MODELS["deblurgan-v2-mobilenet"].recipe == "charbonnier"  # what the leaderboard was measured with

@@ -230,7 +230,7 @@ def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path) -> None:
     networks = [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe]
     for number, name in enumerate(networks):
         recipe = MODELS[networks[number - 1]].recipe
-        assert run_training(config(pairs, tmp_path, model=name, recipe=recipe, steps=1), resume=False).finished
+        assert run_training(config(pairs, tmp_path, model=name, recipe=recipe, steps=2), resume=False).finished
 
 
 def test_weights_that_are_not_finite_are_never_saved(pairs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""A classifier's published weights as the start of DeblurGAN-v2's backbone: `models/train.py --backbone FILE`.
+
+MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the names of the early public implementation; the
+latter are the network's own. Inception-ResNet-v2: the names of the public port (conv2d_1a.conv.weight ...), its own,
+too.
+The classifiers at the end are not part of a deblurring network; both files were trained on images of another scale than
+the network's [-1, 1] (torchvision: each channel less its mean, divided by its deviation), as the authors' start was.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from models.nets.inception_resnet_v2 import InceptionResNetV2
+from models.nets.pyramids import InceptionPyramid, MobileNetPyramid
+from synth.state_dicts import load_state_dict, load_strictly
+
+CLASSIFIERS = ("classifier.", "last_linear.")
+
+
+def require_backbone(module: nn.Module, name: str) -> nn.Module:
+    """The part of a network that a classifier's weights fit. Errors: ValueError for a network without one."""
+    pyramid = getattr(module, "fpn", None)
+    if isinstance(pyramid, MobileNetPyramid):
+        return pyramid.features
+    if isinstance(pyramid, InceptionPyramid):
+        assert isinstance(pyramid.inception, InceptionResNetV2)
+        return pyramid.inception
+    raise ValueError(f"--backbone is for the networks of DeblurGAN-v2, {name} has no backbone that a classifier fits")
+
+
+def load_backbone(module: nn.Module, path: Path, name: str) -> None:
+    """Every layer of the backbone from the file, in place, strictly: every key, every shape.
+
+    Left out: the file's classifier, and blocks behind the last one that the network has.
+    Errors: as `require_backbone` and synth/state_dicts.py: one sentence.
+    """
+    part = require_backbone(module, name)
+    state = {key: value for key, value in load_state_dict(path).items() if not key.startswith(CLASSIFIERS)}
+    if isinstance(part, InceptionResNetV2):
+        own = part.state_dict()
+        state |= {key: own[key] for key in own if key.startswith(CLASSIFIERS)}
+    else:
+        assert isinstance(part, nn.Sequential)
+        state = _mobilenet(state, len(part))
+    load_strictly(part, state, path, f"the backbone of {name}")
+
+
+def _mobilenet(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """Without "features.", torchvision's names brought to the early ones, without the blocks from `blocks` on.
+
+    torchvision puts every convolution with its norm and activation into a group (conv.GROUP.LAYER), but for the last
+    convolution and norm of a block; the early names count all layers through, three to a group. A file of early names
+    has no groups.
+    """
+    groups: dict[str, int] = {}
+    for key in state:
+        if found := re.match(r"features\.(\d+)\.conv\.(\d+)\.\d+\.", key):
+            groups[found[1]] = max(groups.get(found[1], 0), int(found[2]) + 1)
+    renamed = {}
+    for key, value in state.items():
+        name = key.removeprefix("features.")
+        block = name.partition(".")[0]
+        if block.isdigit() and int(block) >= blocks:
+            continue
+        if found := re.match(r"\d+\.conv\.(\d+)\.(\d+)\.(.+)", name):
+            name = f"{block}.conv.{3 * int(found[1]) + int(found[2])}.{found[3]}"
+        elif block in groups and (found := re.match(r"\d+\.conv\.(\d+)\.(.+)", name)):
+            name = f"{block}.conv.{2 * groups[block] + int(found[1])}.{found[2]}"
+        renamed[name] = value
+    return renamed
