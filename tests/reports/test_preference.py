@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.preference import fit
+from benchmark.preference.store import VoteStore
+from benchmark.preference.study import find_study, trials
 from benchmark.results import Row, read_rows
 from reports import build
 from reports.measures import BT_LOG_ODDS, BT_ODDS, PREFERENCE
@@ -120,3 +122,29 @@ def test_a_damaged_file_gets_one_sentence(
     assert build.main(["--in", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert sentence in error and "preference.csv" in error and error.count("\n") == 1
+
+
+def test_a_study_that_runs_in_the_folder_of_images_is_left_alone(results: Path, tmp_path: Path) -> None:
+    """Votes lie in images/lai-real/votes.sqlite, with a log beside it that SQLite has not taken over yet."""
+    source, target = tmp_path / "source", tmp_path / "page"
+    shutil.copytree(results, source)
+    for method in ("identity", "mimo-unet", "_blur"):
+        (source / "images" / "lai-real" / method).mkdir(parents=True)
+        shutil.copy(source / "images/gopro/identity/s1/000001.png", source / "images/lai-real" / method / "a.png")
+    folder = source / "images" / "lai-real"
+    shutil.copy(folder / "identity" / "a.png", folder / "identity" / "b.png")
+    shutil.copy(folder / "identity" / "a.png", folder / "mimo-unet" / "b.png")
+    study, store = find_study(folder), VoteStore(folder / "votes.sqlite")
+    assert (study.methods, study.keys) == (("identity", "mimo-unet"), ("a", "b")), "_blur holds a few inputs only"
+    with store._connection() as reader:  # an open connection keeps the log in its own file
+        order = trials(study, "ann", 10)
+        assert store.add("ann", 0, order[0], study, "left", 2.0)
+        assert (folder / "votes.sqlite-wal").is_file()
+        assert build.main(["--in", str(source), "--out", str(target)]) == 0
+        assert reader.execute("SELECT COUNT(*) FROM votes").fetchone() == (1,)
+        assert not list(target.rglob("*sqlite*"))
+        assert (target / "images/lai-real/mimo-unet/b.png").is_file()
+        assert store.add("ann", 1, order[1], study, "right", 2.0)
+    assert build.main(["--in", str(source)]) == 0
+    assert [row[5] for row in VoteStore(folder / "votes.sqlite").all_votes()] == ["left", "right"]
+    assert (folder / "votes.sqlite").stat().st_nlink == 1
