@@ -84,6 +84,7 @@ def test_a_study_of_other_images_is_a_table_of_its_own(results: Path, tmp_path: 
     lai, apart = text.split("## Lai real")[1].split("## Preference study, images of its own")
     assert "BT log-odds" not in lai and "| **0.7" in apart and "NIQE" not in apart.split("\n## ")[0]
     assert [table["protocol"] for table in data_of(tmp_path / "names")["tables"]][-1] == PREFERENCE
+    assert "Preference study" not in text.split("## Train set x test set")[1]
     rows = with_study(results, tmp_path / "set", "a", testset="my-phone")
     assert {(row.testset, row.protocol) for row in rows if row.metric == BT_LOG_ODDS} == {("my-phone", PREFERENCE)}
 
