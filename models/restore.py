@@ -1,4 +1,4 @@
-"""Restore your own blurred image, folder or video: `python models/restore.py --model mimo-unet INPUT OUTPUT`."""
+"""Restore your own blurred image, folder or video: `python models/restore.py INPUT OUTPUT [--model NAME]`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from models import checkpoint
 from models.baselines import BASELINES
 from models.faces import skip_detection
+from models.kept import kept_weights
 from models.restorer import Restorer, open_method
 from models.spec import SWITCHES, Method
 from models.tiling import Compared, parse_tile
@@ -35,10 +36,11 @@ from synth.video import VIDEO_SUFFIXES, every_frame, open_source
 VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
 BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer curve
 LIMITED_RANGE = 1
+KEPT = "deblurgan-v2-mobilenet-dsc"  # the network whose weights this project keeps
 
 
 def choose_weights(model: str, given: str | None) -> Path | None:
-    """The given file, the authors' file in weights/, or the newest finished training of this network.
+    """The given file, the authors' file in weights/, the newest finished training of this network, or the kept weights.
 
     Errors: ValueError, FileNotFoundError that say how to get weights if there are none.
     """
@@ -52,6 +54,10 @@ def choose_weights(model: str, given: str | None) -> Path | None:
     if found is not None:
         return found
     trained = checkpoint.newest_finished(DEFAULT_OUT, model)
+    kept = kept_weights(model) if trained is None else None
+    if kept is not None:
+        print(f"weights: those kept in models/pretrained ({kept.card['trained_on']})", file=sys.stderr)
+        return kept.path
     if trained is None:
         raise ValueError(
             f"there are no weights for {model}: name a file with --weights, put the authors' file into weights/, or "
@@ -229,11 +235,11 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Video networks take the images of a folder as the frames of one clip. A video loses its sound. "
         "Super-resolution networks write their native size, two or four times that of the input.",
     )
-    parser.add_argument("--model", required=True, help=f"{', '.join([*BASELINES, *MODELS])}")
+    parser.add_argument("--model", default=KEPT, help=f"default: {KEPT}; {', '.join([*BASELINES, *MODELS])}")
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="a path or a name in weights/; default: the authors' file in weights/, else your last training",
+        help="a path or a name in weights/; default: the authors' file in weights/, your last training, the kept ones",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")

@@ -188,7 +188,9 @@ def _photos(argv: list[str]) -> int:
     usual = PhotographsConfig(folders=())
     parser.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="folders of PNG or JPEG files")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True)
-    parser.add_argument("--blurs", type=int, default=usual.blurs, metavar="N", help="pairs of each (default %(default)s)")
+    parser.add_argument(
+        "--blurs", type=int, default=usual.blurs, metavar="N", help="pairs of each (default %(default)s)"
+    )
     parser.add_argument("--extent", default="2,24", metavar="LOW,HIGH", help="blur extent in px (default %(default)s)")
     parser.add_argument(
         "--scale", default="0.6,0.95", metavar="LOW,HIGH", help="frame px per photograph px (default %(default)s)"
