@@ -43,7 +43,7 @@ TRAJECTORIES = ("motion-uniform", "motion-varying")
 class PhotographsConfig:
     """What is asked for. folders: of PNG or JPEG files. blurs: pairs made of each photograph.
 
-    extent_px: least and greatest blur extent (`synth.shake.blur_extent_px`), drawn evenly in the logarithm. scale: least
+    extent_px: least and greatest blur extent (see `synth.shake`), drawn evenly in the logarithm. scale: least
     and greatest size of the frame's pixels, frame px per photograph px. foreground: share of the shaken pairs with
     something moving in front. trajectories: share of pairs blurred along random paths instead.
     Errors: ValueError for a number that cannot work.
@@ -211,7 +211,7 @@ def _rendered(config: PhotographsConfig, shot: Shot) -> tuple[PairRecord, bytes,
 
 
 def _factor(scene: Scene) -> int:
-    """The smallest factor of FACTORS that puts virtual frames at most STEP_PX apart, told from the picture's corners."""
+    """The smallest factor of FACTORS that puts virtual frames at most STEP_PX apart, told from the corners."""
     path = scene.path(0, 2 * CENTRE, positions=8 * WINDOW_GAPS + 1)
     columns, rows = np.meshgrid([0, scene.width - 1.0], [0, scene.height - 1.0])
     moved = path @ np.stack([columns.ravel(), rows.ravel(), np.ones(4)])  # [N, 3, 4]
