@@ -1,13 +1,19 @@
-"""The networks that this project trained and keeps: models/pretrained/NAME.safetensors with a model card, NAME.json.
+"""The networks that this project trained and keeps: models/pretrained/NAME.safetensors with its facts, NAME.json.
 
 Half precision on the disk, float32 once loaded. They take the place of a training where nobody gave weights.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from synth import atomic
@@ -40,13 +46,12 @@ def kept_weights(name: str) -> Kept | None:
     return Kept(path=path, card=card)
 
 
-def keep(folder: Path, name: str, facts: dict[str, Any]) -> Kept:
-    """Write the averaged weights of a finished training in `folder` as the kept checkpoint of `name`, in half precision.
+def keep(folder: Path, trained_on: str) -> Kept:
+    """Make the averaged weights of the finished training in `folder` the kept ones of its network, in half precision.
 
-    facts: what the card says besides what the training's own description does. Errors: ValueError if the training is not
-    finished, belongs to another network, or a weight leaves the range of half precision; OSError.
+    trained_on: the data in a few words, as tables show it. Errors: ValueError if the training is not finished, or a
+    weight leaves the range of half precision; OSError.
     """
-    import torch
     from safetensors.torch import load_file
 
     from models import checkpoint
@@ -54,16 +59,40 @@ def keep(folder: Path, name: str, facts: dict[str, Any]) -> Kept:
     info = checkpoint.read(folder)
     if info is None or not info.finished:
         raise ValueError(f"{folder}: there is no finished training here; finish it with models/train.py --resume")
-    if info.meta["model"] != name:
-        raise ValueError(f"{folder}: this is a training of {info.meta['model']}, not of {name}")
     checkpoint.verify(info)
-    best = folder / checkpoint.BEST
-    state = load_file(best if best.is_file() else info.weights)
+    state = load_file(info.weights)
     halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    if not all(bool(torch.isfinite(value).all()) for value in halves.values() if value.is_floating_point()):
-        raise ValueError(f"{folder}: a weight is too large for half precision; train it again with a lower rate")
+    if not all(bool(value.isfinite().all()) for value in halves.values() if value.is_floating_point()):
+        raise ValueError(f"{folder}: a weight is too large for half precision; train again with a lower learning rate")
+    meta, name = info.meta, info.meta["model"]
     path = FOLDER / f"{name}.safetensors"
-    digest = atomic.write_bytes(path, checkpoint.pack(halves))
-    card = {"model": name, "weights_sha256": digest, **facts}
+    card = {
+        "model": name,
+        "weights_sha256": atomic.write_bytes(path, checkpoint.pack(halves)),
+        "trained_on": trained_on,
+        **{key: meta[key] for key in ("recipe", "profile", "steps", "seed", "loss", "switches", "validation")},
+        "training": {"weights_sha256": meta["weights_sha256"], **meta["configuration"]},
+    }
     atomic.write_json(FOLDER / f"{name}.json", card)
     return Kept(path=path, card=card)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="models/kept.py", description="Keep a finished training's weights.")
+    parser.add_argument("folder", type=Path, help="where models/train.py wrote the checkpoint")
+    parser.add_argument("--trained-on", required=True, metavar="TEXT", help="the data in a few words, for tables")
+    arguments = parser.parse_args(argv)
+    try:
+        kept = keep(arguments.folder, arguments.trained_on)
+    except ValueError as error:
+        print(f"kept.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"kept.py: {error.filename or FOLDER}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    print(f"{kept.path}: {kept.path.stat().st_size / 1e6:.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
