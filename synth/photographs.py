@@ -206,6 +206,7 @@ def _rendered(config: PhotographsConfig, shot: Shot) -> tuple[PairRecord, bytes,
         degradations=[shot.trajectory] if shot.trajectory else [],
         seed=config.seed,
         blur_extent_px=None if shot.trajectory else round(scene.window_extent_px(0, 2 * CENTRE), 3),
+        still=blur_png == sharp_png,
     )
     return record, blur_png, sharp_png
 

@@ -42,6 +42,7 @@ def test_pairs_are_what_was_asked_for(folder: Path, tmp_path: Path) -> None:
     assert {record.split for record in records} == {"val"}
     assert len({record.key for record in records}) == 8
     shaken = [record for record in records if not record.degradations]
+    assert not any(record.still for record in shaken)
     assert 0 < len(shaken) < 8  # the others: along random paths
     for record in shaken:
         assert 2.9 < record.blur_extent_px < 12.1
