@@ -16,8 +16,8 @@ from models.checkpoint import CheckpointInfo
 from models.feature_nets import identity_of
 from models.pair_sets import PairSets, load_pairs, smallest_side
 from models.recipes import Recipe, find_recipe
-from models.restorer import choose_device
-from models.spec import ModelSpec
+from models.restorer import RESTORERS, choose_device
+from models.spec import RESTORER_TASKS, ModelSpec
 from models.training_adversary import require_discriminator
 from models.weights import DEFAULT_WEIGHTS
 from models.zoo import MODELS
@@ -132,8 +132,12 @@ class Plan:
 def plan(config: TrainConfig) -> Plan:
     """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence."""
     if config.model not in MODELS:
-        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(MODELS)}")
+        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(RESTORERS)}")
     spec = MODELS[config.model]
+    if spec.task not in RESTORER_TASKS:
+        raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it is not trained on pairs")
+    if not config.recipe and not spec.recipe:
+        raise ValueError(f"{spec.name} ({spec.task}) has no recipe of its own to train it with; name one with --recipe")
     recipe = find_recipe(config.recipe or spec.recipe, config.profile)
     if config.steps is not None and config.steps < 1:
         raise ValueError(f"the number of steps is at least 1, got {config.steps}")
