@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models import wheels
+from models.key_layouts import renamed
 from models.nets.dmphn import merge_folder
 from models.spec import ModelSpec, Weights
 from models.zoo import MODELS
@@ -30,13 +31,14 @@ _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed befo
 def load_into(module: nn.Module, path: Path, name: str) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
+    Known layouts under other names (models/key_layouts.py) are brought to the network's.
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
     load_strictly(module, _state(path), path, name)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return merge_folder(path) or load_state_dict(path)
+    return merge_folder(path) or renamed(load_state_dict(path), path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
@@ -168,7 +170,7 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
                 f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged"
             )
         if entry is None or not entry.sha256:
-            load_strictly(spec.build(), load_state_dict(part), Path(name), spec.name)
+            load_strictly(spec.build(), renamed(load_state_dict(part), Path(name)), Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
     finally:
