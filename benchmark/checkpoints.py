@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.plan import FOREIGN, RunConfig, given_files
-from synth import atomic
 
 if TYPE_CHECKING:
     from models.trainer import TrainConfig
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsInUse:
-    """A weights file and what the tables say about it. path is None for a method without weights."""
+    """A weights file and what the tables say about it. path is None for a method without weights.
+
+    sha256: of the file; of DMPHN's six files together, see models/weights.py.
+    """
 
     path: Path | None
     sha256: str = ""
@@ -33,7 +35,7 @@ def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
 
     Errors: ValueError if the file is no checkpoint of this network.
     """
-    from models.weights import load_into
+    from models.weights import identity_of, load_into
     from models.zoo import MODELS
 
     path = given_files(config).get(name)
@@ -42,7 +44,7 @@ def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
     load_into(MODELS[name].build(), path, name)
     named = name in dict(config.weights)
     trained_on = f"weights file {path.name}" if named else f"the authors' weights ({path.name})"
-    return WeightsInUse(path=path, sha256=atomic.sha256_of(path), trained_on=trained_on)
+    return WeightsInUse(path=path, sha256=identity_of(path), trained_on=trained_on)
 
 
 def to_train(config: RunConfig) -> tuple[str, ...]:
