@@ -3,9 +3,9 @@
 highres-mlfa: a checkpoint of highres-atrous becomes its first stage and stays as it is; the parts of a recipe that
 would train a first stage are left out (`parts_after`).
 
-DeblurGAN-v2: a classifier's published weights. MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the names of the early public implementation; the
-latter are the network's own. Inception-ResNet-v2: the names of the public port (conv2d_1a.conv.weight ...), its own,
-too.
+DeblurGAN-v2: a classifier's published weights. MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the
+names of the early public implementation; the latter are the network's own. Inception-ResNet-v2: the names of the public
+port (conv2d_1a.conv.weight ...), its own, too.
 The classifiers at the end are not part of a deblurring network; both files were trained on images of another scale than
 the network's [-1, 1] (torchvision: each channel less its mean, divided by its deviation), as the authors' start was.
 """

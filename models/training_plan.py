@@ -242,7 +242,7 @@ def _require_settings(config: TrainConfig) -> None:
     if config.accumulate < 1:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
     if config.backbone and not config.backbone.is_file():
-        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of the weights to start from")
+        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of weights to start from")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
 
