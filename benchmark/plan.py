@@ -144,7 +144,7 @@ def check(config: RunConfig) -> None:
         if name not in MODELS or name not in config.methods:
             asked = ", ".join(method for method in config.methods if method in MODELS) or "none"
             raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {asked})")
-        if not path.is_file():
+        if not path.exists():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
     if config.out.exists() and not config.out.is_dir():
         raise ValueError(f"--out {config.out}: this is a file; name a folder")
@@ -311,6 +311,7 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     workers and threads.
     """
     from models.restorer import choose_device
+    from models.weights import identity_of
     from models.zoo import MODELS
 
     sets = {name: str(folder.resolve()) for name, folder in real.items()}
@@ -331,7 +332,7 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
         "limit": config.limit,
         "pairs": [str(path.resolve()) for path in config.pairs],
         "pairs_sha256": {path.parent.name: atomic.sha256_of(path) for path in manifests if path.is_file()},
-        "weights": {name: atomic.sha256_of(path) for name, path in weights.items()},
+        "weights": {name: identity_of(path) for name, path in weights.items()},
         "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
         "test_sets": sets,
         "switches": list(config.switches),

@@ -69,7 +69,10 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep decoded images that exceed memory here")
     parser.add_argument(
-        "--backbone", type=Path, metavar="FILE", help="a classifier's weights for the backbone of DeblurGAN-v2"
+        "--backbone",
+        type=Path,
+        metavar="FILE",
+        help="trained weights to start from: a classifier's for DeblurGAN-v2, a highres-atrous for highres-mlfa",
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)

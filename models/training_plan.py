@@ -12,6 +12,7 @@ import torch
 
 from models import checkpoint, training_processes
 from models.augmentation import require_degradation
+from models.backbones import parts_after, require_backbone
 from models.checkpoint import CheckpointInfo
 from models.feature_nets import identity_of
 from models.pair_sets import PairSets, load_pairs, smallest_side
@@ -65,7 +66,7 @@ class TrainConfig:
     so many parts. precision "bfloat16": mixed, weights and losses stay float32. feature_net, weights_dir: where losses
     compare features (models/feature_nets.py). mix, every: one number per folder of pairs: how often it is drawn from,
     and that only every n-th pair of it is taken. cache: a folder for decoded images that do not fit into memory.
-    backbone: a classifier's weights to start from (models/backbones.py).
+    backbone: trained weights for a part of the network (models/backbones.py).
     """
 
     model: str
@@ -146,6 +147,11 @@ def plan(config: TrainConfig) -> Plan:
     if config.threads < 1:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     _require_settings(config)
+    if config.backbone:
+        with torch.device("meta"):
+            module = spec.build()
+        require_backbone(module, spec.name)
+        recipe = parts_after(recipe, module)
     for stage in recipe.stages or (recipe,):
         require_degradation(stage.augmentation.degrade)
         if stage.adversary:
@@ -240,7 +246,7 @@ def _require_settings(config: TrainConfig) -> None:
     if config.accumulate < 1:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
     if config.backbone and not config.backbone.is_file():
-        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of a classifier's weights")
+        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of weights to start from")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
 
