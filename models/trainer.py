@@ -17,6 +17,7 @@ from models.backbones import load_backbone
 from models.checkpoint import CheckpointInfo
 from models.pair_ahead import Ahead
 from models.pair_dataset import PairSampler
+from models.recipes import Recipe
 from models.training_adversary import Discriminator
 from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
@@ -44,13 +45,13 @@ class TrainingFailed(RuntimeError):
     """Training had to stop; the last checkpoint is good."""
 
 
-def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
-    """Train, or go on, or return what is finished already.
+def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> CheckpointInfo:
+    """Train, or go on, or return what is finished already. recipe: as `plan` takes it.
 
     Errors: ValueError, FileNotFoundError (bad configuration; unfinished training without `resume`); TrainingFailed (the
     loss is not finite); OSError (disk full). What was written before stays valid.
     """
-    chosen = plan(config)
+    chosen = plan(config, recipe)
     done = checkpoint.read(chosen.folder)
     if done is None and (chosen.folder / checkpoint.STATE).is_file():
         raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
