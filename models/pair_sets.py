@@ -47,7 +47,7 @@ def load_pairs(folders: Sequence[Path], *, mix: Sequence[float] = (), every: Seq
     digest = hashlib.sha256()
     for number, folder in enumerate(folders):
         prefix = f"{number}:" if len(folders) > 1 else ""
-        found, identity = layout_pairs(Path(folder), prefix) or _read_manifest(Path(folder), prefix)
+        found, identity = layout_pairs(Path(folder), prefix) or manifest_pairs(Path(folder), prefix)
         pairs += [replace(pair, folder=number) for pair in found[:: every[number] if every else 1]]
         digest.update(identity)
     validation = _some_of_each_sequence([pair for pair in pairs if pair.split == "val"])
@@ -94,7 +94,11 @@ def _some_of_each_sequence(pairs: Sequence[Pair]) -> list[Pair]:
     return kept[:HELD_OUT_MOST]
 
 
-def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
+def manifest_pairs(folder: Path, prefix: str = "") -> tuple[list[Pair], bytes]:
+    """All pairs of a set made by synth/make_pairs.py, whatever their split, and the manifest's bytes.
+
+    prefix: put before the names of sequences. Errors: as `load_pairs`.
+    """
     path = folder / "pairs.jsonl"
     if not path.is_file():
         raise FileNotFoundError(

@@ -130,16 +130,19 @@ class Plan:
         return next(number for number, stage in enumerate(self.stages) if step < stage.last)
 
 
-def plan(config: TrainConfig) -> Plan:
-    """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence."""
+def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
+    """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence.
+
+    recipe: one of the caller's own (an arm of an ablation) in place of the one that the configuration names.
+    """
     if config.model not in MODELS:
         raise ValueError(f"no network is called {config.model!r}; there are {', '.join(RESTORERS)}")
     spec = MODELS[config.model]
     if spec.task not in RESTORER_TASKS:
         raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it is not trained on pairs")
-    if not config.recipe and not spec.recipe:
+    if recipe is None and not config.recipe and not spec.recipe:
         raise ValueError(f"{spec.name} ({spec.task}) has no recipe of its own to train it with; name one with --recipe")
-    recipe = find_recipe(config.recipe or spec.recipe, config.profile)
+    recipe = recipe or find_recipe(config.recipe or spec.recipe, config.profile)
     if config.steps is not None and config.steps < 1:
         raise ValueError(f"the number of steps is at least 1, got {config.steps}")
     if config.seed < 0:

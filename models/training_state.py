@@ -39,6 +39,15 @@ def freeze(module: nn.Module, named: tuple[str, ...], frozen: tuple[str, ...]) -
             parameter.requires_grad_(not name.startswith(frozen))
 
 
+def update_average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    """Move the average of a network's state towards what it is now; 0 copies it. Counters are always copied."""
+    for key, value in module.state_dict().items():
+        if value.is_floating_point() and decay:
+            average[key].lerp_(value.detach(), 1 - decay)
+        else:
+            average[key].copy_(value.detach())
+
+
 def pack(
     module: nn.Module,
     average: dict[str, Tensor],
