@@ -32,7 +32,7 @@ class PairSets:
 
 
 def load_pairs(folders: Sequence[Path], *, mix: Sequence[float] = (), every: Sequence[int] = ()) -> PairSets:
-    """Read the pairs of one or more folders: sets made by synth/make_pairs.py, GOPRO_Large or DVD as they unpack.
+    """Read the pairs of one or more folders: sets made by synth/make_pairs.py, GOPRO_Large, DVD or REDS as they unpack.
 
     Records of the split "val" validate; where there are none, the last sequences (about a tenth of the pairs) do.
     mix: a weight per folder, how often it is drawn from. every: a number per folder; only every n-th of its pairs is
@@ -102,8 +102,8 @@ def manifest_pairs(folder: Path, prefix: str = "") -> tuple[list[Pair], bytes]:
     path = folder / "pairs.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}, or give a GOPRO_Large "
-            "or DeepVideoDeblurring_Dataset folder"
+            f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}, or give the folder "
+            "GOPRO_Large, DeepVideoDeblurring_Dataset or REDS itself"
         )
     data = path.read_bytes()
     pairs = []

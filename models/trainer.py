@@ -103,10 +103,13 @@ class _Training:
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
+        parts = self.recipe.stages or (self.recipe,)
+        self.named = tuple(dict.fromkeys(beginning for part in parts for beginning in part.frozen))
+        loaded = ""
         if chosen.config.backbone:
-            load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
-        if (self.recipe.stages or (self.recipe,))[0].starts_at_blur:
-            start_at_the_blurred_image(self.module, chosen.spec)
+            loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
+        if parts[0].starts_at_blur:
+            start_at_the_blurred_image(self.module, chosen.spec, loaded)
         # Channels last: a tenth less time for a step on a CPU.
         self.module = self.module.to(chosen.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.outputs = form_of(self.module, chosen.spec).outputs
@@ -184,7 +187,7 @@ class _Training:
         place = step - stage.first
         rate = recipe.learning_rate_at(place, stage.steps)
         set_rate(self.optimiser, rate)
-        freeze(self.module, recipe.frozen, place < recipe.frozen_until * stage.steps)
+        freeze(self.module, self.named, recipe.frozen if place < recipe.frozen_until * stage.steps else ())
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.ahead.get(step)
         seen: list[tuple[Tensor, Tensor]] = []
