@@ -1,9 +1,9 @@
 """What a recipe's parts are worth: `python benchmark/ablation.py --study NAME --pairs DIR --held-out DIR --out DIR`.
 
 Every arm of a study (benchmark/ablation_studies.py) is trained with the same budget and the same seeds by
-models/trainer.py and scored on held-out pairs. Written to --out: scores.csv (every image), table.csv, negatives.csv and
-negatives.svg where a term has negatives: the same bytes for the same command; cost.csv, ablation.md (which shows the
-times) and run.json; the checkpoints in runs/. An interrupted study goes on with --resume.
+models/trainer.py and scored on held-out pairs. Written to --out: scores.csv (every image), table.csv, and where a
+term has negatives negatives.csv, negatives.svg, anchors.csv: the same bytes for the same command; cost.csv, ablation.md
+(which shows the times) and run.json; the checkpoints in runs/. An interrupted study goes on with --resume.
 
 Exit codes: 0 done, 1 a training failed (the others are in the table) or the disk did, 2 bad arguments or a refusal to
 start, 130 interrupted.
@@ -17,13 +17,14 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import argparse
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from benchmark.ablation_arguments import AblationConfig, arms_of, parse
 from benchmark.ablation_scores import (
     BLURRED,
     METRIC_IDS,
@@ -35,42 +36,22 @@ from benchmark.ablation_scores import (
     table,
     use_one_thread,
 )
-from benchmark.ablation_studies import STUDIES, Arm, check_networks, contrast_of, shortened
-from benchmark.negatives import Sharpness, plot, sharpness
+from benchmark.ablation_studies import STUDIES, Arm, contrast_of, shortened
+from benchmark.negatives import AnchorLoss, Sharpness, anchor_losses, plot, sharpness
 from benchmark.results import write_rows
 from models import checkpoint
 from models.checkpoint import CheckpointInfo
-from models.feature_nets import FEATURE_NETS
+from models.feature_nets import feature_net
 from models.pair_dataset import PairSampler
 from models.pair_record import Pair
 from models.pair_sets import manifest_pairs
-from models.recipes import PROFILES, Recipe
+from models.recipes import Recipe
 from models.trainer import TrainConfig, TrainingFailed, plan, train
+from models.weights import DEFAULT_WEIGHTS
 from synth import atomic, provenance
 
+ANCHORS = 16  # crops for anchors.csv
 SCORES, SECONDS = "scores.json", "seconds.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AblationConfig:
-    """What the user chooses. networks, arms: empty for the study's own and for all. side_px: held-out middle crops."""
-
-    study: str
-    pairs: tuple[Path, ...]
-    held_out: Path
-    out: Path
-    networks: tuple[str, ...] = ()
-    arms: tuple[str, ...] = ()
-    profile: str = "quick"
-    steps: int = 200
-    batch: int = 2
-    crop_px: int = 64
-    seeds: tuple[int, ...] = (0,)
-    feature_net: str = "vgg19"
-    weights_dir: Path | None = None
-    threads: int = 1
-    device: str = "cpu"
-    side_px: int = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,24 +61,6 @@ class CostLine:
     arm: str
     seed: int
     seconds: float
-
-
-def arms_of(config: AblationConfig) -> tuple[Arm, ...]:
-    """The arms asked for, in the study's order. Errors: ValueError for an unknown study, arm, profile or network."""
-    if config.study not in STUDIES:
-        raise ValueError(f"no study is called {config.study!r}; there are {', '.join(STUDIES)}")
-    study = STUDIES[config.study]
-    networks = config.networks or study.networks
-    check_networks(study, networks)
-    if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) != len(config.seeds):
-        raise ValueError(
-            f"--seeds takes different numbers from 0 up, got {', '.join(map(str, config.seeds)) or 'none'}"
-        )
-    found = study.arms(config.profile, networks)
-    for name in config.arms:
-        if name not in [arm.name for arm in found]:
-            raise ValueError(f"no arm is called {name!r}; there are {', '.join(arm.name for arm in found)}")
-    return tuple(arm for arm in found if not config.arms or arm.name in config.arms)
 
 
 def run(config: AblationConfig, resume: bool) -> list[str]:
@@ -114,7 +77,11 @@ def run(config: AblationConfig, resume: bool) -> list[str]:
         plan(planned[arm.name, config.seeds[0]], _recipe(config, arm))
     use_one_thread()
     blurred = score("", None, held_out, config.side_px)
-    scores = _lines(BLURRED, None, blurred, held_out)
+    # A crop that the blur did not reach has nothing to restore, and no finite PSNR.
+    shown = [pair for pair in held_out if math.isfinite(blurred["psnr"][pair.key])]
+    if not shown:
+        raise ValueError(f"{config.held_out}: no middle crop of {config.side_px} px is blurred; give larger crops")
+    scores = _lines(BLURRED, None, blurred, shown)
     costs: list[CostLine] = []
     failures: list[str] = []
     config.out.mkdir(parents=True, exist_ok=True)
@@ -127,9 +94,9 @@ def run(config: AblationConfig, resume: bool) -> list[str]:
                 failures.append(f"{arm.name}, seed {seed}: {error}")
                 continue
             values = _scored(info, arm, held_out, identity, config.side_px)
-            scores += _lines(arm.name, seed, values, held_out)
+            scores += _lines(arm.name, seed, values, shown)
             costs += [CostLine(arm=arm.name, seed=seed, seconds=seconds)] if seconds is not None else []
-            _write(config, arms, scores, costs, {name: mean_of(found) for name, found in blurred.items()})
+            _write(config, arms, scores, costs, left_out=len(held_out) - len(shown))
     _write_negatives(config, arms, planned)
     _write_facts(config)
     return failures
@@ -201,8 +168,9 @@ def _write(
     arms: Sequence[Arm],
     scores: Sequence[ArmScore],
     costs: Sequence[CostLine],
-    blurred: dict[str, float],
+    left_out: int,
 ) -> None:
+    """The tables. left_out: held-out pairs whose crop is not blurred."""
     rows = table(
         arms,
         scores,
@@ -219,11 +187,14 @@ def _write(
         found = [cost.seconds for cost in costs if cost.arm == arm.name]
         seconds |= {arm.name: sum(found) / len(found)} if found else {}
     title = f"Ablation {config.study}: {STUDIES[config.study].source}"
-    atomic.write_text(config.out / "ablation.md", markdown(title, rows, blurred, seconds))
+    blurred = {
+        name: mean_of([row.value for row in scores if row.arm == BLURRED and row.metric == name]) for name in METRIC_IDS
+    }
+    atomic.write_text(config.out / "ablation.md", markdown(title, rows, blurred, seconds, left_out))
 
 
 def _write_negatives(config: AblationConfig, arms: Sequence[Arm], planned: dict[tuple[str, int], TrainConfig]) -> None:
-    """negatives.csv and negatives.svg: the negatives of the first seed's training."""
+    """negatives.csv, negatives.svg, anchors.csv: of the crops of the first seed's training."""
     contrast = contrast_of(arms)
     if contrast is None:
         return
@@ -244,6 +215,9 @@ def _write_negatives(config: AblationConfig, arms: Sequence[Arm], planned: dict[
     write_rows(config.out / "negatives.csv", Sharpness, rows)
     title = f"Negatives of {arm.name}: {stage.batch} crops of {stage.crop_px} px a step; dashed: the blurred crops"
     atomic.write_text(config.out / "negatives.svg", plot(rows, title))
+    blur, sharp = (images.flatten(0, 1) for images in sampler.batch(0, ANCHORS))
+    net = feature_net(config.feature_net, contrast.layers, config.weights_dir or DEFAULT_WEIGHTS)
+    write_rows(config.out / "anchors.csv", AnchorLoss, anchor_losses(blur, sharp, net, contrast.layer_weights))
 
 
 def _write_facts(config: AblationConfig) -> None:
@@ -254,57 +228,6 @@ def _write_facts(config: AblationConfig) -> None:
         "host": provenance.host(),
     }
     atomic.write_json(config.out / "run.json", facts)
-
-
-def parse(argv: list[str] | None) -> tuple[AblationConfig, bool]:
-    """The study that a command line asks for, and whether to resume."""
-    parser = argparse.ArgumentParser(prog="benchmark/ablation.py", description="What a recipe's parts are worth.")
-    add = parser.add_argument
-    add("--study", required=True, help=f"one of {', '.join(STUDIES)}")
-    add("--pairs", nargs="+", type=Path, required=True, metavar="DIR", help="folders of training pairs")
-    add("--held-out", type=Path, required=True, metavar="DIR", help="a set of pairs to score on, all of it")
-    add("--out", type=Path, required=True, metavar="DIR")
-    add("--models", type=_words, default=(), metavar="NAME,...", help="other networks than the study's")
-    add("--arms", type=_words, default=(), metavar="NAME,...", help="some of the arms (default: all)")
-    add("--profile", choices=PROFILES, default="quick", help="whose optimiser, schedule and weights of losses")
-    add("--steps", type=int, default=AblationConfig.steps)
-    add("--batch", type=int, default=AblationConfig.batch)
-    add("--crop", type=int, default=AblationConfig.crop_px, metavar="PX")
-    add("--seeds", type=_counts, default=AblationConfig.seeds, metavar="N,...")
-    add("--feature-net", choices=FEATURE_NETS, default=AblationConfig.feature_net)
-    add("--weights-dir", type=Path, metavar="DIR", help="where the feature network's file is (default: weights)")
-    add("--threads", type=int, default=AblationConfig.threads)
-    add("--device", default=AblationConfig.device)
-    add("--held-out-crop", type=int, default=AblationConfig.side_px, metavar="PX", help="side of the crops scored")
-    add("--resume", action="store_true", help="go on with an interrupted study")
-    given = parser.parse_args(argv)
-    config = AblationConfig(
-        study=given.study,
-        pairs=tuple(given.pairs),
-        held_out=given.held_out,
-        out=given.out,
-        networks=given.models,
-        arms=given.arms,
-        profile=given.profile,
-        steps=given.steps,
-        batch=given.batch,
-        crop_px=given.crop,
-        seeds=given.seeds,
-        feature_net=given.feature_net,
-        weights_dir=given.weights_dir,
-        threads=given.threads,
-        device=given.device,
-        side_px=given.held_out_crop,
-    )
-    return config, given.resume
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in _words(text))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -164,10 +164,15 @@ def _matrix(scores: Sequence[ArmScore], arm: str, metric: str) -> tuple[list[int
     return seeds, keys, np.array([[found[seed, key] for key in keys] for seed in seeds])
 
 
-def markdown(title: str, rows: Sequence[ArmRow], blurred: dict[str, float], seconds: dict[str, float]) -> str:
-    """The table as Markdown. blurred: the input's mean by metric; seconds: CPU time of a training by arm."""
+def markdown(
+    title: str, rows: Sequence[ArmRow], blurred: dict[str, float], seconds: dict[str, float], left_out: int
+) -> str:
+    """The table as Markdown. blurred: the input's mean by metric; seconds: CPU time of a training by arm.
+
+    left_out: held-out images whose middle crop is sharp already.
+    """
     arms = list(dict.fromkeys(row.arm for row in rows))
-    lines = [f"# {title}", "", *_budget(rows), ""]
+    lines = [f"# {title}", "", _budget(rows, left_out), ""]
     lines.append("| arm | PSNR, dB | gain over the input, dB | difference to the arm | dB (95 %) | SSIM | CPU, s |")
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     lines.append(f"| {BLURRED} | {blurred['psnr']:.3f} | | | | {blurred['ssim-skimage-gauss']:.4f} | |")
@@ -186,18 +191,19 @@ def markdown(title: str, rows: Sequence[ArmRow], blurred: dict[str, float], seco
     return "\n".join(lines) + "\n"
 
 
-def _budget(rows: Sequence[ArmRow]) -> list[str]:
+def _budget(rows: Sequence[ArmRow], left_out: int) -> str:
     first = rows[0]
     nets = " ".join(dict.fromkeys(row.feature_net for row in rows if row.feature_net)) or "none"
-    return [
+    unblurred = f"; {left_out} left out, whose crop is sharp already" if left_out else ""
+    return (
         f"{first.steps} steps, batch {first.batch}, crops of {first.crop_px} px; feature network: {nets}; seeds "
-        f"{first.seeds}; {first.images} held-out images of {first.photographs} photographs (middle crops). Intervals: "
-        "bootstrap over photographs and seeds; CPU: seconds of one training, mean of the seeds.",
-    ]
+        f"{first.seeds}; {first.images} held-out images of {first.photographs} photographs (middle crops{unblurred}). "
+        "Intervals: bootstrap over photographs and seeds; CPU: seconds of one training, mean of the seeds."
+    )
 
 
-def mean_of(values: dict[str, float]) -> float:
-    return float(np.mean(list(values.values())))
+def mean_of(values: Sequence[float]) -> float:
+    return float(np.mean(values))
 
 
 def use_one_thread() -> None:

@@ -1,4 +1,4 @@
-"""How sharp the negatives of a contrastive training are, interval by interval, as numbers and as a plot."""
+"""How sharp the negatives of a contrastive training are, and where its loss would have an image go."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from benchmark.metrics import METRICS
+from models.losses import LOSSES
+from models.losses.features import Features
 from models.pair_dataset import PairSampler
 from models.recipes import Contrast
+from synth.rng import stream
 
 CROPS = 64  # of an interval, spread evenly over its steps
 WIDTH, HEIGHT, MARGIN = 420, 260, 48
+WAYS = (0.0, 0.25, 0.5, 0.75)
+NOISES = (0.01, 0.03, 0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,34 @@ class Sharpness:
     psnr: float
     blurred_gradient_energy: float
     blurred_psnr: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorLoss:
+    """A line of anchors.csv: the contrastive loss of blur + way * (sharp - blur) + noise of sigma `noise`.
+
+    The negative is the blurred image; the loss is without the recipe's weight. Where a row of more noise has the lower
+    loss, the term drives a restored image at that place away from both images instead of towards the sharp one.
+    """
+
+    way: float
+    noise: float
+    loss: float
+
+
+def anchor_losses(
+    blur: Tensor, sharp: Tensor, features: Features | None, weights: Sequence[float], seed: int = 0
+) -> list[AnchorLoss]:
+    """For every one of WAYS and NOISES. Shape: two tensors [B, 3, H, W]. weights: one per map of `features`."""
+    noise = torch.from_numpy(stream(seed, "anchors").standard_normal(tuple(blur.shape))).to(blur.dtype)
+    found = []
+    for way in WAYS:
+        for sigma in NOISES:
+            anchor = torch.lerp(blur, sharp, way) + sigma * noise
+            with torch.no_grad():
+                loss = float(LOSSES["contrastive"](anchor, sharp, blur, features, weights=weights))
+            found.append(AnchorLoss(way=way, noise=sigma, loss=loss))
+    return found
 
 
 def gradient_energy(images: Tensor) -> float:

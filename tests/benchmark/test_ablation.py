@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from benchmark import ablation
 from benchmark.ablation_scores import BLURRED, interval
 from benchmark.ablation_studies import STUDIES, Arm
-from benchmark.negatives import Sharpness, gradient_energy, plot, sharpness
+from benchmark.negatives import Sharpness, anchor_losses, gradient_energy, plot, sharpness
 from models.pair_dataset import PairSampler
 from models.pair_sets import manifest_pairs
 from models.recipes import Contrast, find_recipe
@@ -34,7 +35,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def words(sets: tuple[Path, Path], out: Path, study: str, *more: str, seeds: str = "0,1") -> list[str]:
     fixed = ["--pairs", str(sets[0]), "--held-out", str(sets[1]), "--out", str(out), "--models", TINY[study]]
-    return ["--study", study, *fixed, "--feature-net", "random", "--steps", "4", "--seeds", seeds, *more]
+    fixed += ["--feature-net", "random", "--steps", "4", "--crop", "32" if study == "contrastive" else "64"]
+    return ["--study", study, *fixed, "--seeds", seeds, *more]
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
@@ -115,7 +117,7 @@ def test_an_interrupted_study_ends_in_the_same_bytes(
     assert len(lines_of(cut / "scores.csv")) == (1 + 2) * 4 * 2  # the input and two arms, whole
     capsys.readouterr()
     assert ablation.main(words(sets, cut, "contrastive", "--resume")) == 0
-    for name in (*SAME_BYTES, "negatives.csv", "negatives.svg"):
+    for name in (*SAME_BYTES, "negatives.csv", "negatives.svg", "anchors.csv"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file() and path.name != "run.json"}
     assert ablation.main(words(sets, whole, "contrastive")) == 0  # finished: verified, not trained again
@@ -144,12 +146,12 @@ def test_the_tables_say_budget_and_differences(sets: tuple[Path, Path], tmp_path
     gain = np.mean([mean("+ contrastive", seed) for seed in "01"]) - mean(BLURRED, "")
     assert float(row["gain"]) == pytest.approx(gain)
     facts = ("steps", "batch", "crop_px", "feature_net", "seeds", "images", "photographs")
-    assert [row[name] for name in facts] == ["4", "2", "64", "random", "0 1", "4", "2"]
+    assert [row[name] for name in facts] == ["4", "2", "32", "random", "0 1", "4", "2"]
     assert next(row for row in rows if row["arm"] == "without")["feature_net"] == ""  # it has none
     costs = lines_of(tmp_path / "cost.csv")
     assert len(costs) == 6 and all(float(line["seconds"]) > 0 for line in costs)
     text = (tmp_path / "ablation.md").read_text()
-    assert "4 steps, batch 2, crops of 64 px; feature network: random; seeds 0 1; 4 held-out images of 2" in text
+    assert "4 steps, batch 2, crops of 32 px; feature network: random; seeds 0 1; 4 held-out images of 2" in text
 
 
 def test_the_deblurgan_study_runs(sets: tuple[Path, Path], tmp_path: Path) -> None:
@@ -177,6 +179,18 @@ def test_a_failed_training_leaves_the_others(
     assert ablation.main(words(sets, tmp_path, "contrastive", seeds="0")) == 1
     assert "+ contrastive, seed 0: the loss became nan at step 2" in capsys.readouterr().out
     assert {row["arm"] for row in lines_of(tmp_path / "table.csv")} == {"without", "+ blurred negatives"}
+
+
+def test_an_image_without_blur_is_left_out_and_counted(sets: tuple[Path, Path], tmp_path: Path) -> None:
+    held = make_pairs(tmp_path / "held", count=3, side=64)
+    (held / "blur" / "001.png").write_bytes((held / "sharp" / "001.png").read_bytes())
+    few = ("--arms", "without", "--steps", "1")
+    assert ablation.main(words((sets[0], held), tmp_path / "out", "contrastive", *few, seeds="0")) == 0
+    assert {row["key"] for row in lines_of(tmp_path / "out" / "scores.csv")} == {"000", "002"}
+    assert "2 held-out images of 2 photographs (middle crops; 1 left out" in (tmp_path / "out/ablation.md").read_text()
+    for number in (0, 2):
+        (held / "blur" / f"00{number}.png").write_bytes((held / "sharp" / f"00{number}.png").read_bytes())
+    assert ablation.main(words((sets[0], held), tmp_path / "none", "contrastive", *few, seeds="0")) == 2
 
 
 @pytest.mark.parametrize(
@@ -219,6 +233,16 @@ def test_negatives_get_sharper_from_interval_to_interval(sets: tuple[Path, Path]
     relative = [row.gradient_energy / row.blurred_gradient_energy for row in rows]
     assert relative == sorted(relative) and relative[-1] > 1.1
     assert rows[0].crops == 8
+
+
+def test_the_contrastive_loss_along_the_way_to_the_sharp_image() -> None:
+    """Without noise it is (1 - way) / way on pixels: above 1 in the first half, where noise lowers it."""
+    blur, sharp = torch.zeros(4, 3, 32, 32), torch.ones(4, 3, 32, 32)
+    found = {(row.way, row.noise): row.loss for row in anchor_losses(blur, sharp, None, (1.0,))}
+    assert found[0.75, 0.01] == pytest.approx(1 / 3, rel=1e-3) and found[0.25, 0.01] == pytest.approx(3, rel=1e-2)
+    assert found[0.0, 0.01] > found[0.0, 0.03] > found[0.0, 0.1] > 1
+    share = math.sqrt(2 / math.pi)  # mean |N(0, s)| is s sqrt(2 / pi)
+    assert found[0.0, 0.1] == pytest.approx(1 / (0.1 * share), rel=0.02)
 
 
 def test_the_plot_is_a_picture_of_the_numbers() -> None:

@@ -12,7 +12,8 @@ import torch
 
 from models import throughput
 from models.recipes import find_recipe
-from models.throughput import PlainLoop, compare, made_up_pairs, plain_loss, ratio, require_plain, spread
+from models.straightforward_loop import PlainLoop, plain_loss, require_plain
+from models.throughput import compare, made_up_pairs, ratio, spread
 from models.trainer import TrainConfig, by_hand
 from synth.image_files import read_image
 from tests.models.training_data import make_pairs
