@@ -2,8 +2,8 @@
 
 Both loops train the same network on the same crops with the same loss, batch, number of threads and kind of optimiser,
 in turn, so that their ratio is steadier than the times. Ours: models/trainer.py as it trains. The straightforward one
-(models/straightforward_loop.py): every image decoded when it is drawn, torch's default memory layout, losses written as in
-the papers.
+(models/straightforward_loop.py): every image decoded when it is drawn, torch's default memory layout, losses written as
+in the papers.
 
 Without --pairs, made-up images of 1280x720. Exit codes: 0, 2 bad arguments.
 """
