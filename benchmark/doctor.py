@@ -66,22 +66,25 @@ def examine(config: RunConfig, real: dict[str, Path]) -> Iterator[Finding]:
 
 def weights(config: RunConfig) -> Iterator[Finding]:
     """Whether the weights files at hand belong to their networks: of the methods, or of all."""
-    from models.weights import find_weights, load_into
+    from models.weights import find_weights, identity_of, load_into, published_identities
     from models.zoo import MODELS
 
     given = dict(config.weights)
     names = [name for name in config.methods if name in MODELS] if config.methods else list(MODELS)
     for name in names:
         spec = MODELS[name]
-        path = given.get(name) or find_weights(spec, config.weights_dir)
+        try:
+            path = given.get(name) or find_weights(spec, config.weights_dir)
+        except ValueError as error:
+            yield fail(f"{name}: weights", str(error))
+            continue
         if path is None:
             if config.methods:
                 text = "it is trained first" if spec.recipe else "and it cannot be trained here; give --weights"
                 yield (ok if spec.recipe else fail)(f"{name}: weights", f"no weights file, {text}")
             continue
-        digest = atomic.sha256_of(path)
-        published = {entry.sha256 for entry in spec.weights if entry.file == path.name and entry.sha256}
         try:
+            digest, published = identity_of(path), published_identities(spec, path)
             load_into(spec.build(), path, name)
         except (ValueError, OSError) as error:
             yield fail(f"{name}: weights", str(error))

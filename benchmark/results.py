@@ -150,7 +150,7 @@ class ComparisonRow:
     differs: bool | None
 
 
-Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row, ComparisonRow)
+Line = TypeVar("Line")  # a frozen dataclass of plain values
 
 
 def columns(kind: type) -> tuple[str, ...]:

@@ -17,13 +17,14 @@ from models.backbones import load_backbone
 from models.checkpoint import CheckpointInfo
 from models.pair_ahead import Ahead
 from models.pair_dataset import PairSampler
+from models.recipes import Recipe
 from models.training_adversary import Discriminator
 from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
 from models.training_objective import Objective, full_size
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import open_log, progress
-from models.training_state import freeze, optimiser_of, pack, set_rate, unpack
+from models.training_state import freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training_validation import validate
 from models.weights import DEFAULT_WEIGHTS
 from synth import atomic
@@ -44,13 +45,13 @@ class TrainingFailed(RuntimeError):
     """Training had to stop; the last checkpoint is good."""
 
 
-def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
-    """Train, or go on, or return what is finished already.
+def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> CheckpointInfo:
+    """Train, or go on, or return what is finished already. recipe: as `plan` takes it.
 
     Errors: ValueError, FileNotFoundError (bad configuration; unfinished training without `resume`); TrainingFailed (the
     loss is not finite); OSError (disk full). What was written before stays valid.
     """
-    chosen = plan(config)
+    chosen = plan(config, recipe)
     done = checkpoint.read(chosen.folder)
     if done is None and (chosen.folder / checkpoint.STATE).is_file():
         raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
@@ -88,16 +89,27 @@ def estimate_seconds(config: TrainConfig) -> float:
     return seconds
 
 
+@contextmanager
+def by_hand(config: TrainConfig, recipe: Recipe | None = None) -> Iterator[_Training]:
+    """A training whose steps the caller takes, and which writes nothing: for measurements. Errors: as `plan`."""
+    chosen = plan(config, recipe)
+    with _reproducible(chosen):
+        yield _Training(chosen)
+
+
 class _Training:
     """The state of a run: weights, moments, moving average, the discriminator of the stage."""
 
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
+        parts = self.recipe.stages or (self.recipe,)
+        self.named = tuple(dict.fromkeys(beginning for part in parts for beginning in part.frozen))
+        loaded = ""
         if chosen.config.backbone:
-            load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
-        if (self.recipe.stages or (self.recipe,))[0].starts_at_blur:
-            start_at_the_blurred_image(self.module, chosen.spec)
+            loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
+        if parts[0].starts_at_blur:
+            start_at_the_blurred_image(self.module, chosen.spec, loaded)
         # Channels last: a tenth less time for a step on a CPU.
         self.module = self.module.to(chosen.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.outputs = form_of(self.module, chosen.spec).outputs
@@ -175,7 +187,7 @@ class _Training:
         place = step - stage.first
         rate = recipe.learning_rate_at(place, stage.steps)
         set_rate(self.optimiser, rate)
-        freeze(self.module, recipe.frozen, place < recipe.frozen_until * stage.steps)
+        freeze(self.module, self.named, recipe.frozen if place < recipe.frozen_until * stage.steps else ())
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.ahead.get(step)
         seen: list[tuple[Tensor, Tensor]] = []
@@ -220,11 +232,7 @@ class _Training:
     def _update_average(self, step: int) -> None:
         # A short memory at first, so that the untrained start is soon forgotten.
         decay = min(self.stage.recipe.ema_decay, (1 + step) / (10 + step))
-        for key, value in self.module.state_dict().items():
-            if value.is_floating_point() and self.stage.recipe.ema_decay:
-                self.average[key].lerp_(value.detach(), 1 - decay)
-            else:
-                self.average[key].copy_(value.detach())
+        update_average(self.average, self.module, decay if self.stage.recipe.ema_decay else 0.0)
 
     def validate(self, log: Any, steps_done: int) -> dict[str, float | None]:
         """PSNR of the averaged network and of its input on the held-out pairs; keeps the best weights so far."""

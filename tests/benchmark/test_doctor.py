@@ -223,6 +223,9 @@ def test_weights_belong_to_the_network(tmp_path: Path) -> None:
     assert (found.level, "wrong.pth" in found.sentence) == ("fail", True)
     (found,) = doctor.weights(replace(config, weights=()))
     assert (found.level, "trained first" in found.sentence) == ("ok", True)
+    (tmp_path / "GFPGANv1.4.pth").write_bytes(b"half of it")
+    (found,) = doctor.weights(replace(config, methods=("gfpgan",), weights=(), weights_dir=tmp_path))
+    assert (found.level, "is not the published" in found.sentence) == ("fail", True)
 
 
 def test_metrics_reproduce_the_stored_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,12 @@ from models.weights import interpolate
 from models.zoo import MODELS
 from tests.models.training_data import make_pairs
 
-DISCRIMINATORS = ("deblurgan-v2-discriminator", "vgg-style-discriminator-128", "unet-discriminator-sn")
+DISCRIMINATORS = (
+    "deblurgan-v2-discriminator",
+    "deblurgan-discriminator",
+    "vgg-style-discriminator-128",
+    "unet-discriminator-sn",
+)
 
 
 class TinyDiscriminator(nn.Module):
