@@ -130,7 +130,7 @@ def test_the_generators_step_leaves_the_discriminator_alone_and_the_other_way_ro
     pairs: Path, tmp_path: Path
 ) -> None:
     training = _Training(plan(config(pairs, tmp_path, "deblurgan", model="deblurgan-v2-mobilenet-test")))
-    opponent = training.discriminator
+    opponent = training.opponents.whole
     assert opponent is not None
     before = [parameter.detach().clone() for parameter in opponent.module.parameters()]
     images = torch.rand(1, 3, 32, 32, requires_grad=True)
