@@ -74,7 +74,8 @@ def gfpgan(profile: str) -> Recipe:
     assert paper.faces is not None
     # The pyramid term stays to the end: a quick training never leaves the part that it is meant for.
     whole = replace(paper, faces=replace(paper.faces, pyramid_until=1.0))
-    return replace(quick_terms(whole, steps=QUICK_STEPS, crop_px=512, rate=1e-3), batch=1, flips=("horizontal",))
+    short = quick_terms(whole, steps=QUICK_STEPS, crop_px=512, rate=1e-3)
+    return replace(short, batch=1, warmup_steps=2, flips=("horizontal",))
 
 
-QUICK_STEPS = 8
+QUICK_STEPS = 6
