@@ -1,4 +1,6 @@
-"""A classifier's published weights as the start of DeblurGAN-v2's backbone: `models/train.py --backbone FILE`.
+"""Published weights as the start of a part: `models/train.py --backbone FILE`.
+
+A classifier's for DeblurGAN-v2's backbone; a StyleGAN2's, in the clean form and with its names, for GFPGAN's decoder.
 
 MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the names of the early public implementation; the
 latter are the network's own. Inception-ResNet-v2: the names of the public port (conv2d_1a.conv.weight ...), its own,
@@ -16,20 +18,26 @@ from torch import Tensor, nn
 
 from models.nets.inception_resnet_v2 import InceptionResNetV2
 from models.nets.pyramids import InceptionPyramid, MobileNetPyramid
+from models.nets.stylegan2_clean import StyleGAN2WithSFT
 from synth.state_dicts import load_state_dict, load_strictly
 
 CLASSIFIERS = ("classifier.", "last_linear.")
 
 
 def require_backbone(module: nn.Module, name: str) -> nn.Module:
-    """The part of a network that a classifier's weights fit. Errors: ValueError for a network without one."""
+    """The part of a network that a classifier's, or a generator's, weights fit. Errors: ValueError if it has none."""
     pyramid = getattr(module, "fpn", None)
     if isinstance(pyramid, MobileNetPyramid):
         return pyramid.features
     if isinstance(pyramid, InceptionPyramid):
         assert isinstance(pyramid.inception, InceptionResNetV2)
         return pyramid.inception
-    raise ValueError(f"--backbone is for the networks of DeblurGAN-v2, {name} has no backbone that a classifier fits")
+    prior = getattr(module, "stylegan_decoder", None)
+    if isinstance(prior, StyleGAN2WithSFT):
+        return prior
+    raise ValueError(
+        f"--backbone is for the networks of DeblurGAN-v2 and GFPGAN, {name} has no backbone that a classifier fits"
+    )
 
 
 def load_backbone(module: nn.Module, path: Path, name: str) -> None:
@@ -43,7 +51,7 @@ def load_backbone(module: nn.Module, path: Path, name: str) -> None:
     if isinstance(part, InceptionResNetV2):
         own = part.state_dict()
         state |= {key: own[key] for key in own if key.startswith(CLASSIFIERS)}
-    else:
+    elif not isinstance(part, StyleGAN2WithSFT):
         assert isinstance(part, nn.Sequential)
         state = _mobilenet(state, len(part))
     load_strictly(part, state, path, f"the backbone of {name}")

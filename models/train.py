@@ -65,7 +65,10 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep decoded images that exceed memory here")
     parser.add_argument(
-        "--backbone", type=Path, metavar="FILE", help="a classifier's weights for the backbone of DeblurGAN-v2"
+        "--backbone",
+        type=Path,
+        metavar="FILE",
+        help="a classifier's weights for the backbone of DeblurGAN-v2, or a StyleGAN2's for GFPGAN",
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)

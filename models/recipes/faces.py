@@ -18,8 +18,8 @@ def gfpgan(profile: str) -> Recipe:
     weights 0.1, 0.1, 1, 1, 1; the pyramid term for the first 50k steps only; R1 with weight 10 every 16th step; style
     on two layers with weights 0.5 and 1; a moving average that halves in 312 steps. Differs: a Gram term of VGG's
     features (their configuration's, not the paper's) is left out, and so is their second colour jitter. The paper
-    starts from a trained StyleGAN2: --backbone FILE puts one into the decoder; without it everything is learned from
-    random numbers.
+    starts from a trained StyleGAN2: --backbone FILE puts one, in the clean form, into the decoder; without it all is
+    learned from random numbers.
 
     The training set (FFHQ in the paper) is a manifest whose sharp images are aligned faces; `blur` may name the same
     file, since the input is made of the sharp one. Where the eyes and mouths are says landmarks.jsonl beside

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from models import checkpoint, face_boxes, train
+from models.backbones import load_backbone
 from models.face_boxes import FaceBoxes, boxes_of, load_boxes, mirrored, scaled
 from models.face_geometry import TEMPLATE_PX
 from models.face_sampler import FaceSampler
@@ -26,6 +27,7 @@ from models.training_faces import crop_sides
 from models.training_objective import Objective
 from models.training_opponents import Opponents
 from models.training_stages import PlannedStage
+from models.zoo import MODELS
 from synth.image_files import write_image
 from tests.models.face_data import grams, use_tiny_networks, write_landmarks
 from tests.models.training_data import make_pairs
@@ -322,3 +324,17 @@ def test_pictures_that_are_no_faces(tmp_path: Path) -> None:
 def test_crops_of_the_published_size() -> None:
     assert crop_sides(512) == {"left_eye": 80, "right_eye": 80, "mouth": 120}
     assert all(side % 4 == 0 and side >= 8 for size in (16, 32, 48, 256) for side in crop_sides(size).values())
+
+
+def test_a_generators_file_fills_the_decoder(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    prior = MODELS["gfpgan-test"].build().get_submodule("stylegan_decoder").state_dict()
+    torch.save({"params_ema": prior}, tmp_path / "stylegan2.pth")
+    module = MODELS["gfpgan-test"].build()
+    load_backbone(module, tmp_path / "stylegan2.pth", "gfpgan-test")
+    loaded = module.get_submodule("stylegan_decoder").state_dict()
+    assert all(torch.equal(value, prior[key]) for key, value in loaded.items())
+    del prior["constant_input.weight"]
+    torch.save(prior, tmp_path / "cut.pth")
+    with pytest.raises(ValueError, match=r"1 keys are missing, such as 'constant_input\.weight'"):
+        load_backbone(module, tmp_path / "cut.pth", "gfpgan-test")

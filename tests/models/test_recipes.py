@@ -89,7 +89,7 @@ def test_every_recipe_trains(recipe: str, profile: str, pairs: Path, tmp_path: P
     assert meta["feature_net"] == ("random" if needed else "")
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "gfpgan"])  # that: test_gfpgan_training.py
 def test_quick_lowers_the_loss_on_one_batch(recipe: str, pairs: Path, tmp_path: Path) -> None:
     """The same samples over and over: what the network itself is to lower, without the opponent, falls."""
     training = _Training(plan(config(pairs, tmp_path, recipe, steps=40)))
