@@ -20,6 +20,7 @@ from models.training_objective import Objective, full_size
 from models.training_opponents import Opponents
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import open_log, progress
+from models.training_running import Running, require_opponents_to_run
 from models.training_samples import sampler_of
 from models.training_state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training_validation import validate
@@ -65,6 +66,7 @@ def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
             raise ValueError(
                 f"{chosen.folder} holds an unfinished training; add --resume to go on with it, or remove it"
             )
+    require_opponents_to_run(chosen.stages, config.accumulate * training_processes.count())
     with reproducible(config.seed, config.threads), training_processes.together(chosen.device):
         return _Training(chosen).run()
 
@@ -97,8 +99,14 @@ class _Training:
         if (self.recipe.stages or (self.recipe,))[0].starts_at_blur:
             start_at_the_blurred_image(self.module, chosen.spec)
         self.module = channels_last(self.module.to(chosen.device)).train()
-        self.outputs = form_of(self.module, chosen.spec).outputs
-        self.running: Any = torch.compile(self.module) if chosen.config.compile else self.module
+        self.running = Running(
+            self.module,
+            form_of(self.module, chosen.spec).outputs,
+            name=chosen.spec.name,
+            compiled=chosen.config.compile,
+            precision=chosen.config.precision,
+            device=chosen.device,
+        )
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
         self.best = -math.inf
         self.terms: dict[str, float] = {}
@@ -165,7 +173,7 @@ class _Training:
         seen: list[tuple[Tensor, ...]] = []
         self.terms = {"loss": 0.0}
         for blur, sharp, *boxes in parts:
-            pairs = self._restored(blur, sharp)
+            pairs = self.running(blur, sharp)
             loss, terms = self.objective.loss(pairs, blur, *boxes, step=place, steps=stage.steps)
             self._note("loss", loss, len(parts))
             for name, value in terms.items() if len(terms) > 1 else ():
@@ -187,13 +195,6 @@ class _Training:
             raise self.not_finite(step, seen[-1][0], seen[-1][1], name="discriminator's loss")
         self.terms["learning_rate"] = rate
         return self.terms["loss"]
-
-    def _restored(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-        if self.plan.config.precision == "float32":
-            return self.outputs(self.running, blur, sharp)
-        with torch.autocast(self.plan.device.type, dtype=torch.bfloat16):
-            pairs = self.outputs(self.running, blur, sharp)
-        return [(output.float(), target.float()) for output, target in pairs]
 
     def _note(self, name: str, value: Tensor, parts: int) -> None:
         mean = float(training_processes.average(value.detach()))

@@ -21,6 +21,7 @@ from models.restorer import choose_device
 from models.spec import ModelSpec
 from models.training_adversary import require_discriminator
 from models.training_faces import identity_of_arcface
+from models.training_running import require_compiler
 from models.training_stages import PlannedStage, planned_stages
 from models.weights import DEFAULT_WEIGHTS
 from models.zoo import MODELS
@@ -139,6 +140,8 @@ def plan(config: TrainConfig) -> Plan:
     features = identity_of(config.feature_net, weights_dir) if recipe.needs_features() else ""
     arcface = identity_of_arcface(config.feature_net, weights_dir) if recipe.needs_faces() else ""
     device = training_processes.local_device(choose_device(config.device))
+    if config.compile:
+        require_compiler(device)
     sets = load_pairs(config.pairs, mix=config.mix, every=config.every)
     stages = planned_stages(
         recipe,
