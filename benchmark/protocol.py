@@ -183,6 +183,13 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         source="Nah et al., CVPRW 2019; scoring as in DeepDeblur-PyTorch; not NAFNet's 300 frames of blur_jpeg",
         metrics=_RGB_METRICS,
     ),
+    "pairs": EvalProtocol(
+        name="pairs",
+        testset="pairs",
+        title="pairs of make_pairs.py; RGB, 8-bit rounded, no cut, no alignment, mean over images",
+        source="ours: scoring as in gopro-linear",
+        metrics=_RGB_METRICS,
+    ),
     "hide": EvalProtocol(
         name="hide",
         testset="hide",

@@ -86,5 +86,8 @@ class ModelSpec:
         if (self.localise is None) != ("local-converter" not in self.switches):
             raise ValueError(f"{self.name}: the switch 'local-converter' and localise() need each other")
         unknown = set(self.switches) - set(SWITCHES)
+        if self.task == "face" and set(self.switches) - {"truncate"}:
+            # Faces are found and put back in whole, upright frames; the other switches are for one pass of a network.
+            raise ValueError(f"{self.name}: a restorer of faces knows no switch but truncate, got {self.switches}")
         if unknown:
             raise ValueError(f"{self.name}: no switch is called {sorted(unknown)}; there are {', '.join(SWITCHES)}")

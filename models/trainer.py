@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from models import checkpoint, training_processes
 from models.backbones import load_backbone
 from models.checkpoint import CheckpointInfo
 from models.pair_ahead import Ahead
+from models.recipes import Recipe
 from models.training_chance import reproducible, seed_step
 from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
@@ -43,13 +46,13 @@ class TrainingFailed(RuntimeError):
     """Training had to stop; the last checkpoint is good."""
 
 
-def train(config: TrainConfig, resume: bool) -> CheckpointInfo:
-    """Train, or go on, or return what is finished already.
+def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> CheckpointInfo:
+    """Train, or go on, or return what is finished already. recipe: as `plan` takes it.
 
     Errors: ValueError, FileNotFoundError (bad configuration; unfinished training without `resume`); TrainingFailed (the
     loss is not finite); OSError (disk full). What was written before stays valid.
     """
-    chosen = plan(config)
+    chosen = plan(config, recipe)
     done = checkpoint.read(chosen.folder)
     if done is None and (chosen.folder / checkpoint.STATE).is_file():
         raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
@@ -88,16 +91,27 @@ def estimate_seconds(config: TrainConfig) -> float:
     return seconds
 
 
+@contextmanager
+def by_hand(config: TrainConfig, recipe: Recipe | None = None) -> Iterator[_Training]:
+    """A training whose steps the caller takes, and which writes nothing: for measurements. Errors: as `plan`."""
+    chosen = plan(config, recipe)
+    with reproducible(config.seed, config.threads):
+        yield _Training(chosen)
+
+
 class _Training:
     """The state of a run: weights, moments, moving average, the discriminator of the stage."""
 
     def __init__(self, chosen: Plan) -> None:
         self.plan, self.recipe = chosen, chosen.recipe
         self.module = chosen.spec.build()
+        parts = self.recipe.stages or (self.recipe,)
+        self.named = tuple(dict.fromkeys(beginning for part in parts for beginning in part.frozen))
+        loaded = ""
         if chosen.config.backbone:
-            load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
-        if (self.recipe.stages or (self.recipe,))[0].starts_at_blur:
-            start_at_the_blurred_image(self.module, chosen.spec)
+            loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
+        if parts[0].starts_at_blur:
+            start_at_the_blurred_image(self.module, chosen.spec, loaded)
         self.module = channels_last(self.module.to(chosen.device)).train()
         self.running = Running(
             self.module,
@@ -167,7 +181,7 @@ class _Training:
         place = step - stage.first
         rate = recipe.learning_rate_at(place, stage.steps)
         set_rate(self.optimiser, rate)
-        freeze(self.module, recipe.frozen, place < recipe.frozen_until * stage.steps)
+        freeze(self.module, self.named, recipe.frozen if place < recipe.frozen_until * stage.steps else ())
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.ahead.get(step)
         seen: list[tuple[Tensor, ...]] = []
@@ -188,7 +202,8 @@ class _Training:
             nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
         self.optimiser.step()
         training_processes.average_buffers(self.module)
-        update_average(self.average, self.module, recipe.ema_decay, place)
+        # A short memory at first, so that the untrained start is soon forgotten.
+        update_average(self.average, self.module, min(recipe.ema_decay, (1 + place) / (10 + place)))
         told = self.opponents.update(seen, rate, place)
         self.terms |= told
         if not all(math.isfinite(value) for value in told.values()):

@@ -273,9 +273,14 @@ def form_of(module: nn.Module, spec: ModelSpec) -> TrainingForm:
     return FORMS.get(type(module)) or TrainingForm(outputs=by_shape(spec))
 
 
-def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec) -> None:
-    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity."""
+def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec, loaded: str = "") -> None:
+    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity.
+
+    loaded: beginning of the names of layers that stay because they are trained ones (models/backbones.py).
+    """
     with torch.no_grad():
         for name in form_of(module, spec).residual:
+            if loaded and name.startswith(loaded):
+                continue
             for parameter in module.get_submodule(name).parameters():
                 parameter.zero_()

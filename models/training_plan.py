@@ -11,14 +11,15 @@ import torch
 
 from models import checkpoint, training_processes
 from models.augmentation import require_degradation
+from models.backbones import parts_after, require_backbone
 from models.checkpoint import CheckpointInfo
 from models.face_boxes import FaceBoxes, load_boxes
 from models.face_sampler import require_squares
 from models.feature_nets import identity_of
 from models.pair_sets import PairSets, load_pairs, smallest_side
 from models.recipes import Recipe, find_recipe
-from models.restorer import choose_device
-from models.spec import ModelSpec
+from models.restorer import RESTORERS, choose_device
+from models.spec import RESTORER_TASKS, ModelSpec
 from models.training_adversary import require_discriminator
 from models.training_faces import identity_of_arcface
 from models.training_running import require_compiler
@@ -70,7 +71,7 @@ class TrainConfig:
     so many parts. precision "bfloat16": mixed, weights and losses stay float32. feature_net, weights_dir: where losses
     compare features (models/feature_nets.py). mix, every: one number per folder of pairs: how often it is drawn from,
     and that only every n-th pair of it is taken. cache: a folder for decoded images that do not fit into memory.
-    backbone: a classifier's weights to start from (models/backbones.py).
+    backbone: trained weights for a part of the network (models/backbones.py).
     """
 
     model: str
@@ -119,12 +120,19 @@ class Plan:
         return next(number for number, stage in enumerate(self.stages) if step < stage.last)
 
 
-def plan(config: TrainConfig) -> Plan:
-    """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence."""
+def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
+    """Check a configuration and resolve it, without training. Errors: ValueError, FileNotFoundError: one sentence.
+
+    recipe: one of the caller's own (an arm of an ablation) in place of the one that the configuration names.
+    """
     if config.model not in MODELS:
-        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(MODELS)}")
+        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(RESTORERS)}")
     spec = MODELS[config.model]
-    recipe = find_recipe(config.recipe or spec.recipe, config.profile)
+    if spec.task not in RESTORER_TASKS:
+        raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it is not trained on pairs")
+    if recipe is None and not config.recipe and not spec.recipe:
+        raise ValueError(f"{spec.name} ({spec.task}) has no recipe of its own to train it with; name one with --recipe")
+    recipe = recipe or find_recipe(config.recipe or spec.recipe, config.profile)
     if config.steps is not None and config.steps < 1:
         raise ValueError(f"the number of steps is at least 1, got {config.steps}")
     if config.seed < 0:
@@ -132,6 +140,11 @@ def plan(config: TrainConfig) -> Plan:
     if config.threads < 1:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     _require_settings(config)
+    if config.backbone:
+        with torch.device("meta"):
+            module = spec.build()
+        require_backbone(module, spec.name)
+        recipe = parts_after(recipe, module)
     for stage in recipe.stages or (recipe,):
         require_degradation(stage.augmentation.degrade)
         for terms in stage.adversaries():
@@ -207,7 +220,7 @@ def _require_settings(config: TrainConfig) -> None:
     if config.accumulate < 1:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
     if config.backbone and not config.backbone.is_file():
-        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of a classifier's weights")
+        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of weights to start from")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
 

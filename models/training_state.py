@@ -36,21 +36,22 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"] if group["factor"] != 1.0 else rate
 
 
-def freeze(module: nn.Module, beginnings: tuple[str, ...], frozen: bool) -> None:
-    """Parameters whose names begin like this learn nothing while frozen; all others do."""
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(not (frozen and name.startswith(beginnings)))
+def freeze(module: nn.Module, named: tuple[str, ...], frozen: tuple[str, ...]) -> None:
+    """Of the parameters whose names begin like `named`, those that begin like `frozen` learn nothing, the others do.
 
-
-def update_average(average: dict[str, Tensor], module: nn.Module, decay: float, step: int) -> None:
-    """Move the average of the weights towards them, in place; decay 0: it is what they are.
-
-    A short memory at first, so that the untrained start is soon forgotten.
+    named: the beginnings that any stage of the recipe freezes. Parameters that no stage names stay as they were built:
+    those of highres-mlfa's first stage are frozen then.
     """
-    chosen = min(decay, (1 + step) / (10 + step))
+    for name, parameter in module.named_parameters():
+        if name.startswith(named):
+            parameter.requires_grad_(not name.startswith(frozen))
+
+
+def update_average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    """Move the average of a network's state towards what it is now; 0 copies it. Counters are always copied."""
     for key, value in module.state_dict().items():
         if value.is_floating_point() and decay:
-            average[key].lerp_(value.detach(), 1 - chosen)
+            average[key].lerp_(value.detach(), 1 - decay)
         else:
             average[key].copy_(value.detach())
 

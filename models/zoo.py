@@ -16,7 +16,7 @@ from models.nets.basicvsr_specs import (
     ICONVSR_X4_TEST,
 )
 from models.nets.deblurgan import DEBLURGAN, DEBLURGAN_HEAD2019, DEBLURGAN_TEST
-from models.nets.deblurgan_discriminator import DEBLURGAN_V2_DISCRIMINATOR
+from models.nets.deblurgan_discriminator import DEBLURGAN_DISCRIMINATOR, DEBLURGAN_V2_DISCRIMINATOR
 from models.nets.deblurgan_v2 import (
     DEBLURGAN_V2_INCEPTION,
     DEBLURGAN_V2_INCEPTION_SIMPLE,
@@ -73,6 +73,7 @@ MODELS: dict[str, ModelSpec] = {
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
     "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
+    "deblurgan-discriminator": DEBLURGAN_DISCRIMINATOR,
     "deblurgan-v2-discriminator": DEBLURGAN_V2_DISCRIMINATOR,
     "edvr-m-deblur": EDVR_M_DEBLUR,
     "edvr-l-deblur": EDVR_L_DEBLUR,

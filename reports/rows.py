@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.results import METRICS, PROTOCOLS, ComparisonRow, CostRow, MethodRow, Row, ScoreRow, columns
+from benchmark.results import PROTOCOLS, ComparisonRow, CostRow, MethodRow, Row, ScoreRow, columns
 from reports.comparison import mean_and_interval, shares_first_place
+from reports.measures import measure
 from reports.published import Published, elsewhere, elsewhere_text, same_protocol
 
 Table = tuple[str, str]  # test set, protocol
@@ -109,7 +110,7 @@ def _first_places(
     return {
         (method, *names)
         for names, some in by_table.items()
-        for method in shares_first_place(some, lines[names], METRICS[names[2]].higher_is_better)
+        for method in shares_first_place(some, lines[names], measure(names[2]).higher_is_better)
     }
 
 

@@ -57,8 +57,8 @@ class VideoSource(Protocol):
         ...
 
 
-def open_source(path: Path, fps: float | None = None) -> VideoSource:
-    """Open a video file or a folder of frames; `fps` overrides what the container says.
+def open_source(path: Path, fps: float | None = None, *, grey: bool = False) -> VideoSource:
+    """Open a video file or a folder of frames; `fps` overrides what the container says. grey: a grey video will do.
 
     Errors: ValueError, one sentence, for whatever is no colour video or no folder of equally sized 8-bit colour frames.
     """
@@ -67,7 +67,7 @@ def open_source(path: Path, fps: float | None = None) -> VideoSource:
         return FrameFolder(path, fps)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such video file or folder of frames")
-    return VideoFile(path, fps)
+    return VideoFile(path, fps, grey=grey)
 
 
 class FrameFolder:
@@ -123,7 +123,7 @@ class VideoFile:
     rotation that the container asks for is carried out. Decoding uses one thread: what breaks, breaks alike every time.
     """
 
-    def __init__(self, path: Path, fps: float | None) -> None:
+    def __init__(self, path: Path, fps: float | None, *, grey: bool = False) -> None:
         import av
 
         self.name = path.stem
@@ -140,7 +140,8 @@ class VideoFile:
                 rate = fps or stream.average_rate or stream.guessed_rate
                 self.frames_promised = _promised(container, stream)
                 self._promise_is_exact = stream.frames > 0
-                _require_colour_video(path, first)
+                if not grey:
+                    _require_colour_video(path, first)
                 self.height, self.width = _to_rgb(first).shape[:2]
         except (av.FFmpegError, _BreaksOff) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -153,7 +153,7 @@ GFPGAN = ModelSpec(
     source=SOURCE,
     published="",
     parity=("gfpgan_clean",),
-    switches=("truncate",),
+    switches=("truncate",),  # the authors' last step casts the picture with its pasted faces to 8 bit
 )
 GFPGAN_TEST = ModelSpec(
     name="gfpgan-test",

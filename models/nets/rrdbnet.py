@@ -78,7 +78,7 @@ class RRDBNet(nn.Module):
         """
         x = functional.pixel_unshuffle(image, self.fold) if self.fold > 1 else image  # [B, 3 fold^2, H/fold, W/fold]
         first = self.conv_first(x)
-        x = first + self.conv_body(self.body(first))
+        x = self.conv_body(self.body(first)).add_(first)
         x = _activated(self.conv_up1(functional.interpolate(x, scale_factor=2)))  # nearest
         x = _activated(self.conv_up2(functional.interpolate(x, scale_factor=2)))
         return self.conv_last(_activated(self.conv_hr(x)))
@@ -147,6 +147,18 @@ ESRGAN_X4 = ModelSpec(
             file="ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
             source=f"{RELEASES}/v0.1.1/ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
             licence="BSD-3-Clause",
+        ),
+        # Files of ESRGAN's own repository, with other names of the layers (models/key_layouts.py).
+        Weights(
+            file="RRDB_ESRGAN_x4.pth",
+            sha256="65fece06e1ccb48853242aa972bdf00ad07a7dd8938d2dcbdf4221b59f6372ce",
+            source="github.com/xinntao/ESRGAN (README, folder of models)",
+            licence="Apache-2.0",
+        ),
+        Weights(
+            file="RRDB_ESRGAN_x4_old_arch.pth",
+            source="github.com/xinntao/ESRGAN (README, folder of models)",
+            licence="Apache-2.0",
         ),
     ),
     recipe="esrgan",

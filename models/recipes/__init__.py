@@ -11,6 +11,7 @@ from models.recipes.deblurgan import charbonnier, deblurgan, deblurgan_v2, resto
 from models.recipes.esrgan import esrgan, real_esrgan
 from models.recipes.faces import gfpgan
 from models.recipes.mimo_unet import mimo_unet, mimo_unet_contrastive
+from models.recipes.photographs import photographs
 from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
 from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, nafnet
 from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
@@ -46,6 +47,7 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "basicvsr": basicvsr,
     "iconvsr": iconvsr,
     "gfpgan": gfpgan,
+    "photographs": photographs,
 }
 
 

@@ -122,9 +122,9 @@ class Recipe:
     of the samples. response_share: share of the samples that are shown through another camera response (PairSampler in
     models/pair_dataset.py). starts_at_blur: the network's residual is zero before the first step. slow: (beginning of
     the parameters' names, factor of the learning rate). frozen: such beginnings, not trained for the first frozen_until
-    of the training; a network without such a part trains whole. stages: trainings one after the other, each a recipe
-    with an optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
-    crop_px px, learning_rate per step.
+    of the training; a network without such a part trains whole, and one that is built with a frozen part that no stage
+    names keeps it frozen. stages: trainings one after the other, each a recipe with an optimiser of its own; their
+    steps are shares where a run is shorter; the weights after each are kept. Units: crop_px px, learning_rate per step.
     """
 
     name: str

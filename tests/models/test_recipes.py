@@ -24,7 +24,12 @@ from models.zoo import MODELS
 from tests.models.face_data import use_tiny_networks
 from tests.models.training_data import make_pairs
 
-DISCRIMINATORS = ("deblurgan-v2-discriminator", "vgg-style-discriminator-128", "unet-discriminator-sn")
+DISCRIMINATORS = (
+    "deblurgan-v2-discriminator",
+    "deblurgan-discriminator",
+    "vgg-style-discriminator-128",
+    "unet-discriminator-sn",
+)
 
 
 class TinyDiscriminator(nn.Module):
