@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.plan import FOREIGN, RunConfig, given_files
-from synth import atomic
 
 if TYPE_CHECKING:
     from models.trainer import TrainConfig
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsInUse:
-    """A weights file and what the tables say about it. path is None for a method without weights."""
+    """A weights file and what the tables say about it. path is None for a method without weights.
+
+    sha256: of the file; of DMPHN's six files together, see models/weights.py.
+    """
 
     path: Path | None
     sha256: str = ""
@@ -29,20 +31,33 @@ class WeightsInUse:
 
 
 def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
-    """The file of --weights, or else the authors' file in --weights-dir; None if the network must be trained.
+    """The file of --weights, the authors' file in --weights-dir, or the kept one; None if it must be trained.
 
     Errors: ValueError if the file is no checkpoint of this network.
     """
-    from models.weights import load_into
+    from models.kept import kept_weights
+    from models.weights import identity_of, load_into
     from models.zoo import MODELS
 
     path = given_files(config).get(name)
     if path is None:
         return None
     load_into(MODELS[name].build(), path, name)
+    sha256 = identity_of(path)
+    kept = kept_weights(name)
+    if kept is not None and path == kept.path:
+        card = kept.card
+        return WeightsInUse(
+            path=path,
+            sha256=sha256,
+            trained_on=f"{card['trained_on']} (kept in models/pretrained)",
+            steps=card["steps"],
+            profile=card["profile"],
+            switches=tuple(card["switches"]),
+        )
     named = name in dict(config.weights)
     trained_on = f"weights file {path.name}" if named else f"the authors' weights ({path.name})"
-    return WeightsInUse(path=path, sha256=atomic.sha256_of(path), trained_on=trained_on)
+    return WeightsInUse(path=path, sha256=sha256, trained_on=trained_on)
 
 
 def to_train(config: RunConfig) -> tuple[str, ...]:

@@ -1,8 +1,13 @@
-"""A classifier's published weights as the start of DeblurGAN-v2's backbone: `models/train.py --backbone FILE`.
+"""Trained weights for a part of a network before its training starts: `models/train.py --backbone FILE`.
 
-MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the names of the early public implementation; the
-latter are the network's own. Inception-ResNet-v2: the names of the public port (conv2d_1a.conv.weight ...), its own,
-too.
+highres-mlfa: a checkpoint of highres-atrous becomes its first stage and stays as it is; the parts of a recipe that
+would train a first stage are left out (`parts_after`).
+
+gfpgan: a StyleGAN2, in the clean form and with its names, becomes its decoder.
+
+DeblurGAN-v2: a classifier's published weights. MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the
+names of the early public implementation; the latter are the network's own. Inception-ResNet-v2: the names of the public
+port (conv2d_1a.conv.weight ...), its own, too.
 The classifiers at the end are not part of a deblurring network; both files were trained on images of another scale than
 the network's [-1, 1] (torchvision: each channel less its mean, divided by its deviation), as the authors' start was.
 """
@@ -10,43 +15,75 @@ the network's [-1, 1] (torchvision: each channel less its mean, divided by its d
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from models.nets.highres_mlfa import HighResMLFA
 from models.nets.inception_resnet_v2 import InceptionResNetV2
 from models.nets.pyramids import InceptionPyramid, MobileNetPyramid
+from models.nets.stylegan2_clean import StyleGAN2WithSFT
+from models.recipes import Recipe
 from synth.state_dicts import load_state_dict, load_strictly
 
 CLASSIFIERS = ("classifier.", "last_linear.")
+FIRST_STAGE = "first_stage."
 
 
 def require_backbone(module: nn.Module, name: str) -> nn.Module:
-    """The part of a network that a classifier's weights fit. Errors: ValueError for a network without one."""
+    """The part of a network that trained weights can be given for. Errors: ValueError for a network without one."""
+    if isinstance(module, HighResMLFA):
+        return module.first_stage
     pyramid = getattr(module, "fpn", None)
     if isinstance(pyramid, MobileNetPyramid):
         return pyramid.features
     if isinstance(pyramid, InceptionPyramid):
         assert isinstance(pyramid.inception, InceptionResNetV2)
         return pyramid.inception
-    raise ValueError(f"--backbone is for the networks of DeblurGAN-v2, {name} has no backbone that a classifier fits")
+    prior = getattr(module, "stylegan_decoder", None)
+    if isinstance(prior, StyleGAN2WithSFT):
+        return prior
+    raise ValueError(
+        "--backbone gives DeblurGAN-v2 a classifier's weights, gfpgan a StyleGAN2 and highres-mlfa a trained "
+        f"highres-atrous; {name} has no part for either, leave it away"
+    )
 
 
-def load_backbone(module: nn.Module, path: Path, name: str) -> None:
-    """Every layer of the backbone from the file, in place, strictly: every key, every shape.
+def parts_after(recipe: Recipe, module: nn.Module) -> Recipe:
+    """The recipe for a network whose part is loaded: without the stages that would train the first network anew.
 
-    Left out: the file's classifier, and blocks behind the last one that the network has.
+    The first of the stages that stay starts as the whole recipe would (`starts_at_blur`). A recipe that knows no
+    frozen first stage stays as it is, and so do those for other networks than highres-mlfa.
+    """
+    kept = [part for part in recipe.stages if FIRST_STAGE in part.frozen]
+    if not isinstance(module, HighResMLFA) or not kept:
+        return recipe
+    kept[0] = replace(kept[0], starts_at_blur=recipe.stages[0].starts_at_blur)
+    return replace(recipe, steps=sum(part.steps for part in kept), stages=tuple(kept))
+
+
+def load_backbone(module: nn.Module, path: Path, name: str) -> str:
+    """Every layer of the part from the file, in place, strictly: every key, every shape.
+
+    Returns how the names of the part's parameters begin. Left out: a classifier's last layer, and blocks behind the
+    last one that the network has.
     Errors: as `require_backbone` and synth/state_dicts.py: one sentence.
     """
     part = require_backbone(module, name)
+    beginning = next(inner for inner, found in module.named_modules() if found is part) + "."
+    if isinstance(module, HighResMLFA):
+        load_strictly(part, load_state_dict(path), path, f"highres-atrous, the first stage of {name},")
+        return beginning
     state = {key: value for key, value in load_state_dict(path).items() if not key.startswith(CLASSIFIERS)}
     if isinstance(part, InceptionResNetV2):
         own = part.state_dict()
         state |= {key: own[key] for key in own if key.startswith(CLASSIFIERS)}
-    else:
+    elif not isinstance(part, StyleGAN2WithSFT):
         assert isinstance(part, nn.Sequential)
         state = _mobilenet(state, len(part))
     load_strictly(part, state, path, f"the backbone of {name}")
+    return beginning
 
 
 def _mobilenet(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:

@@ -9,12 +9,14 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+import hashlib
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models import wheels
-from models.nets.dmphn import merge_folder
+from models.key_layouts import renamed
+from models.nets.dmphn import merge_folder, six_files
 from models.spec import ModelSpec, Weights
 from models.zoo import MODELS
 from synth import atomic
@@ -30,25 +32,31 @@ _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed befo
 def load_into(module: nn.Module, path: Path, name: str) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
+    Known layouts under other names (models/key_layouts.py) are brought to the network's.
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
     load_strictly(module, _state(path), path, name)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return merge_folder(path) or load_state_dict(path)
+    return merge_folder(path) or renamed(load_state_dict(path), path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
     """The authors' weights file of a network somewhere under a folder, by sha256 where it is known, else by name.
 
-    Errors: ValueError if a file has the published name and another sha256.
+    DMPHN's six files belong together: of one folder, each with its sha256; the first of them is returned.
+    Errors: ValueError if a file has the published name and another sha256, or one of the six is missing.
     """
     if weights_dir is None or not spec.weights:
         return None
     files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in SUFFIXES)
-    found = (_find(entry, files) for entry in spec.weights)
-    return next((path for path in found if path is not None), None)
+    found = next((path for path in (_find(entry, files) for entry in spec.weights) if path is not None), None)
+    if found is not None:
+        known = {entry.file: entry for entry in spec.weights}
+        for part in six_files(found):
+            _find(known[part.name], [part])
+    return found
 
 
 def _find(entry: Weights, files: Sequence[Path]) -> Path | None:
@@ -63,6 +71,29 @@ def _find(entry: Weights, files: Sequence[Path]) -> Path | None:
             "damaged. To use it nevertheless, give it another name and name it with --weights"
         )
     return found
+
+
+def identity_of(path: Path) -> str:
+    """What says which weights these are: the file's sha256; for DMPHN's six files one over all of them.
+
+    That one is the sha256 of six lines "<sha256 of the file>  <name>", sorted by name: what `sha256sum *.pkl |
+    sha256sum` prints in a folder that holds nothing else.
+    """
+    parts = sorted(six_files(path))
+    if not parts:
+        return _digest(path)
+    lines = "".join(f"{_digest(part)}  {part.name}\n" for part in parts)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def published_identities(spec: ModelSpec, path: Path) -> set[str]:
+    """The known sha256 of the authors' files that have this name; all of theirs together for DMPHN's six."""
+    parts = [part.name for part in six_files(path)] or [Path(path).name]
+    known = {entry.file: entry.sha256 for entry in spec.weights if entry.file in parts and entry.sha256}
+    if len(parts) == 1 or len(known) < len(parts):
+        return set(known.values())
+    lines = "".join(f"{known[name]}  {name}\n" for name in sorted(parts))
+    return {hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def _digest(path: Path) -> str:
@@ -168,7 +199,7 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
                 f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged"
             )
         if entry is None or not entry.sha256:
-            load_strictly(spec.build(), load_state_dict(part), Path(name), spec.name)
+            load_strictly(spec.build(), renamed(load_state_dict(part), Path(name)), Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
     finally:
@@ -181,7 +212,7 @@ def _check(name: str, file: Path) -> None:
     for line in differences(module.state_dict(), state).lines():
         print(line)
     load_strictly(module, state, file, name)
-    print(f"{file}: fits {name}, sha256 {atomic.sha256_of(file)}")
+    print(f"{file}: fits {name}, sha256 {identity_of(file)}")
 
 
 def _interpolate(first: Path, second: Path, output: Path, alpha: float) -> None:

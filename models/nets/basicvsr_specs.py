@@ -122,8 +122,8 @@ ICONVSR_X4 = _spec(
     parity=("iconvsr_x4",),
     recipe="iconvsr",
 )
-# The authors' deblurring weights come from another framework: the same layers under other names, which have to be
-# changed before the file fits.
+# The authors' deblurring weights come from another framework: the same layers under other names, which
+# models/key_layouts.py brings to these.
 BASICVSR_PLUS_PLUS_DEBLUR = _spec(
     "basicvsr++-deblur",
     "video-deblur",
@@ -134,6 +134,7 @@ BASICVSR_PLUS_PLUS_DEBLUR = _spec(
     (
         Weights(
             file="basicvsr_plusplus_deblur_gopro-3c5bb9b5.pth",
+            sha256="3c5bb9b57b74b268624236ae01e7dc5f5d76ca0cdd3577f2f94d92943900f714",
             source="github.com/ckkelvinchan/BasicVSR_PlusPlus (README; keys of MMEditing)",
             licence="Apache-2.0",
         ),

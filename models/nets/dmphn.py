@@ -111,15 +111,14 @@ class DMPHN(nn.Module):
         return self.decoder_lv1(features1 + features2)
 
 
-def merge_folder(path: Path) -> dict[str, Tensor] | None:
-    """The authors' six files, given as their folder or as any one of them, as one state dict.
+def six_files(path: Path) -> list[Path]:
+    """The authors' six files, given as their folder or as any one of them; none if it is an ordinary checkpoint's path.
 
-    None if `path` is a file of another name: an ordinary checkpoint. Errors: ValueError if one of the six is missing;
-    as `load_state_dict`.
+    Errors: ValueError if one of the six is missing.
     """
     path = Path(path)
     if not path.is_dir() and path.name not in _SHA256:
-        return None
+        return []
     folder = path if path.is_dir() else path.parent
     missing = [name for name in _SHA256 if not (folder / name).is_file()]
     if missing:
@@ -127,11 +126,15 @@ def merge_folder(path: Path) -> dict[str, Tensor] | None:
             f"{folder}: a folder of weights holds the six files of DMPHN ({', '.join(_SHA256)}), but {missing[0]} is "
             "not there; put it beside the others, or give the path of one file that holds all weights"
         )
-    return {
-        f"{name.removesuffix('.pkl')}.{key}": value
-        for name in _SHA256
-        for key, value in load_state_dict(folder / name).items()
-    }
+    return [folder / name for name in _SHA256]
+
+
+def merge_folder(path: Path) -> dict[str, Tensor] | None:
+    """The six files as one state dict; None for an ordinary checkpoint. Errors: as `six_files`, `load_state_dict`."""
+    files = six_files(path)
+    if not files:
+        return None
+    return {f"{file.stem}.{key}": value for file in files for key, value in load_state_dict(file).items()}
 
 
 class _Adapter:

@@ -133,6 +133,7 @@ GFPGAN = ModelSpec(
     adapt=_adapt,
     frames=1,
     multiple_of=1,
+    side_px=512,
     value_range=(-1.0, 1.0),
     weights=(
         Weights(
@@ -152,7 +153,7 @@ GFPGAN = ModelSpec(
     source=SOURCE,
     published="",
     parity=("gfpgan_clean",),
-    switches=("truncate",),
+    switches=("truncate",),  # the authors' last step casts the picture with its pasted faces to 8 bit
 )
 GFPGAN_TEST = ModelSpec(
     name="gfpgan-test",
@@ -161,6 +162,7 @@ GFPGAN_TEST = ModelSpec(
     adapt=_adapt_test,
     frames=1,
     multiple_of=1,
+    side_px=32,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="",

@@ -87,8 +87,9 @@ class InterResolution(nn.Module):
 class HighResMLFA(nn.Module):
     """Both stages. The first is frozen as built.
 
-    Where a training thaws it (`requires_grad_`; the first part of the recipe `highres-mlfa` does), it learns from its
-    own image alone: no gradient of the second stage reaches it.
+    Where a training thaws it (`requires_grad_`; the first part of the recipes `highres-...` does, no other one), it
+    learns from its own image alone: no gradient of the second stage reaches it. `models/train.py --backbone FILE` puts
+    a trained `highres-atrous` there and leaves it frozen.
     """
 
     def __init__(

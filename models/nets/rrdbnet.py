@@ -148,6 +148,18 @@ ESRGAN_X4 = ModelSpec(
             source=f"{RELEASES}/v0.1.1/ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
             licence="BSD-3-Clause",
         ),
+        # Files of ESRGAN's own repository, with other names of the layers (models/key_layouts.py).
+        Weights(
+            file="RRDB_ESRGAN_x4.pth",
+            sha256="65fece06e1ccb48853242aa972bdf00ad07a7dd8938d2dcbdf4221b59f6372ce",
+            source="github.com/xinntao/ESRGAN (README, folder of models)",
+            licence="Apache-2.0",
+        ),
+        Weights(
+            file="RRDB_ESRGAN_x4_old_arch.pth",
+            source="github.com/xinntao/ESRGAN (README, folder of models)",
+            licence="Apache-2.0",
+        ),
     ),
     recipe="esrgan",
     source=ESRGAN_SOURCE,

@@ -153,3 +153,22 @@ def test_weights_by_name(world: World, tmp_path: Path) -> None:
     config = run.configuration(run.parser().parse_args(words))
     assert config.weights == (("mimo-unet-test", tmp_path / "mine.pth"),)
     assert weights.load_state_dict(config.weights[0][1])
+
+
+def test_a_row_of_six_files_names_them_all(world: World) -> None:
+    """DMPHN's weights are a folder; another file of the six is another run."""
+    folder = world.home / "six"
+    folder.mkdir()
+    torch.manual_seed(0)
+    for part, child in MODELS["dmphn-test"].build().named_children():
+        torch.save(child.state_dict(), folder / f"{part}.pkl")
+    words = ("six-out", "dmphn-test", "--protocols", "gopro-linear", "--weights", f"dmphn-test={folder}")
+    assert world.run(*words) == 0
+    (row,) = rows(world, "six-out")
+    assert row.status == "ok" and row.weights_sha256 == weights.identity_of(folder)
+    state = torch.load(folder / "decoder_lv3.pkl")
+    torch.save({key: value * 1.01 for key, value in state.items()}, folder / "decoder_lv3.pkl")
+    assert weights.identity_of(folder) != row.weights_sha256
+    assert world.run(*words, "--resume") == 2  # output of another configuration
+    (folder / "encoder_lv2.pkl").unlink()
+    assert world.run(*words, "--resume") == 2

@@ -28,7 +28,7 @@ from models.face_geometry import (
 )
 from models.faces import FaceRestorer, open_detector, skip_detection
 from models.nets.retinaface import RETINAFACE_MOBILENET, Faces
-from models.restorer import open_method
+from models.restorer import Restorer, check_switches, open_method
 from models.zoo import MODELS
 from synth.image_files import read_image, write_image
 
@@ -120,6 +120,25 @@ def test_an_unchanged_face_is_pasted_back_where_it_was() -> None:
     again = torch.nn.functional.avg_pool2d(only(restorer, smooth)[None] - smooth[None], 1)[0]
     assert float(again.abs().max()) < 2 / 255  # without fine texture the way there and back costs next to nothing
     assert restorer.faces == 2
+
+
+def test_switches_of_a_face_restorer() -> None:
+    """Truncating leaves every 8-bit level outside of the faces; nothing else makes sense around a detector."""
+    spec = MODELS["gfpgan-test"]
+    restorer = Restorer(spec, spec.build(), torch.device("cpu"), ["truncate"])
+    assert isinstance(restorer.adapted, FaceRestorer)
+    restorer.adapted.aligned, restorer.adapted.detector = False, stand_in()
+    levels = torch.arange(256, dtype=torch.uint8).expand(3, 20, 256)
+    (restored,) = restorer.restore(iter([levels.float() / 255]))
+    assert torch.equal((restored * 255).round().byte(), levels) and restorer.adapted.faces == 0
+    for switch in ("self-ensemble", "local-converter", "train-mode", "half"):
+        with pytest.raises(ValueError, match=f"gfpgan has no switch {switch}; it knows truncate"):
+            check_switches(MODELS["gfpgan"], [switch], torch.device("cuda"))
+        with pytest.raises(ValueError, match=r"knows no switch but truncate|need each other"):
+            replace(spec, switches=(switch,))
+    for tile in ("auto", 512):
+        with pytest.raises(ValueError, match="looks at whole faces, it cannot work in tiles; leave --tile away"):
+            Restorer(spec, spec.build(), torch.device("cpu"), [], tile)
 
 
 def test_the_pasted_face_fades_in_from_its_border() -> None:

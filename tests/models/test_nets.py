@@ -51,6 +51,17 @@ def test_same_clip_twice_is_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEST_VARIANTS)
+def test_other_sizes_and_lengths_in_between_leave_no_trace(name: str) -> None:
+    """Nothing that was computed for one size or length of a clip is used for another."""
+    method = restorer(name)
+    first = torch.stack(list(method.restore(iter(frames(2, 40, 36)))))
+    for count, height, width in ((1, 36, 40), (3, 33, 46)):
+        assert len(list(method.restore(iter(frames(count, height, width))))) == count
+    again = torch.stack(list(method.restore(iter(frames(2, 40, 36)))))
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("name", TEST_VARIANTS)
 def test_a_clip_runs_in_constant_memory(name: str) -> None:
     """No more frames go in before one comes out than the network looks at, nor later in the clip."""
     taken = given = 0

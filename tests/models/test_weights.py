@@ -255,3 +255,41 @@ def test_find_weights_by_name(tmp_path: Path) -> None:
     assert weights.find_weights(MODELS["mimo-unet"], tmp_path) == tmp_path / "deep" / "MIMO-UNet.pkl"
     assert weights.find_weights(MODELS["stfan"], tmp_path) is None
     assert weights.find_weights(MODELS["stfan"], None) is None
+
+
+def six_files(folder: Path) -> dict[str, str]:
+    """Made-up files of DMPHN's names; their digests by name."""
+    folder.mkdir()
+    for entry in MODELS["dmphn-1-2-4"].weights:
+        (folder / entry.file).write_bytes(entry.file.encode())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_identity_of_six_files_covers_them_all(tmp_path: Path) -> None:
+    digests = six_files(tmp_path / "six")
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))  # as sha256sum prints them
+    expected = hashlib.sha256(lines.encode()).hexdigest()
+    for name in digests:
+        assert weights.identity_of(tmp_path / "six" / name) == expected
+    assert weights.identity_of(tmp_path / "six") == expected
+    (tmp_path / "one.pth").write_bytes(b"x")
+    assert weights.identity_of(tmp_path / "one.pth") == hashlib.sha256(b"x").hexdigest()
+    (tmp_path / "six" / "decoder_lv2.pkl").write_bytes(b"other")
+    assert weights.identity_of(tmp_path / "six" / "encoder_lv1.pkl") != expected
+
+
+def test_every_one_of_six_files_must_be_the_published_one(tmp_path: Path) -> None:
+    digests = six_files(tmp_path / "six")
+    published = tuple(Weights(file=name, sha256=digest) for name, digest in digests.items())
+    spec = dataclasses.replace(MODELS["dmphn-1-2-4"], weights=published)
+    found = weights.find_weights(spec, tmp_path)
+    assert found is not None and found.parent == tmp_path / "six"
+    assert weights.published_identities(spec, found) == {weights.identity_of(found)}
+    for name in digests:
+        (tmp_path / "six" / name).write_bytes(b"changed")
+        with pytest.raises(ValueError, match=rf"{name}: sha256 \w+ is not the published {digests[name]}"):
+            weights.find_weights(spec, tmp_path)
+        (tmp_path / "six" / name).write_bytes(name.encode())
+    (tmp_path / "six" / "decoder_lv3.pkl").unlink()
+    with pytest.raises(ValueError, match=r"decoder_lv3\.pkl is not there"):
+        weights.find_weights(spec, tmp_path)
