@@ -19,7 +19,8 @@ EPILOG = f"""\
 Test sets: {", ".join(TESTSETS)}. Those that are not under --data-root are replaced by rendered mini sets, and every
 row of them says "simulated"; {", ".join(name for name, entry in TESTSETS.items() if entry.render_mini is None)} have
 none and are left out. Protocols (default: all of the chosen sets): {", ".join(PROTOCOLS)}.
-Networks take the weights of --weights, else the authors' file found under --weights-dir, else they are trained on
+Networks take the weights of --weights, else the authors' file found under --weights-dir, else (quick profile) those
+kept in models/pretrained unless --retrain is given, else they are trained on
 --pairs with the profile (which is made first where the default folder is missing).
 folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
 
@@ -51,6 +52,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         profile=arguments.profile,
         steps=arguments.steps,
         feature_net=arguments.feature_net,
+        retrain=arguments.retrain,
         weights=tuple(weights),
         weights_dir=arguments.weights_dir or (weights_dir() if weights_dir().is_dir() else None),
         data_root=arguments.data_root,
@@ -116,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
         default=defaults.feature_net,
         help="where trainings compare features; vgg19 and squeezenet need torchvision's file in --weights-dir",
     )
+    add("--retrain", action="store_true", help="train even the networks whose weights are kept in models/pretrained")
     add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
     add("--weights-dir", type=Path, metavar="DIR", help="authors' weights and metrics' files (default: weights/)")
     add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")

@@ -31,10 +31,11 @@ class WeightsInUse:
 
 
 def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
-    """The file of --weights, or else the authors' file in --weights-dir; None if the network must be trained.
+    """The file of --weights, the authors' file in --weights-dir, or the kept one; None if it must be trained.
 
     Errors: ValueError if the file is no checkpoint of this network.
     """
+    from models.kept import kept_weights
     from models.weights import identity_of, load_into
     from models.zoo import MODELS
 
@@ -42,9 +43,21 @@ def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
     if path is None:
         return None
     load_into(MODELS[name].build(), path, name)
+    sha256 = identity_of(path)
+    kept = kept_weights(name)
+    if kept is not None and path == kept.path:
+        card = kept.card
+        return WeightsInUse(
+            path=path,
+            sha256=sha256,
+            trained_on=f"{card['trained_on']} (kept in models/pretrained)",
+            steps=card["steps"],
+            profile=card["profile"],
+            switches=tuple(card["switches"]),
+        )
     named = name in dict(config.weights)
     trained_on = f"weights file {path.name}" if named else f"the authors' weights ({path.name})"
-    return WeightsInUse(path=path, sha256=identity_of(path), trained_on=trained_on)
+    return WeightsInUse(path=path, sha256=sha256, trained_on=trained_on)
 
 
 def to_train(config: RunConfig) -> tuple[str, ...]:

@@ -42,18 +42,22 @@ TIMEOUT_S = 3600
 class Cost:
     """A CostRow, and what methods.csv says: parameters in millions and MACs in 10^9 for one frame of that size.
 
-    macs_g: see benchmark/macs.py; None for a method that is not a network.
+    macs_g: see benchmark/macs.py; None for a method that is not a network. cpu_ms, cpu_iqr: the processor's time of all
+    threads (median and interquartile range), which other work on the machine hardly changes, unlike the latency.
     """
 
     row: CostRow
     params_m: float | None
     macs_g: float | None
+    cpu_ms: float = 0.0
+    cpu_iqr: float = 0.0
 
 
 def measure(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> Cost:
     """Measure one method in this process. Latency: synchronised, after warm-up; the median.
 
-    peak_mb: on a GPU the most memory that tensors took; on the CPU the growth of the process's largest size.
+    peak_mb: on a GPU the most memory that tensors took; on the CPU by how much the process grew at most, from before
+    the network was built (so that its weights count).
     Errors: ValueError for an unknown name, a part, a device or a switch that does not suit.
     """
     import torch
@@ -61,7 +65,7 @@ def measure(name: str, height: int, width: int, device: str, switches: Sequence[
     from models.restorer import choose_device
 
     chosen = choose_device(device)
-    before_mb = _largest_size_mb()
+    before_mb = _forget_largest_size()
     method, params_m, piece = _build(name, chosen, switches)
     network = params_m is not None
     on_gpu = network and chosen.type == "cuda"
@@ -71,7 +75,7 @@ def measure(name: str, height: int, width: int, device: str, switches: Sequence[
         macs_g, times_ms = _cost_of_a_piece(method, height, width, piece, chosen)
     else:
         macs_g, times_ms = _cost_of_a_frame(method, height, width, chosen)
-    low, _, high = statistics.quantiles(times_ms, n=4, method="inclusive") if len(times_ms) > 1 else (0.0, 0.0, 0.0)
+    (ms_median, ms_iqr), (cpu_ms, cpu_iqr) = (_middle(values) for values in zip(*times_ms, strict=True))
     peak_mb = torch.cuda.max_memory_allocated(chosen) / 1e6 if on_gpu else _largest_size_mb() - before_mb
     row = CostRow(
         method=name,
@@ -79,11 +83,19 @@ def measure(name: str, height: int, width: int, device: str, switches: Sequence[
         width=width,
         device=torch.cuda.get_device_name(chosen) if on_gpu else "cpu",
         threads=torch.get_num_threads(),
-        ms_median=round(statistics.median(times_ms), 3),
-        ms_iqr=round(high - low, 3),
+        ms_median=ms_median,
+        ms_iqr=ms_iqr,
         peak_mb=round(peak_mb, 1),
     )
-    return Cost(row=row, params_m=params_m, macs_g=round(macs_g, 3) if network else None)
+    return Cost(
+        row=row, params_m=params_m, macs_g=round(macs_g, 3) if network else None, cpu_ms=cpu_ms, cpu_iqr=cpu_iqr
+    )
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    """Median and interquartile range; 0 for one value."""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else (0.0, 0.0, 0.0)
+    return round(statistics.median(values), 3), round(high - low, 3)
 
 
 def _in_pieces(method: Method, height: int, width: int, piece: int) -> bool:
@@ -105,8 +117,10 @@ def _in_pieces(method: Method, height: int, width: int, piece: int) -> bool:
     return taken == first == piece
 
 
-def _cost_of_a_frame(method: Method, height: int, width: int, device: torch.device) -> tuple[float, list[float]]:
-    """(MACs in 10^9, times in ms) of later frames of a clip."""
+def _cost_of_a_frame(
+    method: Method, height: int, width: int, device: torch.device
+) -> tuple[float, list[tuple[float, float]]]:
+    """(MACs in 10^9, times as `_timed` gives them) of later frames of a clip."""
     from benchmark.macs import counted_macs
 
     ahead = 16  # read before the first output by networks that look at frames to come
@@ -118,8 +132,8 @@ def _cost_of_a_frame(method: Method, height: int, width: int, device: torch.devi
 
 def _cost_of_a_piece(
     method: Method, height: int, width: int, piece: int, device: torch.device
-) -> tuple[float, list[float]]:
-    """(MACs in 10^9, times in ms) of a frame's share of a clip that is one piece."""
+) -> tuple[float, list[tuple[float, float]]]:
+    """(MACs in 10^9, times as `_timed` gives them) of a frame's share of a clip that is one piece."""
     from benchmark.macs import counted_macs
 
     def whole() -> None:
@@ -130,20 +144,20 @@ def _cost_of_a_piece(
     return macs / piece / 1e9, _timed(whole, piece, device)
 
 
-def _timed(work: Callable[[], object], frames: int, device: torch.device) -> list[float]:
-    """Time of every repeat for a frame, in ms, until BUDGET_S are used up; at least one."""
+def _timed(work: Callable[[], object], frames: int, device: torch.device) -> list[tuple[float, float]]:
+    """(latency, time of the processor) of every repeat for a frame, in ms, until BUDGET_S are used up; at least one."""
     import time
 
-    times_ms: list[float] = []
+    times_ms: list[tuple[float, float]] = []
     used_s = 0.0
     while len(times_ms) < REPEATS and used_s < (SLOW_S if len(times_ms) < MINIMUM_REPEATS else BUDGET_S):
         _synchronise(device)
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         work()
         _synchronise(device)
-        seconds = time.perf_counter() - started
+        seconds, worked = time.perf_counter() - started, time.process_time() - worked
         used_s += seconds
-        times_ms.append(1000 * seconds / frames)
+        times_ms.append((1000 * seconds / frames, 1000 * worked / frames))
     return times_ms
 
 
@@ -158,7 +172,7 @@ def measure_apart(name: str, height: int, width: int, device: str, switches: Seq
     if run.returncode != 0:
         raise ValueError((run.stderr.strip().splitlines() or ["it ended without a word"])[-1])
     values = json.loads(run.stdout.splitlines()[-1])
-    return Cost(row=CostRow(**values["row"]), params_m=values["params_m"], macs_g=values["macs_g"])
+    return Cost(**{**values, "row": CostRow(**values["row"])})
 
 
 def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Method, float | None, int]:
@@ -206,7 +220,30 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _forget_largest_size() -> float:
+    """The size of this process in MB; on Linux its largest size so far is set back to that."""
+    import gc
+
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:  # not Linux, or not allowed: what importing took at most then hides as much of the network
+        return _largest_size_mb()
+    return _largest_size_mb()
+
+
 def _largest_size_mb() -> float:
+    """The largest size of this process in MB.
+
+    On Linux not getrusage's, which goes on from the process that started this one: as large as that, it would hide a
+    small network altogether.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / (1e6 / 1024)
+    except OSError:
+        pass
     import resource
 
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -249,7 +286,10 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
     failed = False
     known = published_macs()
     stated: list[PublishedMacs] = []
-    print(f"{'method':28s} {'params/M':>9s} {'MACs/G':>9s} {'ms':>9s} {'IQR':>7s} {'MB':>8s}  published MACs")
+    print(
+        f"{'method':28s} {'params/M':>9s} {'MACs/G':>9s} {'ms':>9s} {'IQR':>7s} {'CPU ms':>9s} {'IQR':>7s} "
+        f"{'MB':>8s}  published MACs"
+    )
     for name in expand_methods(asked):
         if name.startswith(FOREIGN):
             raise ValueError(f"{name}: stored images have no cost")
@@ -270,7 +310,11 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
             stated.append(found)
             macs_there = macs_at(MODELS[name], found.height, found.width)
             beside = "  " + found.beside(macs_there / 1e9) if macs_there is not None else f"  {found.macs_g:.2f}"
-        print(f"{name:28s} {params:>9s} {macs:>9s} {row.ms_median:9.1f} {row.ms_iqr:7.1f} {row.peak_mb:8.1f}{beside}")
+        print(
+            f"{name:28s} {params:>9s} {macs:>9s} {row.ms_median:9.1f} {row.ms_iqr:7.1f} "
+            f"{cost.cpu_ms:9.1f} {cost.cpu_iqr:7.1f} {row.peak_mb:8.1f}{beside}",
+            flush=True,
+        )
         rows.append(row)
     if rows:
         print(f"one frame of {arguments.width} x {arguments.height} px, {rows[0].device}, {rows[0].threads} threads")

@@ -22,6 +22,8 @@ def counted_macs(work: Callable[[], object]) -> int:
     extra: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations}
     if hasattr(torch.ops.torchvision, "deform_conv2d"):
         extra[torch.ops.torchvision.deform_conv2d] = deformable_operations
+    if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):  # models/fused.py
+        extra[torch.ops.mkldnn._convolution_pointwise] = fused_operations
     counter = FlopCounterMode(display=False, custom_mapping=extra)
     with counter:
         work()
@@ -60,6 +62,13 @@ def attention_operations(
     """
     batch, heads, length, channels = query
     return 2 * batch * heads * length * key[2] * (channels + value[3])
+
+
+def fused_operations(
+    image: Sequence[int], weight: Sequence[int], *others: object, out_shape: Sequence[int], **_: object
+) -> int:
+    """Floating-point operations of a convolution with its activation. Shape: as in `deformable_operations`."""
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 
 def deformable_operations(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from benchmark.protocol import SU30_SHIFT, EvalProtocol, scored_positions, su30_indices
+from benchmark.testsets.kohler import is_compared
 from synth.image_files import IMAGE_SUFFIXES, list_images, natural_key
 
 SHARP_FOLDERS = ("sharp", "GT")  # GoPro's and DVD's name of the folder between the sequence and its frames
@@ -42,7 +43,8 @@ def match(restored: Path, sharp: Path | None, protocol: EvalProtocol) -> Matchin
     GoPro, DVD: the same key on both sides; `<sequence>/sharp/<frame>` and `<sequence>/GT/<frame>` count as
     `<sequence>/<frame>`. RealBlur, RSBlur: scene and number, from the official layout or a result's name. Lai: the
     sharp name is the beginning of the restored one. Kohler: a name that ends in {p}_{k}, with the frames in
-    Image{p}/Kernel{k} below `sharp`; or one file and a folder of its frames.
+    Image{p}/Kernel{k} below `sharp`; or one file and a folder of its frames. Frames that the official scorer leaves out
+    (30 and 199 of image 1, kernel 3) are left out here, too.
     Errors: ValueError, one sentence: missing paths, a file beside a folder, two files of one key, nothing to score.
     """
     for path in (restored, sharp):
@@ -181,7 +183,8 @@ def _match_trajectories(restored: Path, sharp: Path) -> Matching:
             )
         return Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=(sharp,)),))
     if restored.is_file() and list_images(sharp):  # a folder of frames, whatever their names
-        return Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=tuple(list_images(sharp))),))
+        frames = tuple(path for path in list_images(sharp) if is_compared(path.stem))
+        return Matching(items=(ScoreItem(key=restored.stem, restored=restored, references=frames),))
     files = {restored.stem: restored} if restored.is_file() else images_by_key(restored)
     items: dict[str, ScoreItem] = {}
     without_sharp = []
@@ -207,7 +210,8 @@ def _match_trajectories(restored: Path, sharp: Path) -> Matching:
 def _trajectory(sharp: Path, image: str, kernel: str) -> tuple[Path, ...]:
     folder = sharp / f"Image{image}" / f"Kernel{kernel}"
     start = f"GroundTruth{image}_{kernel}_"
-    return tuple(path for path in list_images(folder) if path.name.startswith(start)) if folder.is_dir() else ()
+    frames = list_images(folder) if folder.is_dir() else []
+    return tuple(path for path in frames if path.name.startswith(start) and is_compared(path.stem))
 
 
 def _examples(matching: Matching) -> str:

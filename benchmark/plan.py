@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = ("identity", "richardson-lucy", "mimo-unet", "deblurgan-v2-mobilenet", "stfan")
+DEMO = (
+    "identity",
+    "richardson-lucy",
+    "deblurgan-v2-mobilenet-dsc",
+    "mimo-unet",
+    "deblurgan-v2-mobilenet",
+    "stfan",
+)
 FOREIGN = "folder:"
 # Lai's three sets share a folder; each has its own part of it.
 MINI_HOMES = {
@@ -34,6 +41,7 @@ class RunConfig:
 
     methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says. switches,
     tile: of all networks among the methods, see models/restorer.py; never "auto", which depends on the free memory.
+    retrain: networks are trained even where this project keeps weights of them (models/pretrained).
     all_methods: "all" was asked for, so a network that can take no part gets a row that says why.
     """
 
@@ -58,6 +66,7 @@ class RunConfig:
     switches: tuple[str, ...] = ()
     tile: int | None = None
     feature_net: str = "vgg19"
+    retrain: bool = False
     all_methods: bool = False
 
 
@@ -272,17 +281,27 @@ def clips_to_restore(targets: Sequence[Target], whole_clips: bool) -> list[Clip]
 
 
 def given_files(config: RunConfig) -> dict[str, Path]:
-    """The weights files that networks among the methods need no training with: --weights, else the authors'."""
+    """The weights files that networks among the methods need no training with: --weights, the authors', or kept ones.
+
+    Those of models/pretrained stand in for a training with the quick profile and its number of steps, no other.
+    Errors: ValueError if a kept file was changed.
+    """
+    from models.kept import kept_weights
     from models.weights import find_weights
     from models.zoo import MODELS
 
     named = dict(config.weights)
-    files = {
-        name: named.get(name) or find_weights(MODELS[name], config.weights_dir)
-        for name in config.methods
-        if name in MODELS
-    }
-    return {name: path for name, path in files.items() if path is not None}
+    files: dict[str, Path] = {}
+    for name in config.methods:
+        if name not in MODELS:
+            continue
+        path = named.get(name) or find_weights(MODELS[name], config.weights_dir)
+        if path is None and config.profile == "quick" and config.steps is None and not config.retrain:
+            kept = kept_weights(name)
+            path = kept.path if kept else None
+        if path is not None:
+            files[name] = path
+    return files
 
 
 def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:

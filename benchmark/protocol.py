@@ -151,7 +151,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         name="dvd-pvdnet",
         testset="dvd",
         title="all frames but the first of a sequence; 16 px cut, then Kohler's gain and shift, masked, luma",
-        source="Son et al. (PVDNet), ACM TOG 2021; portrait clips are turned there, which moves neither PSNR nor SSIM",
+        source="Son et al. (PVDNet), ACM TOG 2021; it turns portrait results, which moves neither PSNR nor SSIM",
         frames="skip-first",
         align="kohler",
         luma=True,
@@ -181,6 +181,13 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         testset="reds",
         title="val_blur, all 30 x 100 frames; RGB, 8-bit rounded, no cut, mean over images",
         source="Nah et al., CVPRW 2019; scoring as in DeepDeblur-PyTorch; not NAFNet's 300 frames of blur_jpeg",
+        metrics=_RGB_METRICS,
+    ),
+    "pairs": EvalProtocol(
+        name="pairs",
+        testset="pairs",
+        title="pairs of make_pairs.py; RGB, 8-bit rounded, no cut, no alignment, mean over images",
+        source="ours: scoring as in gopro-linear",
         metrics=_RGB_METRICS,
     ),
     "hide": EvalProtocol(

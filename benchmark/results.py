@@ -84,6 +84,7 @@ class Row:
 
     published: the authors' figure under the same protocol. published_elsewhere: figures under others, each with the
     difference in words. shares_first_place: whether the data cannot tell the method from the best one of its table.
+    votes: those that a score of a preference study rests on.
     """
 
     method: str
@@ -119,6 +120,7 @@ class Row:
     peak_mb: float | None = None
     shares_first_place: bool | None = None
     published_elsewhere: str = ""
+    votes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +150,7 @@ class ComparisonRow:
     differs: bool | None
 
 
-Line = TypeVar("Line", ScoreRow, MethodRow, CostRow, Row, ComparisonRow)
+Line = TypeVar("Line")  # a frozen dataclass of plain values
 
 
 def columns(kind: type) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ class PairSets:
 
 
 def load_pairs(folders: Sequence[Path], *, mix: Sequence[float] = (), every: Sequence[int] = ()) -> PairSets:
-    """Read the pairs of one or more folders: sets made by synth/make_pairs.py, GOPRO_Large or DVD as they unpack.
+    """Read the pairs of one or more folders: sets made by synth/make_pairs.py, GOPRO_Large, DVD or REDS as they unpack.
 
     Records of the split "val" validate; where there are none, the last sequences (about a tenth of the pairs) do.
     mix: a weight per folder, how often it is drawn from. every: a number per folder; only every n-th of its pairs is
@@ -47,7 +47,7 @@ def load_pairs(folders: Sequence[Path], *, mix: Sequence[float] = (), every: Seq
     digest = hashlib.sha256()
     for number, folder in enumerate(folders):
         prefix = f"{number}:" if len(folders) > 1 else ""
-        found, identity = layout_pairs(Path(folder), prefix) or _read_manifest(Path(folder), prefix)
+        found, identity = layout_pairs(Path(folder), prefix) or manifest_pairs(Path(folder), prefix)
         pairs += [replace(pair, folder=number) for pair in found[:: every[number] if every else 1]]
         digest.update(identity)
     validation = _some_of_each_sequence([pair for pair in pairs if pair.split == "val"])
@@ -94,12 +94,16 @@ def _some_of_each_sequence(pairs: Sequence[Pair]) -> list[Pair]:
     return kept[:HELD_OUT_MOST]
 
 
-def _read_manifest(folder: Path, prefix: str) -> tuple[list[Pair], bytes]:
+def manifest_pairs(folder: Path, prefix: str = "") -> tuple[list[Pair], bytes]:
+    """All pairs of a set made by synth/make_pairs.py, whatever their split, and the manifest's bytes.
+
+    prefix: put before the names of sequences. Errors: as `load_pairs`.
+    """
     path = folder / "pairs.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}, or give a GOPRO_Large "
-            "or DeepVideoDeblurring_Dataset folder"
+            f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}, or give the folder "
+            "GOPRO_Large, DeepVideoDeblurring_Dataset or REDS itself"
         )
     data = path.read_bytes()
     pairs = []

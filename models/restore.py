@@ -1,4 +1,4 @@
-"""Restore your own blurred image, folder or video: `python models/restore.py --model mimo-unet INPUT OUTPUT`."""
+"""Restore your own blurred image, folder or video: `python models/restore.py INPUT OUTPUT [--model NAME]`."""
 
 from __future__ import annotations
 
@@ -9,49 +9,43 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from fractions import Fraction
-
-import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
 from models import checkpoint
 from models.baselines import BASELINES
 from models.faces import skip_detection
-from models.restorer import Restorer, open_method
+from models.kept import kept_weights
+from models.restore_files import restore_path
+from models.restorer import RESTORERS, Restorer, open_method
 from models.spec import SWITCHES, Method
 from models.tiling import Compared, parse_tile
 from models.trainer import DEFAULT_OUT
 from models.weights import DEFAULT_WEIGHTS, find_weights, resolve
 from models.zoo import MODELS
-from synth.image_files import IMAGE_SUFFIXES, image_size, list_images, read_image, write_image
-from synth.video import VIDEO_SUFFIXES, every_frame, open_source
 
-VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
-BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer curve
-LIMITED_RANGE = 1
+KEPT = "deblurgan-v2-mobilenet-dsc"  # the network whose weights this project keeps
 
 
 def choose_weights(model: str, given: str | None) -> Path | None:
-    """The given file, the authors' file in weights/, or the newest finished training of this network.
+    """The given file, the authors' file in weights/, the newest finished training of this network, or the kept weights.
 
     Errors: ValueError, FileNotFoundError that say how to get weights if there are none.
     """
     if model in BASELINES:
         return None
     if model not in MODELS:
-        raise ValueError(f"no method is called {model!r}; there are {', '.join([*BASELINES, *MODELS])}")
+        raise ValueError(f"no method is called {model!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
+    if MODELS[model].adapt is None:
+        raise ValueError(f"{model} is a part of other networks, it restores nothing; {', '.join(RESTORERS)} do")
     if given is not None:
         return resolve(given, MODELS[model], DEFAULT_WEIGHTS)
     found = find_weights(MODELS[model], DEFAULT_WEIGHTS) if DEFAULT_WEIGHTS.is_dir() else None
     if found is not None:
         return found
     trained = checkpoint.newest_finished(DEFAULT_OUT, model)
+    kept = kept_weights(model) if trained is None else None
+    if kept is not None:
+        print(f"weights: those kept in models/pretrained ({kept.card['trained_on']})", file=sys.stderr)
+        return kept.path
     if trained is None:
         raise ValueError(
             f"there are no weights for {model}: name a file with --weights, put the authors' file into weights/, or "
@@ -60,139 +54,6 @@ def choose_weights(model: str, given: str | None) -> Path | None:
     meta = trained.meta
     print(f"weights: {trained.weights} ({meta['profile']}, {meta['steps_done']} steps)", file=sys.stderr)
     return trained.weights
-
-
-def restore_path(method: Method, source: Path, target: Path, *, clip: bool) -> list[str]:
-    """Restore an image, a folder of images or a video. clip: the images of a folder are frames of one clip.
-
-    Returns one sentence for every image that failed; the others are written. Errors: ValueError, OSError.
-    """
-    if source.is_dir():
-        return _restore_folder(method, source, target, clip)
-    if not source.is_file():
-        raise ValueError(f"{source}: there is no such image, folder or video")
-    if source.suffix.lower() in IMAGE_SUFFIXES:
-        if target.is_dir():
-            target = target / source.name
-        if target.suffix.lower() not in IMAGE_SUFFIXES:
-            raise ValueError(f"{target}: an image is written as {', '.join(IMAGE_SUFFIXES)}")
-        write_image(target, _to_image(next(iter(method.restore(iter([_to_tensor(read_image(source))]))))))
-        return []
-    return _restore_video(method, source, target)
-
-
-def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> list[str]:
-    paths = list_images(source)
-    if not paths:
-        raise ValueError(f"{source}: the folder has no PNG or JPEG images in it")
-    if target.is_file():
-        raise ValueError(f"{target} is a file; a folder's images are written to a folder")
-    if source.resolve() == target.resolve():
-        raise ValueError(f"{target}: input and output are one folder; the blurred images would be overwritten")
-    targets = [(target / path.name).with_suffix(".png") for path in paths]
-    if len(set(targets)) < len(targets):
-        raise ValueError(f"{source}: some images differ only in their suffix; they would be written to one PNG file")
-    if clip:
-        sizes = {image_size(path) for path in paths}
-        if len(sizes) > 1:
-            raise ValueError(f"{source}: the frames of a clip have one size, these have {len(sizes)}; add --stills")
-        frames = method.restore(_to_tensor(read_image(path)) for path in paths)
-        written = 0
-        try:
-            for path, frame in _shown(zip(targets, frames, strict=True), len(paths)):
-                write_image(path, _to_image(frame))
-                written += 1
-        except (ValueError, FloatingPointError, MemoryError) as error:
-            return [f"{error} (the clip ends here; {written} of {len(paths)} frames are restored)"]
-        return []
-    failures = []
-    for path, result in _shown(zip(paths, targets, strict=True), len(paths)):
-        try:
-            (frame,) = method.restore(iter([_to_tensor(read_image(path))]))
-        except (ValueError, FloatingPointError, MemoryError) as error:
-            failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
-            continue
-        write_image(result, _to_image(frame))
-    return failures
-
-
-def _restore_video(method: Method, source: Path, target: Path) -> list[str]:
-    if target.suffix.lower() not in VIDEO_SUFFIXES:
-        raise ValueError(f"{target}: a video is written as {', '.join(VIDEO_SUFFIXES)}")
-    if source.resolve() == target.resolve():
-        raise ValueError(f"{target}: input and output are one file; the blurred video would be overwritten")
-    video = open_source(source)
-    problems: list[str] = []
-    blurred = (_to_tensor(frame) for frame in video.frames(every_frame, problems) if frame is not None)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    frames = _shown(method.restore(blurred), video.frames_promised)
-    first = next(frames, None)
-    if first is None:
-        return [*problems, f"{source}: no frame could be restored"]
-    height, width = first.shape[-2:]  # a super-resolution network's frames are larger than the video's
-    with _video_writer(target, video.fps or 30.0, height, width) as write:
-        write(_to_image(first))
-        for frame in frames:
-            write(_to_image(frame))
-    return problems
-
-
-@contextmanager
-def _video_writer(target: Path, fps: float, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Writes [H, W, 3] uint8 RGB frames as H.264; the file appears under its name when it is complete.
-
-    Errors: OSError if it cannot be written (disk full).
-    """
-    import av
-
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
-    try:
-        with av.open(str(part), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=VIDEO_QUALITY)
-            stream.height, stream.width = height, width
-            # Colour at half resolution needs even sides; odd ones keep full colour resolution.
-            stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
-            # The matrix is named in the file: where none is, players guess it from the size.
-            codec = stream.codec_context
-            codec.colorspace = codec.color_primaries = codec.color_trc = BT709
-            codec.color_range = LIMITED_RANGE
-
-            def write(image: np.ndarray) -> None:
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                frame = frame.reformat(
-                    format=stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE, interpolation="BICUBIC"
-                )
-                container.mux(stream.encode(frame))
-
-            yield write
-            container.mux(stream.encode())
-        part.replace(target)
-    except av.FFmpegError as error:
-        raise OSError(errno.EIO, f"the video cannot be written ({error.strerror or error})", str(target)) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _shown(items: Iterator, total: int | None) -> Iterator:
-    """The items, with a bar on stderr; not on a terminal: one line when all are done."""
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    done = 0
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("restoring", total=total)
-        for item in items:
-            yield item
-            done += 1
-            bar.advance(task)
-    print(f"restored {done} image{'s' if done != 1 else ''}", file=sys.stderr)
-
-
-def _to_tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
-
-
-def _to_image(frame: Tensor) -> np.ndarray:
-    return (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
 def open_asked(arguments: argparse.Namespace) -> Method:
@@ -226,14 +87,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="models/restore.py",
         description="Restore an image, a folder or a video.",
-        epilog="Video networks take the images of a folder as the frames of one clip. A video loses its sound. "
-        "Super-resolution networks write their native size, two or four times that of the input.",
+        epilog="Video networks take the images of a folder as the frames of one clip. Grey, transparent and 16-bit "
+        "images stay so (in PNG). A video loses its sound. Super-resolution networks write their native size, two or "
+        "four times that of the input.",
     )
-    parser.add_argument("--model", required=True, help=f"{', '.join([*BASELINES, *MODELS])}")
+    parser.add_argument("--model", default=KEPT, help=f"default: {KEPT}; {', '.join([*BASELINES, *RESTORERS])}")
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="a path or a name in weights/; default: the authors' file in weights/, else your last training",
+        help="a path or a name in weights/; default: the authors' file in weights/, your last training, the kept ones",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
@@ -250,19 +112,25 @@ def main(argv: list[str] | None = None) -> int:
             skip_detection(method)
         video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
         failures = restore_path(method, arguments.input, arguments.output, clip=video_network and not arguments.stills)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"restore.py: {error}", file=sys.stderr)
-        return 2
     except (FloatingPointError, MemoryError) as error:
-        print(f"restore.py: {arguments.input}: {error}", file=sys.stderr)
-        return 1
+        return _fail(f"{arguments.input}: {error}", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the images written so far are complete", 130)
     except OSError as error:
-        print(f"restore.py: {error.filename or arguments.output}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        if error.errno is None:  # one of our own sentences
+            return _fail(error, 2)
+        return _fail(f"{error.filename or arguments.output}: {error.strerror or error}", 1)
+    except ValueError as error:
+        return _fail(error, 2)
     report_tiles(method)
     for failure in failures:
-        print(f"restore.py: {failure}", file=sys.stderr)
+        _fail(failure, 1)
     return 1 if failures else 0
+
+
+def _fail(sentence: object, code: int) -> int:
+    print(f"restore.py: {sentence}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from models.baselines import BASELINES
 from models.ensemble import SelfEnsemble
 from models.faces import FaceRestorer
+from models.fused import fused
+from models.memory import free_bytes
 from models.spec import RESTORER_TASKS, SWITCHES, Method, ModelSpec
 from models.tiling import AutoSide, Tiled, check_tile
 from models.weights import load_into
 from models.zoo import MODELS
+from synth.memory import keep_freed_memory
 
+KEPT_SHARE = 0.25  # of the free memory: freed features that the next layers use again
 LOCAL_WINDOW_PX = 384  # 1.5 times the training crop of 256 (Chu et al., TLC, ECCV 2022, arXiv:2112.04491)
 RESTORERS = tuple(name for name, spec in MODELS.items() if spec.task in RESTORER_TASKS and not name.endswith("-test"))
 
@@ -66,8 +70,8 @@ class Restorer:
 
     switches: those of models.spec.SWITCHES to turn on. tile: "none", "auto" (still networks: only where the image
     would not fit in half of the free memory) or the side of square tiles in pixels; see models/tiling.py.
-    Weights are laid out channels-last, which takes 30 to 40 % less CPU time and changes results by 3e-7 at
-    most; not where norms use the image's statistics: those are summed ten times less exactly in that layout.
+    Weights are laid out channels-last; on a CPU the network runs as the copy that models/fused.py makes, and what
+    its features took is kept for the next ones (synth/memory.py). fuse=False: the network itself, layer by layer.
     Errors: ValueError for a part, a switch or a tile that does not suit the network or the device.
     """
 
@@ -78,6 +82,8 @@ class Restorer:
         device: torch.device,
         switches: Sequence[str] = (),
         tile: int | str = "none",
+        *,
+        fuse: bool = True,
     ) -> None:
         if spec.adapt is None:
             raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it restores nothing")
@@ -89,11 +95,15 @@ class Restorer:
         self.module = module.to(device).eval()
         if "local-converter" in switches and spec.localise is not None:
             spec.localise(self.module, LOCAL_WINDOW_PX, LOCAL_WINDOW_PX)
-        if not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
+        # Norms with an image's statistics are ten times less exact channels-last, but for those of the fused copy.
+        fuse = fuse and device.type == "cpu" and "train-mode" not in switches
+        if fuse or not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
             for weight in self.module.parameters():
                 if weight.ndim == 4:  # StyleGAN2's have five dimensions, for which the layout does not exist
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        self.adapted = spec.adapt(self.module)
+        if device.type == "cpu":
+            keep_freed_memory(largest_block=free_bytes(device), kept=int(KEPT_SHARE * free_bytes(device)))
+        self.adapted = spec.adapt(fused(self.module) if fuse else self.module)
         if "train-mode" in switches:
             if not hasattr(self.adapted, "train_mode"):
                 raise ValueError(f"{spec.name} lists train-mode but cannot do it; this is an error in its file")
@@ -118,7 +128,7 @@ class Restorer:
         while True:
             # Not around the yield: the caller must not run inside it.
             with (
-                torch.no_grad(),
+                torch.inference_mode(),
                 full_precision(self.device),
                 # Convolutions and matrix products in float16; sums, norms and resampling stay in float32.
                 torch.autocast(self.device.type, dtype=torch.float16, enabled=half),
@@ -129,7 +139,7 @@ class Restorer:
             if not bool(torch.isfinite(frame).all()):
                 hint = "; half precision may be too short for it" if half else ""
                 raise FloatingPointError(f"{self.spec.name} gave NaN or infinity for this image{hint}")
-            frame = frame.cpu().float()
+            frame = frame.cpu().float().clone()  # an inference tensor could be changed by nobody
             yield truncated(frame) if "truncate" in self.switches else frame
 
     def _next(self, restored: Iterator[Tensor]) -> Tensor | None:

@@ -31,7 +31,11 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     parser.add_argument("--model", required=True, help="a name of models/zoo.py")
     parser.add_argument("--recipe", default="", help=f"default: the network's own; there are {', '.join(RECIPES)}")
     parser.add_argument(
-        "--pairs", nargs="+", action="extend", metavar="DIR", help="folders with pairs.jsonl (default: out/pairs)"
+        "--pairs",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
     )
     parser.add_argument(
         "--profile", choices=PROFILES, default="quick", help="quick: a minute or two; paper: as published"
@@ -68,7 +72,8 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         "--backbone",
         type=Path,
         metavar="FILE",
-        help="trained weights to start from: a classifier's for DeblurGAN-v2, a highres-atrous for highres-mlfa",
+        help="trained weights to start from: a classifier's for DeblurGAN-v2, a StyleGAN2 for gfpgan, a highres-atrous "
+        "for highres-mlfa",
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)
@@ -97,11 +102,17 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers such as 1,0.5 are needed, got {text!r}") from None
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"whole numbers such as 2,10 are needed, got {text!r}") from None
 
 
 def _folders(given: Sequence[str] | None) -> tuple[Path, ...]:
@@ -114,19 +125,16 @@ def main(argv: list[str] | None = None) -> int:
     config, resume = parse(argv)
     try:
         info = train(config, resume)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
     except TrainingFailed as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1
+        return _fail(error, 1)
     except KeyboardInterrupt:
-        print("train.py: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return _fail("interrupted; --resume goes on from the last checkpoint", 130)
     except OSError as error:
-        where = error.filename or config.folder or DEFAULT_OUT
-        print(f"train.py: {where}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        if error.errno is None:  # one of our own sentences
+            return _fail(error, 2)
+        return _fail(f"{error.filename or config.folder or DEFAULT_OUT}: {error.strerror or error}", 1)
+    except ValueError as error:
+        return _fail(error, 2)
     print(f"{info.weights}: {info.meta['steps_done']} steps, {', '.join(info.meta['switches'])}")
     scores = info.meta["validation"]
     if scores and scores["psnr"] is not None:
@@ -134,6 +142,11 @@ def main(argv: list[str] | None = None) -> int:
             f"validation ({info.meta['held_out']}): {scores['psnr']:.2f} dB, blurred input {scores['psnr_blur']:.2f} dB"
         )
     return 0
+
+
+def _fail(sentence: object, code: int) -> int:
+    print(f"train.py: {sentence}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

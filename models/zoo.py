@@ -16,7 +16,7 @@ from models.nets.basicvsr_specs import (
     ICONVSR_X4_TEST,
 )
 from models.nets.deblurgan import DEBLURGAN, DEBLURGAN_HEAD2019, DEBLURGAN_TEST
-from models.nets.deblurgan_discriminator import DEBLURGAN_V2_DISCRIMINATOR
+from models.nets.deblurgan_discriminator import DEBLURGAN_DISCRIMINATOR, DEBLURGAN_V2_DISCRIMINATOR
 from models.nets.deblurgan_v2 import (
     DEBLURGAN_V2_INCEPTION,
     DEBLURGAN_V2_INCEPTION_SIMPLE,
@@ -59,6 +59,7 @@ from models.nets.rrdbnet import (
 from models.nets.srn import SRN_SPEC, SRN_TEST
 from models.nets.srvggnet import REALESR_GENERAL_X4V3, SRVGGNET_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
+from models.nets.stylegan2_discriminator import STYLEGAN2_DISCRIMINATOR
 from models.spec import ModelSpec
 
 # Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
@@ -72,6 +73,7 @@ MODELS: dict[str, ModelSpec] = {
     "deblurgan-v2-mobilenet": DEBLURGAN_V2_MOBILENET,
     "deblurgan-v2-mobilenet-dsc": DEBLURGAN_V2_MOBILENET_DSC,
     "stfan": STFAN_SPEC,
+    "deblurgan-discriminator": DEBLURGAN_DISCRIMINATOR,
     "deblurgan-v2-discriminator": DEBLURGAN_V2_DISCRIMINATOR,
     "edvr-m-deblur": EDVR_M_DEBLUR,
     "edvr-l-deblur": EDVR_L_DEBLUR,
@@ -89,6 +91,7 @@ MODELS: dict[str, ModelSpec] = {
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
     "vgg-style-discriminator-128": VGG_STYLE_DISCRIMINATOR_128,
     "unet-discriminator-sn": UNET_DISCRIMINATOR_SN,
+    "stylegan2-discriminator": STYLEGAN2_DISCRIMINATOR,
     "arcface-resnet18": ARCFACE_RESNET18,
     "retinaface-mobilenet": RETINAFACE_MOBILENET,
     "nafnet-32": NAFNET_32,

@@ -30,6 +30,7 @@ from reports.latex import latex
 from reports.leaderboard import markdown, readme_block
 from reports.page import page, place_images
 from reports.page_data import page_data
+from reports.preference import load_preference, with_preference
 from reports.published import load_published
 from reports.rows import build_rows
 
@@ -38,9 +39,10 @@ BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 
 
 def build(source: Path, target: Path) -> list[Row]:
-    """Read scores.csv, methods.csv, cost.csv and images/ of `source`; write the report's files to `target`.
+    """Read the stored files and images/ of `source`; write the report's files to `target`.
 
-    leaderboard.csv, .md and .tex, comparisons.csv (every pair of methods), index.html, contact sheets and the strip.
+    Read: scores.csv, methods.csv; if there, cost.csv and preference.csv. Written: leaderboard.csv, .md and .tex,
+    comparisons.csv (every pair of methods), index.html, contact sheets and the strip.
 
     Errors: FileNotFoundError (no scores.csv or methods.csv); ValueError (a file that is not ours); OSError (disk full).
     """
@@ -63,6 +65,9 @@ def build(source: Path, target: Path) -> list[Row]:
     order = list(dict.fromkeys(method.method for method in methods))
     comparisons = compare_all(scores, higher, order)
     rows = build_rows(scores, methods, costs, published, comparisons)
+    study = load_preference(source)
+    if study is not None:
+        rows = with_preference(rows, scores, study)
     write_rows(target / "leaderboard.csv", Row, rows)
     write_rows(target / "comparisons.csv", ComparisonRow, comparisons)
     write_text(target / "leaderboard.tex", latex(rows))
@@ -155,10 +160,13 @@ def main(argv: list[str] | None = None) -> int:
         rows = build(arguments.source, target)
         if arguments.readme:
             update_readme(arguments.readme, rows)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.errno is None:  # one of our own sentences
+            print(f"build.py: {error}", file=sys.stderr)
+            return 2
         print(f"build.py: {error.filename or target}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"leaderboard: {target / 'leaderboard.md'}, {target / 'index.html'}")

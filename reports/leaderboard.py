@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmark.results import METRICS, PROTOCOLS, Row
+from benchmark.results import Row
+from reports.measures import PREFERENCE_NOTE, measure, protocol_words
 from reports.rows import tables_of, train_test_matrix
 
 SIMULATED_NOTE = (
@@ -58,13 +59,13 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
     where = "real set" if any(row.simulated for row in here) else "same protocol"
     with_published = [m for m in metrics if any(row.published is not None for row in here if row.metric == m)]
     head = ["method", *map(metric_head, metrics)]
-    head += [f"published {METRICS[m].title} ({where})" for m in with_published]
+    head += [f"published {measure(m).title} ({where})" for m in with_published]
     head += ["images", "trained", "parameters (M)", "MACs (G)", _latency_head(here)]
     elsewhere = any(row.published_elsewhere for row in here)
     head += ["published under another protocol (difference)"] if elsewhere else []
     lines = [f"## {table_title(here[0])}: {protocol}\n"]
-    if protocol in PROTOCOLS:
-        lines.append(f"{PROTOCOLS[protocol].title}\n")
+    if words := protocol_words(protocol):
+        lines.append(f"{words}\n")
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for method in methods:
         some = next(figures[method, metric] for metric in metrics if (method, metric) in figures)
@@ -82,8 +83,10 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
         if elsewhere:
             cells.append(_elsewhere([figures[method, metric] for metric in metrics if (method, metric) in figures]))
         lines.append("| " + " | ".join(cells) + " |")
-    if any(row.shares_first_place is not None for row in here):
+    if any(row.shares_first_place is not None and measure(row.metric).of_images for row in here):
         lines += ["", SHARED_NOTE]
+    if not all(measure(metric).of_images for metric in metrics):
+        lines += ["", PREFERENCE_NOTE]
     lines += ["", *_notes(here), ""]
     return "\n".join(lines)
 
@@ -113,7 +116,7 @@ def readme_block(rows: Sequence[Row]) -> str:
 
 def ranked(rows: Sequence[Row], metric: str) -> list[str]:
     """Methods from best to worst in a metric; those without a value come last, in their own order."""
-    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
+    sign = -1.0 if measure(metric).higher_is_better else 1.0
     value = {row.method: sign * row.value for row in rows if row.metric == metric and row.value is not None}
     names = list(dict.fromkeys(row.method for row in rows))
     return sorted(names, key=lambda name: value.get(name, math.inf))
@@ -123,11 +126,11 @@ def best_value(rows: Sequence[Row], metric: str) -> float | None:
     values = [row.value for row in rows if row.metric == metric and row.value is not None]
     if not values:
         return None
-    return max(values) if METRICS[metric].higher_is_better else min(values)
+    return max(values) if measure(metric).higher_is_better else min(values)
 
 
 def metric_head(metric: str) -> str:
-    entry = METRICS[metric]
+    entry = measure(metric)
     unit = f", {entry.unit}" if entry.unit else ""
     return f"{entry.title}{unit} {'↑' if entry.higher_is_better else '↓'}"
 
@@ -142,7 +145,7 @@ def _latency_head(rows: Sequence[Row]) -> str:
 
 
 def digits_of(metric: str) -> int:
-    return 2 if METRICS[metric].unit == "dB" or METRICS[metric].name in ("niqe", "brisque") else 4
+    return measure(metric).digits
 
 
 def number_text(value: float | None, digits: int) -> str:

@@ -31,6 +31,7 @@ def page(data: dict[str, Any]) -> str:
 def place_images(source: Path, target: Path) -> None:
     """Make images/ stand beside the page: as hard links where the disk allows, so that they take no room, else copies.
 
+    Only PNG files: a study's votes.sqlite may lie among them, and a database must never have two names.
     Nothing is done where both folders are one. Files that are there are replaced only when they differ in size or date.
     """
     if not source.is_dir() or source.resolve() == target.resolve():
@@ -39,7 +40,7 @@ def place_images(source: Path, target: Path) -> None:
         home = target / Path(place).relative_to(source)
         home.mkdir(parents=True, exist_ok=True)
         for name in names:
-            if not name.startswith("."):
+            if name.endswith(".png") and not name.startswith("."):
                 _place(Path(place) / name, home / name)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.results import METRICS, PROTOCOLS, ComparisonRow, Row, ScoreRow
+from benchmark.results import PROTOCOLS, ComparisonRow, Row, ScoreRow
 from reports.comparison import pareto_front
-from reports.leaderboard import SIMULATED_NOTE, digits_of, table_title
+from reports.leaderboard import SIMULATED_NOTE, table_title
+from reports.measures import PREFERENCE_NOTE, measure, protocol_words
 from reports.published import Published, elsewhere, gap_reasons, same_protocol
 from reports.rows import Table, tables_of, train_test_matrix
 
@@ -46,6 +47,7 @@ def page_data(
     return {
         "metrics": {name: _metric(name) for name in dict.fromkeys(row.metric for row in rows)},
         "note": SIMULATED_NOTE.replace("*", "") if any(row.simulated for row in rows) else "",
+        "study": PREFERENCE_NOTE if any(not measure(row.metric).of_images for row in rows) else "",
         "commits": list(dict.fromkeys(row.commit for row in rows if row.commit)),
         "tables": [
             _table(table, by_table[table], [r for r in rows if (r.testset, r.protocol) == table], pairs[table], images)
@@ -115,8 +117,9 @@ def _pngs(folder: Path) -> set[str]:
 
 
 def _metric(name: str) -> dict[str, Any]:
-    entry = METRICS[name]
-    return {"title": entry.title, "unit": entry.unit, "up": entry.higher_is_better, "digits": digits_of(name)}
+    entry = measure(name)
+    facts = {"title": entry.title, "unit": entry.unit, "up": entry.higher_is_better, "digits": entry.digits}
+    return facts if entry.of_images else facts | {"study": True}
 
 
 def _table(
@@ -137,7 +140,7 @@ def _table(
         "protocol": protocol,
         "title": table_title(rows[0]),
         "simulated": any(row.simulated for row in rows),
-        "words": known.title if known else "",
+        "words": protocol_words(protocol),
         "source": known.source if known else "",
         "metrics": metrics,
         "rows": _methods(rows),
@@ -161,7 +164,7 @@ def _methods(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "count": row.count,
             "shares": row.shares_first_place,
             "missing": row.missing,
-        }
+        } | ({} if row.votes is None else {"votes": row.votes})
     return list(methods.values())
 
 
@@ -185,7 +188,7 @@ def _fronts(rows: Sequence[Row], metric: str) -> dict[str, list[str]]:
     fronts = {}
     for cost in COSTS:
         points = {row.method: (float(x), row.value) for row in here if (x := getattr(row, cost)) is not None}
-        fronts[cost] = pareto_front(points, METRICS[metric].higher_is_better)  # type: ignore[arg-type]
+        fronts[cost] = pareto_front(points, measure(metric).higher_is_better)  # type: ignore[arg-type]
     return fronts
 
 
@@ -194,7 +197,7 @@ def _published(rows: Sequence[Row], published: Sequence[Published]) -> list[dict
     same = same_protocol(published)
     main = rows[0].metric
     found = []
-    for row in rows:
+    for row in (row for row in rows if measure(row.metric).of_images):
         beside = same.get((row.method, row.protocol, row.metric))
         apart = elsewhere(published, row.method, row.testset, row.protocol, row.metric, main=row.metric == main)
         if beside or apart:

@@ -2,7 +2,7 @@
 shard (`synth.shards`).
 
 Only 8-bit colour PNG and JPEG are accepted, and 16-bit colour PNG where the caller says so; everything else is refused
-with one sentence that names the file.
+with one sentence that names the file. `read_picture` takes what else a person has: grey, deep and transparent images.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from synth import atomic, shards
 
 # Errors only: what OpenCV warns about is said here, in one sentence with the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+# Pillow reads headers here and no pixels, so that its warning about large images protects nobody.
+Image.MAX_IMAGE_PIXELS = None
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 JPEG_QUALITY = 95
+MOST_PX = 1 << 30  # of an image that OpenCV decodes
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION_TAG = 0x0112
@@ -37,6 +40,7 @@ _MODE_NAMES = {
     "1": "grey",
     "LA": "grey with alpha",
     "I;16": "grey",
+    "I": "grey",
 }
 
 
@@ -57,6 +61,22 @@ class ImageHeader:
     def deep_colour(self) -> bool:
         """16-bit RGB, which only a PNG can hold."""
         return self.bits == 16 and self.mode == "rgb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image as its owner saved it. rgb: [H, W, 3], grey ones three times the same; alpha: [H, W], None where it is
+    opaque everywhere; both uint8, or uint16 of a 16-bit PNG. grey: it was saved without colour.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    grey: bool
+
+    @property
+    def levels(self) -> int:
+        """The value of white: 255 or 65535."""
+        return int(np.iinfo(self.rgb.dtype).max)
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -86,9 +106,68 @@ def read_image(path: Path, *, deep: bool = False) -> np.ndarray:
     path = Path(path)
     data = shards.read_bytes(path)
     header = _parse_header(path, io.BytesIO(data))
-    wide = deep and header.deep_colour
-    if not wide:
+    if not (deep and header.deep_colour):
         require_colour(path, header)
+    image = _decoded(path, header, data)
+    if image.ndim != 3:
+        raise ValueError(f"{path}: the image is damaged and cannot be decoded")
+    if image.shape[2] == 4:
+        if image[..., 3].min() < 255:
+            raise ValueError(f"{path}: the image is transparent in places; save it without an alpha channel")
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_picture(path: Path) -> Picture:
+    """Read any PNG or JPEG: grey, with transparency, 16-bit. A JPEG's orientation tag is honoured.
+
+    Errors: ValueError, one sentence with the file's name, if it is unreadable; OSError.
+    """
+    path = Path(path)
+    data = shards.read_bytes(path)
+    header = _parse_header(path, io.BytesIO(data))
+    image = _decoded(path, header, data)
+    grey = header.mode.startswith("grey")
+    if image.ndim == 2:
+        return Picture(rgb=np.repeat(image[..., None], 3, axis=2), alpha=None, grey=grey)
+    alpha = image[..., 3].copy() if image.shape[2] == 4 else None
+    if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:
+        alpha = None
+    return Picture(rgb=cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB), alpha=alpha, grey=grey)
+
+
+def write_picture(path: Path, rgb: np.ndarray, like: Picture) -> str:
+    """Write [H, W, 3] float RGB in [0, 1] as `like` was saved; its transparency is resized where the size differs.
+
+    A JPEG gets 8 bits. Returns the file's sha256. Errors: as `write_image`; ValueError for transparency in a JPEG.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix != ".png" and like.alpha is not None:
+        raise ValueError(f"{path}: a JPEG cannot be transparent and the image is; name a .png file")
+    kind = np.dtype(np.uint8) if suffix != ".png" else like.rgb.dtype
+    levels = np.iinfo(kind).max
+    pixels = np.rint(np.clip(rgb, 0, 1) * np.float32(levels)).astype(kind)
+    if not like.grey and like.alpha is None:
+        return write_image(path, pixels)
+    if like.alpha is None:
+        return atomic.write_bytes(path, _to_bytes(_mean(pixels), suffix, []))
+    height, width = pixels.shape[:2]
+    alpha = like.alpha
+    if alpha.shape != (height, width):
+        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    colour = np.repeat(_mean(pixels)[..., None], 3, axis=2) if like.grey else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return atomic.write_bytes(path, _to_bytes(np.dstack([colour, alpha]), suffix, []))
+
+
+def _mean(rgb: np.ndarray) -> np.ndarray:
+    return np.rint(rgb.mean(axis=2, dtype=np.float32)).astype(rgb.dtype)
+
+
+def _decoded(path: Path, header: ImageHeader, data: bytes) -> np.ndarray:
+    """Shape: [H, W], [H, W, 3] BGR or [H, W, 4] BGRA; uint8, or uint16 where the header says 16 bits."""
+    if header.height * header.width > MOST_PX:
+        raise ValueError(f"{path}: {header.width} x {header.height} px is more than can be decoded ({MOST_PX} px)")
     # IMREAD_UNCHANGED shows whether there is alpha but ignores JPEG's orientation; IMREAD_COLOR honours it.
     # A JPEG that was cut short decodes to a partly grey picture: its end marker must come after its last scan.
     cut_short = data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
@@ -100,16 +179,11 @@ def read_image(path: Path, *, deep: bool = False) -> np.ndarray:
     if (
         cut_short
         or image is None
-        or image.dtype != (np.uint16 if wide else np.uint8)
-        or image.ndim != 3
+        or image.dtype != (np.uint16 if header.bits == 16 else np.uint8)
         or image.shape[:2] != (header.height, header.width)
     ):
         raise ValueError(f"{path}: the image is damaged and cannot be decoded")
-    if image.shape[2] == 4:
-        if image[..., 3].min() < 255:
-            raise ValueError(f"{path}: the image is transparent in places; save it without an alpha channel")
-        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def require_colour(path: Path, header: ImageHeader) -> None:
@@ -180,9 +254,13 @@ def _encode(rgb: np.ndarray, suffix: str, parameters: list[int]) -> bytes:
     types = (np.uint8, np.uint16) if suffix == ".png" else (np.uint8,)
     if rgb.dtype not in types or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"an image to write is uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
-    done, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), parameters)
+    return _to_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), suffix, parameters)
+
+
+def _to_bytes(image: np.ndarray, suffix: str, parameters: list[int]) -> bytes:
+    done, data = cv2.imencode(suffix, image, parameters)
     if not done:
-        raise ValueError(f"OpenCV could not encode an image of shape {list(rgb.shape)} as {suffix}")
+        raise ValueError(f"OpenCV could not encode an image of shape {list(image.shape)} as {suffix}")
     return data.tobytes()
 
 

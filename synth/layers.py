@@ -42,23 +42,29 @@ class Layer:
 
 
 def photograph_lin(name: str) -> np.ndarray:
-    """A photograph of scikit-image's wheel. Shape: [h, w, 3] float32 RGB. Range: linear light in [0, 1].
+    """A photograph of scikit-image's wheel, or any file with an absolute path. Shape: [h, w, 3] float32 RGB.
 
-    Errors: FileNotFoundError if it is not installed; ValueError if it is damaged.
+    Range: linear light in [0, 1]. Errors: FileNotFoundError if it is not installed; ValueError if it is damaged.
     """
-    spec = find_spec("skimage")  # only its place: importing scikit-image takes seconds, and its loaders may download
-    places = spec.submodule_search_locations if spec else None
-    path = Path(places[0] if places else "skimage") / "data" / name
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: this photograph of scikit-image is missing; install scikit-image >= 0.25")
+    path = Path(name) if Path(name).is_absolute() else _shipped(name)
     response = camera.response("srgb")
     if read_header(path).mode != "grey":
         return response.to_linear(read_image(path))
     grey = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     if grey is None:
-        raise ValueError(f"{path}: this photograph of scikit-image is damaged; install scikit-image again")
+        raise ValueError(f"{path}: this photograph is damaged and cannot be decoded")
     tint = np.array(TINTS.get(name, (1.0, 1.0, 1.0)), dtype=np.float32)
     return response.to_linear(np.repeat(grey[..., None], 3, axis=2)) * tint
+
+
+def _shipped(name: str) -> Path:
+    """Where a photograph of scikit-image's wheel lies. Errors: FileNotFoundError if it is not there."""
+    spec = find_spec("skimage")  # only its place: importing scikit-image takes seconds, and its loaders may download
+    places = spec.submodule_search_locations if spec else None
+    path = Path(places[0] if places else "skimage") / "data" / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: this photograph of scikit-image is missing; install scikit-image >= 0.25")
+    return path
 
 
 def background_layer(

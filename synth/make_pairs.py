@@ -4,6 +4,7 @@
     python synth/make_pairs.py verify DIR
     python synth/make_pairs.py rebuild KEY --in DIR --out DIR
     python synth/make_pairs.py select DIR --where "ghost_score < 0.05 and not still" --out DIR
+    python synth/make_pairs.py photos DIR [...] --out DIR
 
 Exit codes: 0 done (or verified), 1 a source broke or a finished set is damaged, 2 bad arguments or a refusal to start,
 130 interrupted.
@@ -30,12 +31,15 @@ from typing import NoReturn
 
 from synth import provenance
 from synth.auto_factor import DEFAULT_MOST, auto_factor
+from synth.cluster import cluster
 from synth.degrade import DEGRADATIONS
 from synth.device_work import DEVICES, choose_device
 from synth.exposure import WindowPlan, count_windows
 from synth.interp import INTERPOLATORS
-from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
+from synth.pair_set import RUN_FILE, Damage, PairSet, Refusal, open_set, verify
 from synth.pairs import LAYOUTS, SPLITS
+from synth.photographs import PhotographsConfig
+from synth.photographs import make as make_of_photographs
 from synth.progress import PairProgress
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
@@ -69,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
             return _rebuild(argv[1:])
         if argv[:1] == ["select"]:
             return _select(argv[1:])
+        if argv[:1] == ["photos"]:
+            return _photos(argv[1:])
         return _make(argv)
     except Damage as error:
         return _fail(error, 1)
@@ -101,6 +107,9 @@ def _make(argv: list[str]) -> int:
         factor = auto_factor(plan.clips, arguments.max_interp, power_of_two=powers)
         print(f"--interp auto: {factor}x, from the fastest motion found")
         plan = make_plan(replace(config, factor=factor))
+    if arguments.scheduler and not (out / RUN_FILE).exists():
+        with cluster(arguments.scheduler):
+            pass  # it answers and has workers: asked before a set is begun
     # Through JSON, so that what is compared is what a file can hold.
     pair_set = open_set(out, json.loads(json.dumps(plan.identity())), resume=arguments.resume)
     pair_set.workers = arguments.workers
@@ -176,6 +185,53 @@ def _select(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     print(select(arguments.folder, arguments.where, arguments.out))
     return 0
+
+
+def _photos(argv: list[str]) -> int:
+    parser = _Parser(prog="make_pairs.py photos", description="Make pairs of still photographs under camera shake.")
+    usual = PhotographsConfig(folders=())
+    parser.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="folders of PNG or JPEG files")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
+    parser.add_argument(
+        "--blurs", type=int, default=usual.blurs, metavar="N", help="pairs of each (default %(default)s)"
+    )
+    parser.add_argument("--extent", default="2,24", metavar="LOW,HIGH", help="blur extent in px (default %(default)s)")
+    parser.add_argument(
+        "--scale", default="0.6,0.95", metavar="LOW,HIGH", help="frame px per photograph px (default %(default)s)"
+    )
+    parser.add_argument(
+        "--foreground", type=float, default=usual.foreground, metavar="SHARE", help="with something moving in front"
+    )
+    parser.add_argument(
+        "--trajectories", type=float, default=usual.trajectories, metavar="SHARE", help="along random paths instead"
+    )
+    parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
+    parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
+    arguments = parser.parse_args(argv)
+    if arguments.workers < 1:
+        raise Refusal(f"--workers is at least 1, got {arguments.workers}")
+    config = PhotographsConfig(
+        folders=tuple(arguments.folders),
+        blurs=arguments.blurs,
+        extent_px=_span("--extent", arguments.extent),
+        scale=_span("--scale", arguments.scale),
+        foreground=arguments.foreground,
+        trajectories=arguments.trajectories,
+        split=arguments.split,
+        seed=arguments.seed,
+    )
+    print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
+    return 0
+
+
+def _span(flag: str, text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text!r}") from None
+    return low, high
 
 
 class _Parser(argparse.ArgumentParser):

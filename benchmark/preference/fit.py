@@ -29,16 +29,20 @@ from synth.atomic import write_text
 DRAWS = 1000
 IMAGES_FOR_CLUSTERS = 20  # fewer clusters make intervals too narrow
 BLURRED = ("Blur", "identity")
+TESTSET = "lai-real"
 EPILOG = """\
 FILE.csv: a vote a line, "Image ID,Method 1,Method 2,Result"; Result is 1 or 2, the better one; the header may be
-missing. --names: the methods' names, a line each, in the order of their numbers, which start at 1.
+missing. --names, --image-names: names of methods and images, a line each, in the order of their numbers, which start at
+1; without them FILE.methods.txt and FILE.images.txt beside the votes, where `serve.py --export` wrote them.
 
 global: maximum likelihood over all votes. per_image_mean: the Lai study's scheme: a fit per image, values that are not
 finite dropped, mean over images. ci95: bootstrap of the global score, by images from 20 images up, else by votes.
 agreement_u: Kendall's coefficient. BT odds: exp(score - score of the blurred input), 1 for the blurred input. The
 scale of DeblurGAN-v2's Table 4 (blurred = 1) is another one; the two never share a column.
 
---out DIR writes preference.csv (the table) and preference_images.csv (scores of each image).
+--out DIR writes preference.csv (the table) and preference_images.csv (scores of each image). In the folder of
+scores.csv, reports/build.py takes them into the leaderboard: beside the figures of --testset where the study's images
+are its images, else as a table of their own.
 Exit code: 0; 2 for bad arguments or votes.
 """
 
@@ -96,13 +100,14 @@ def fit(votes: Votes, unit: str = "auto", draws: int = DRAWS, seed: int = 0, pri
     )
 
 
-def table_rows(result: PreferenceFit, blurred: str | None) -> list[list[str]]:
+def table_rows(result: PreferenceFit, blurred: str | None, testset: str = TESTSET) -> list[list[str]]:
     """Head and rows of preference.csv, best method first. "BT odds" is empty without a blurred input."""
     names = result.votes.names
     order = np.argsort(-result.scores, kind="stable")
     reference = result.scores[names.index(blurred)] if blurred is not None else None
     head = ["method", "score", "ci95_low", "ci95_high", "per_image_mean", "images", "wins", "votes", "BT odds"]
-    rows = [[*head, "not_apart_from"]]
+    rows = [[*head, "not_apart_from", "testset", "intervals_by", "agreement_u"]]
+    common = [testset, result.unit, repr(float(result.agreement)) if np.isfinite(result.agreement) else ""]
     won, met = (
         result.votes.wins.sum(axis=(0, 2)),
         result.votes.wins.sum(axis=(0, 1)) + result.votes.wins.sum(axis=(0, 2)),
@@ -119,6 +124,7 @@ def table_rows(result: PreferenceFit, blurred: str | None) -> list[list[str]]:
                 *(str(round(float(value))) for value in (result.images[i], won[i], met[i])),
                 odds,
                 "; ".join(together),
+                *common,
             ]
         )
     return rows
@@ -128,7 +134,7 @@ def table(result: PreferenceFit, blurred: str | None) -> str:
     """The fit as text for reading."""
     rows = table_rows(result, blurred)
     cells = [["method", "score", "95 % interval", "mean over images", "images", "wins of votes", "BT odds"]]
-    for name, score, low, high, mean, images, won, met, odds, _ in rows[1:]:
+    for name, score, low, high, mean, images, won, met, odds, *_ in rows[1:]:
         short = [f"{float(text):+.2f}" if text else "-" for text in (score, low, high, mean)]
         interval = f"{short[1]} to {short[2]}"
         cells.append(
@@ -149,14 +155,14 @@ def table(result: PreferenceFit, blurred: str | None) -> str:
         lines.append(
             f"range test, level {result.test.alpha}: of {per_pair} votes a pair, methods are apart from {least} wins on"
         )
-        together = rows[1][-1]
+        together = rows[1][rows[0].index("not_apart_from")]
         lines.append(f"not apart from {rows[1][0]}: {together or 'none'}")
     return "\n".join(lines)
 
 
-def write_tables(folder: Path, result: PreferenceFit, blurred: str | None) -> None:
+def write_tables(folder: Path, result: PreferenceFit, blurred: str | None, testset: str) -> None:
     """preference.csv and preference_images.csv (image, method, score; only finite ones)."""
-    write_text(folder / "preference.csv", _csv(table_rows(result, blurred)))
+    write_text(folder / "preference.csv", _csv(table_rows(result, blurred, testset)))
     rows = [["image", "method", "score"]]
     for image, scores in zip(result.votes.images, result.per_image, strict=True):
         pairs = zip(result.votes.names, scores, strict=True)
@@ -170,18 +176,25 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.draws < 100 or arguments.prior < 0 or arguments.seed < 0:
             raise ValueError("expected --draws of 100 or more, --prior and --seed of 0 or more")
-        votes = read_votes(arguments.votes, arguments.names)
+        names = arguments.names or _beside(arguments.votes, ".methods.txt")
+        votes = read_votes(arguments.votes, names, arguments.image_names or _beside(arguments.votes, ".images.txt"))
         blurred = arguments.blurred or next((name for name in BLURRED if name in votes.names), None)
         if blurred is not None and blurred not in votes.names:
             raise ValueError(f"--blurred expects one of {', '.join(votes.names)}, got {blurred!r}")
         result = fit(votes, arguments.bootstrap, arguments.draws, arguments.seed, arguments.prior)
         if arguments.out is not None:
-            write_tables(arguments.out, result, blurred)
+            write_tables(arguments.out, result, blurred, arguments.testset)
     except (ValueError, OSError) as error:
         print(f"fit.py: {error}", file=sys.stderr)
         return 2
     print(json.dumps(result.report(), indent=2, ensure_ascii=False) if arguments.json else table(result, blurred))
     return 0
+
+
+def _beside(votes: Path, ending: str) -> Path | None:
+    """The list of names that serve.py --export wrote beside the votes, or None."""
+    path = votes.with_suffix(ending)
+    return path if path.is_file() else None
 
 
 def _known(value: float) -> float | None:
@@ -204,6 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--votes", type=Path, required=True, metavar="FILE.csv")
     add("--names", type=Path, metavar="FILE", help="names of the methods, a line each")
+    add("--image-names", type=Path, metavar="FILE", help="names (keys) of the images, a line each")
+    add("--testset", default=TESTSET, metavar="ID", help=f"whose images were voted on (default: {TESTSET})")
     add("--json", action="store_true", help="machine-readable result on standard output")
     add("--out", type=Path, metavar="DIR", help="write preference.csv and preference_images.csv")
     add("--blurred", metavar="NAME", help=f"the blurred input, for BT odds (default: {' or '.join(BLURRED)} if there)")

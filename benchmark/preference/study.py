@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 REPEAT_EVERY = 12  # one pair in so many comes again, sides swapped, to see whether a participant pays attention
+INPUTS = ("_blur", "_sharp")  # the benchmark's copies for contact sheets, a few images each: no results
 REPEAT_DISTANCE = 6  # pairs between the two showings, where there are as many
 
 
@@ -42,7 +43,8 @@ class Trial:
 def find_study(root: Path) -> Study:
     """The study of a folder DIR/<method>/<key>.png, as the benchmark writes images/<testset>.
 
-    Images that some method lacks are left out. Errors: ValueError.
+    Images that some method lacks are left out; so are the folders _blur and _sharp (the blurred input takes part as the
+    method identity). Errors: ValueError.
     """
     root = Path(root)
     if not root.is_dir():
@@ -50,7 +52,7 @@ def find_study(root: Path) -> Study:
     found = {
         folder.name: {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.png")}
         for folder in sorted(root.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
+        if folder.is_dir() and not folder.name.startswith(".") and folder.name not in INPUTS
     }
     found = {name: keys for name, keys in found.items() if keys}
     if len(found) < 2:

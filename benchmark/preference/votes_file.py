@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from synth.atomic import write_text
 
+NAME_AND_SIZE = re.compile(r"(\S+)\s+\d+")
 HEADER = ("Image ID", "Method 1", "Method 2", "Result")
 
 
@@ -35,10 +37,10 @@ class Votes:
         return round(float(self.wins.sum()))
 
 
-def read_votes(path: Path, names_file: Path | None = None) -> Votes:
+def read_votes(path: Path, names_file: Path | None = None, image_names_file: Path | None = None) -> Votes:
     """Read a votes file. Methods without a single vote are left out.
 
-    Without `names_file` a method's name is what stands in the file (a number, or a name).
+    Without `names_file` a method's name is what stands in the file (a number, or a name), and so with an image's.
     Errors: OSError; ValueError naming the file, the line, what was expected and what came.
     """
     rows = _rows(Path(path))
@@ -48,8 +50,9 @@ def read_votes(path: Path, names_file: Path | None = None) -> Votes:
         names = tuple(sorted(labels, key=_natural))
     place = {str(number): number - 1 for number in range(1, len(names) + 1)} if names_file is not None else {}
     place |= {name: index for index, name in enumerate(names) if name not in place}
-    images = tuple(sorted({image for _, image, _, _, _ in rows}, key=_natural))
-    image_place = {image: index for index, image in enumerate(images)}
+    found = sorted({image for _, image, _, _, _ in rows}, key=_natural)
+    image_place = {image: index for index, image in enumerate(found)}
+    images = tuple(found) if image_names_file is None else _image_names(path, rows, found, image_names_file)
     wins = np.zeros((len(images), len(names), len(names)))
     for line, image, first, second, result in rows:
         for label in (first, second):
@@ -67,8 +70,30 @@ def read_votes(path: Path, names_file: Path | None = None) -> Votes:
     return Votes(names=kept, images=images, wins=wins[:, voted][:, :, voted])
 
 
+def _image_names(
+    path: Path, rows: Sequence[tuple[int, str, str, str, str]], found: Sequence[str], names_file: Path
+) -> tuple[str, ...]:
+    """The names of the images that stand as numbers from 1, or as names, in the votes file.
+
+    The Lai study's lists have a number behind every name, the size of a kernel; it is no part of the name.
+    """
+    names = read_names(names_file)
+    sized = [NAME_AND_SIZE.fullmatch(name) for name in names]
+    if all(sized):
+        names = tuple(found[1] for found in sized if found)
+    place = {name: name for name in names} | {str(number): name for number, name in enumerate(names, 1)}
+    unknown = next((image for image in found if image not in place), None)
+    if unknown is not None:
+        line = next(number for number, image, *_ in rows if image == unknown)
+        raise ValueError(
+            f"{path}, line {line}: image {unknown!r} is neither a number from 1 to {len(names)} nor a name of "
+            f"{names_file}; give the list of names that belongs to these votes"
+        )
+    return tuple(place[image] for image in found)
+
+
 def read_names(path: Path) -> tuple[str, ...]:
-    """Names of methods, a line each. Errors: OSError; ValueError for an empty list or a name that comes twice."""
+    """Names of methods or images, a line each. Errors: OSError; ValueError (an empty list, a name twice)."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -77,7 +102,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
         got = f"{twice[0]!r} twice" if twice else "none"
-        raise ValueError(f"{path}: expected different names of methods, one a line, got {got}")
+        raise ValueError(f"{path}: expected different names, one a line, got {got}")
     return names
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.testsets import dvd, gopro, hide, kohler, lai, realblur, reds, rsblur
+from benchmark.testsets import dvd, gopro, hide, kohler, lai, pairs, realblur, reds, rsblur
 from benchmark.testsets.base import TestSetEntry
 
 TESTSETS: dict[str, TestSetEntry] = {
@@ -20,6 +20,7 @@ TESTSETS: dict[str, TestSetEntry] = {
     "realblur-j": realblur.J,
     "realblur-r": realblur.R,
     "rsblur": rsblur.ENTRY,
+    "pairs": pairs.ENTRY,
 }
 
 

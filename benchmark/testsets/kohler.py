@@ -38,6 +38,16 @@ def expected_frames(image: int, kernel: int) -> int:
     return LAST_FRAME.get(key, _DEFAULT_LAST_FRAME) - len(SKIPPED_FRAMES.get(key, ()))
 
 
+def is_compared(stem: str) -> bool:
+    """Whether the official scorer compares the frame GroundTruth{p}_{k}_{f}; True for files of other names."""
+    name = _TRUTH.fullmatch(stem)
+    if name is None:
+        return True
+    image, kernel, frame = (int(number) for number in name.groups())
+    last = LAST_FRAME.get((image, kernel), _DEFAULT_LAST_FRAME)
+    return 1 <= frame <= last and frame not in SKIPPED_FRAMES.get((image, kernel), frozenset())
+
+
 def problems(folder: Path) -> list[str]:
     """Sentences about missing blurred images, ground-truth folders and trajectory frames; empty if complete."""
     if is_mini(folder):
@@ -139,14 +149,12 @@ def _truth_folder(folder: Path, image: int, kernel: int) -> Path:
 
 def _trajectory(folder: Path, image: int, kernel: int) -> tuple[Path, ...]:
     """The ground-truth frames that the official scorer compares, as far as they are there, in natural order."""
-    last = LAST_FRAME.get((image, kernel), _DEFAULT_LAST_FRAME)
     frames = {}
     for stem, path in images_by_stem(_truth_folder(folder, image, kernel)).items():
         name = _TRUTH.fullmatch(stem)
-        if name and (int(name[1]), int(name[2])) == (image, kernel) and 1 <= int(name[3]) <= last:
+        if name and (int(name[1]), int(name[2])) == (image, kernel) and is_compared(stem):
             frames[int(name[3])] = path
-    skipped = SKIPPED_FRAMES.get((image, kernel), frozenset())
-    return tuple(path for number, path in sorted(frames.items()) if number not in skipped)
+    return tuple(path for _, path in sorted(frames.items()))
 
 
 def _clips(folder: Path) -> tuple[Clip, ...]:

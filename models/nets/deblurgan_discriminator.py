@@ -1,6 +1,7 @@
-"""The double-scale discriminator of DeblurGAN-v2: one judges patches, the other (nearly) the whole image.
+"""The discriminators of DeblurGAN (it judges patches) and of DeblurGAN-v2 (a second one sees nearly the whole image).
 
-Source: Kupyn et al., ICCV 2019, arXiv:1908.03826, section 3.2; PatchGAN: Isola et al., CVPR 2017, arXiv:1611.07004.
+Sources: Kupyn et al., CVPR 2018, arXiv:1711.07064, section 3.3; Kupyn et al., ICCV 2019, arXiv:1908.03826, section 3.2;
+PatchGAN: Isola et al., CVPR 2017, arXiv:1611.07004.
 """
 
 from __future__ import annotations
@@ -47,6 +48,24 @@ class DoubleScaleDiscriminator(nn.Module):
         return self.patch(image), self.full(image)
 
 
+def _build_patch() -> nn.Module:
+    return PatchDiscriminator(3)
+
+
+DEBLURGAN_DISCRIMINATOR = ModelSpec(
+    name="deblurgan-discriminator",
+    task="discriminator",
+    build=_build_patch,
+    adapt=None,
+    frames=1,
+    multiple_of=1,
+    value_range=(-1.0, 1.0),
+    weights=(),
+    recipe="",
+    source="Kupyn et al., CVPR 2018, arXiv:1711.07064; the local half of DeblurGAN-v2's, which the fixtures cover",
+    published="",
+    switches=(),
+)
 DEBLURGAN_V2_DISCRIMINATOR = ModelSpec(
     name="deblurgan-v2-discriminator",
     task="discriminator",

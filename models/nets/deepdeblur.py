@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x) + x
+        return self.body(x).add_(x)
 
 
 class ScaleBody(nn.Module):

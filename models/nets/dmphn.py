@@ -38,7 +38,7 @@ class ResidualPair(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + x
+        return super().forward(x).add_(x)
 
 
 class Encoder(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 CLASSES = 1000
 
 
-class Unit(nn.Module):
+class Unit(nn.Sequential):
     """Convolution without bias, batch norm, ReLU. Padding: one number, or (rows, columns) as kernel and stride."""
 
     def __init__(
@@ -27,9 +27,6 @@ class Unit(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
         self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(x)))
 
 
 class Branches(nn.Module):

@@ -42,7 +42,7 @@ class ResidualBlock(nn.Module):
         self.main = nn.Sequential(ConvUnit(channels, channels, 3), ConvUnit(channels, channels, 3, relu=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.main(x) + x
+        return self.main(x).add_(x)
 
 
 class BlockStack(nn.Module):
@@ -92,7 +92,7 @@ class FeatureAttention(nn.Module):
         self.merge = ConvUnit(channels, channels, 3, relu=False)
 
     def forward(self, encoded: Tensor, shallow: Tensor) -> Tensor:
-        return encoded + self.merge(encoded * shallow)
+        return self.merge(encoded * shallow).add_(encoded)
 
 
 def _resized(x: Tensor, factor: float) -> Tensor:
@@ -148,11 +148,11 @@ class MIMOUNet(nn.Module):
         fused_full = self.drop_full(self.AFFs[0](full, _resized(half, 2), _resized(deep_at_half, 2)))
 
         x = self.Decoder[0](deep)
-        quarter_output = self.ConvsOut[0](x) + quarter_image
+        quarter_output = self.ConvsOut[0](x).add_(quarter_image)
         x = self.Decoder[1](self.Convs[0](torch.cat([self.feat_extract[3](x), fused_half], dim=1)))
-        half_output = self.ConvsOut[1](x) + half_image
+        half_output = self.ConvsOut[1](x).add_(half_image)
         x = self.Decoder[2](self.Convs[1](torch.cat([self.feat_extract[4](x), fused_full], dim=1)))
-        return [quarter_output, half_output, self.feat_extract[5](x) + image]
+        return [quarter_output, half_output, self.feat_extract[5](x).add_(image)]
 
 
 class _Adapter:

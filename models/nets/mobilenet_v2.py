@@ -40,7 +40,7 @@ class InvertedResidual(nn.Module):
         self.keeps_shape = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x) if self.keeps_shape else self.conv(x)
+        return self.conv(x).add_(x) if self.keeps_shape else self.conv(x)
 
 
 def mobilenet_v2_features() -> nn.Sequential:

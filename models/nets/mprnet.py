@@ -141,7 +141,7 @@ class ResolutionBlock(nn.Module):
         self.body = nn.Sequential(*_blocks(channels, blocks, activation), _conv3(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x) + x
+        return self.body(x).add_(x)
 
 
 class FullResolution(nn.Module):

@@ -78,7 +78,7 @@ class RRDBNet(nn.Module):
         """
         x = functional.pixel_unshuffle(image, self.fold) if self.fold > 1 else image  # [B, 3 fold^2, H/fold, W/fold]
         first = self.conv_first(x)
-        x = first + self.conv_body(self.body(first))
+        x = self.conv_body(self.body(first)).add_(first)
         x = _activated(self.conv_up1(functional.interpolate(x, scale_factor=2)))  # nearest
         x = _activated(self.conv_up2(functional.interpolate(x, scale_factor=2)))
         return self.conv_last(_activated(self.conv_hr(x)))

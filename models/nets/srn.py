@@ -30,7 +30,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = _convolution(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(x).relu_()) + x
+        return self.conv2(self.conv1(x).relu_()).add_(x)
 
 
 def _blocks(channels: int) -> nn.Sequential:

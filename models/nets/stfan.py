@@ -67,7 +67,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.stem(x) + x
+        return self.stem(x).add_(x)
 
 
 class STFAN(nn.Module):

@@ -16,8 +16,8 @@ def deblurgan(profile: str) -> Recipe:
 
     Source: Kupyn et al., CVPR 2018, arXiv:1711.07064, sections 3.2 and 5.1: batch 1, crops of 256, five critic updates
     a step on the same images, Adam 1e-4 for both, constant for 150 epochs, then down to zero in 150; gradient penalty
-    10. The betas 0.5, 0.999 are the authors' program's. Features before the activation, as there. The paper's critic
-    looks at patches; the zoo's discriminator looks at patches and at the whole, and both count.
+    10. The betas 0.5, 0.999 are the authors' program's. Features before the activation, as there. The critic looks at
+    patches.
     """
     paper = Recipe(
         name="deblurgan",
@@ -32,7 +32,7 @@ def deblurgan(profile: str) -> Recipe:
         betas=(0.5, 0.999),
         features=Features(weight=100.0, layers=("conv3_3",)),
         adversary=Adversary(
-            discriminator="deblurgan-v2-discriminator",
+            discriminator="deblurgan-discriminator",
             loss="wgan",
             weight=1.0,
             gradient_penalty=10.0,

@@ -89,8 +89,10 @@ function figureLines(table, row, metric) {
   const lines = [[title, figure.missing ? `missing: ${figure.missing}` : withUnit(figure.value, metric)]];
   if (figure.value !== null && figure.value !== undefined) {
     lines.push(["better", up ? "higher" : "lower"]);
-    lines.push(["95 % interval", figure.low === null ? "none: one sequence, or an infinite value" : intervalOf(figure, metric)]);
+    const without = metricOf(metric).study ? "none" : "none: one sequence, or an infinite value";
+    lines.push(["95 % interval", figure.low === null ? without : intervalOf(figure, metric)]);
     lines.push(["images", grouped(figure.count)]);
+    if (figure.votes !== undefined) lines.push(["votes", grouped(figure.votes)]);
     if (figure.shares !== null) lines.push(["against the best", figure.shares ? "not distinguishable" : "worse"]);
   }
   return [...lines, ...provenance(table, row)];

@@ -7,7 +7,7 @@ const ORDERS = { worst: "worst first", best: "best first", gain: "largest gain f
 function openImages(method, metric) {
   state.method = method;
   const figure = methodRow(method).figures[metric];
-  if (figure && figure.value !== null) state.metric = metric;
+  if (figure && figure.value !== null && !metricOf(metric).study) state.metric = metric; // a study scores no single image
   list.page = 0;
   drawFrontControls();
   chooseMetric(state.metric);

@@ -64,6 +64,7 @@ function drawReading() {
     "A published figure stands beside ours only under the same protocol. Others stand in a column of their own, with the difference named.",
     "Per-image values are rounded here to one part in 65,000 of their range; scores.csv has them in full, comparisons.csv every pair of methods.",
   ];
+  if (DATA.study) items.push(DATA.study);
   replace("reading", make("ul", {}, items.map((text) => make("li", {}, text))));
 }
 

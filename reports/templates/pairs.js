@@ -9,6 +9,11 @@ function drawPairs() {
       "Coloured where the difference is more than chance: Wilcoxon's signed-rank test, corrected after Holm for all pairs, below 0.05, " +
       "and the 95 % interval of the mean difference, drawn by sequence, without 0.",
   );
+  if (metricOf(state.metric).study) {
+    replace("pairs-help", "Scores of a preference study, not of single images: which methods its range test tells apart stands in preference.csv.");
+    replace("pairs");
+    return;
+  }
   if (!lines.length) {
     replace("pairs", make("p", { class: "quiet" }, "No two methods have figures for the same images here."));
     return;

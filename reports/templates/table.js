@@ -239,7 +239,8 @@ function walkCells(event, enter) {
 function helpText(table) {
   const shared = table.rows.some((row) => Object.values(row.figures).some((figure) => figure.shares !== null));
   const text = "Bold: best mean. Dot and line: mean and 95 % interval, drawn by sequence. Hover a figure, or walk with the arrow keys, for its origin; Enter opens the images.";
-  return shared ? `${text} ≈: not distinguishable from the best.` : text;
+  const study = table.metrics.some((metric) => metricOf(metric).study) ? " BT log-odds and odds are scores of a preference study; their interval and ≈ are the study's own." : "";
+  return `${text}${shared ? " ≈: not distinguishable from the best." : ""}${study}`;
 }
 
 /** What is missing or failed is said at once, what was done besides on request. */

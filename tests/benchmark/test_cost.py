@@ -52,6 +52,8 @@ def test_macs_of_deformable_convolutions() -> None:
         import torchvision
     except (ImportError, RuntimeError):  # its binary does not fit the torch that is installed
         pytest.skip("torchvision does not load here")
+    if not hasattr(torch.ops.torchvision, "deform_conv2d"):
+        pytest.skip("torchvision's binary does not load here")
     offsets, mask, weight = torch.zeros(2, 18, 10, 12), torch.ones(2, 9, 10, 12), torch.zeros(6, 8, 3, 3)
     macs = counted_macs(lambda: torchvision.ops.deform_conv2d(IMAGE, offsets, weight, padding=1, mask=mask))
     assert macs == 2 * 10 * 12 * 6 * 8 * 9
@@ -108,7 +110,7 @@ def test_a_piece_is_shared_among_its_frames() -> None:
         cost._cost_of_a_frame(frames, 16, 20, device),
     ):
         assert found == 16 * 20 * 3 * 4 / 1e9
-        assert len(times) >= cost.MINIMUM_REPEATS and all(time > 0 for time in times)
+        assert len(times) >= cost.MINIMUM_REPEATS and all(latency > 0 and worked > 0 for latency, worked in times)
 
 
 def test_published_counts_belong_to_their_methods() -> None:

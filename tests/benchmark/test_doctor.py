@@ -19,8 +19,10 @@ from benchmark.metrics import METRICS
 from benchmark.metrics.weights_dir import set_weights_dir
 from benchmark.plan import RunConfig
 from benchmark.testsets import TESTSETS
+from synth.atomic import sha256_of
 from synth.image_files import decode_jpeg, encode_jpeg, read_image, write_image
 from synth.rng import stream
+from tests.benchmark.metric_data import write_weights
 
 HEIGHT, WIDTH, FRAMES, STEP_PX = 256, 384, 6, 3
 SEQUENCES = ("GOPR9001_11_00", "GOPR9002_11_00")
@@ -237,6 +239,25 @@ def test_metrics_reproduce_the_stored_values(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(doctor.STORED, "psnr", (doctor.STORED["psnr"][0] + 1e-3, ""))
     assert levels(doctor.metrics())["metric psnr"] == "fail"
     set_weights_dir(None)
+
+
+def test_lpips_reproduces_the_value_of_its_model_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_weights(tmp_path)
+    set_weights_dir(tmp_path)
+    name = "lpips-squeeze"
+    try:
+        found = {finding.check: finding for finding in doctor.metrics()}
+        assert "no value is stored" in found[f"metric {name}"].sentence, "random weights are no published file"
+        assert name not in found["metrics"].sentence
+        restored, sharp = (torch.from_numpy(image).float() / 255 for image in doctor.reference_pair())
+        value = METRICS[name].fn(restored, sharp)
+        digest = sha256_of(next(tmp_path.rglob("squeezenet1_1*.pth")))
+        for moved, level in ((0.0, "ok"), (5e-5, "ok"), (2e-4, "fail")):
+            monkeypatch.setitem(doctor.STORED, name, (value + moved, digest))
+            found = {finding.check: finding for finding in doctor.metrics()}
+            assert (found[f"metric {name}"].level == "fail") if level == "fail" else (name in found["metrics"].sentence)
+    finally:
+        set_weights_dir(None)
 
 
 def test_reference_pair_is_the_same_everywhere() -> None:

@@ -43,6 +43,7 @@ def test_facts(name: str) -> None:
 def test_ids_of_the_contracts() -> None:
     expected = "gopro-linear gopro-gamma gopro-per-sequence kohler dvd-all dvd-su30 dvd-su30-aligned dvd-pvdnet"
     expected += " lai-synthetic lai-real reds-val hide realblur-j realblur-r rsblur"
+    expected += " pairs"  # not in the contracts: anybody's own pairs
     assert set(PROTOCOLS) == set(expected.split())
     assert PROTOCOLS["kohler"].metrics == ("psnr", "ms-ssim")
     assert (PROTOCOLS["gopro-linear"].blur_variant, PROTOCOLS["gopro-gamma"].blur_variant) == ("blur", "blur_gamma")

@@ -277,6 +277,23 @@ def test_kohler_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (code, "would both be the image Blurry1_1" in err) == (2, True)
 
 
+@pytest.mark.parametrize("image", [1, 2])
+def test_kohler_frames_that_the_official_scorer_leaves_out(
+    image: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frame 30 and what follows 198 do not count for image 1, kernel 3; elsewhere they do, up to 199."""
+    home, restored = tmp_path / "Kohler" / f"Image{image}" / "Kernel3", tmp_path / f"Blurry{image}_3.png"
+    sharp = texture("kohler", 24, 24)
+    write_image(restored, sharp)
+    for frame in (29, 30, 198, 199, 200):
+        equal = frame in (30, 199, 200)
+        write_image(home / f"GroundTruth{image}_3_{frame}.png", sharp if equal else noisy(sharp, 9, str(frame)))
+    for truth in (tmp_path / "Kohler", home):
+        _, out, _ = run(capsys, restored, truth, "--protocol", "kohler", "--metrics", "psnr", "--json")
+        (values,) = json.loads(out)["images"].values()
+        assert (values["psnr"] == "inf") == (image == 2)
+
+
 def test_runs_from_anywhere_as_a_script(folders: tuple[Path, Path], tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmark" / "score.py"), *map(str, folders)]
     command += ["--protocol", "gopro-linear", "--metrics", "psnr,ssim-gauss-valid", "--json"]

@@ -18,7 +18,7 @@ from tests.benchmark.metric_data import noisy, texture
 from tests.benchmark.test_testsets_layouts import keys, touch
 
 OFFICIAL = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"
-WITHOUT = ("reds", "hide", "realblur-j", "realblur-r", "rsblur")
+WITHOUT = ("reds", "hide", "realblur-j", "realblur-r", "rsblur", "pairs")
 
 
 def realblur(root: Path, pairs: dict[str, int], listed: dict[str, int], folder: str = OFFICIAL) -> Path:

@@ -180,6 +180,21 @@ def test_official_layouts(tmp_path: Path) -> None:
         load_pairs([tmp_path / "GOPRO_Large"])
 
 
+@pytest.mark.parametrize(("track", "suffix"), [("train_blur", "png"), ("train_blur_jpeg", "jpg")])
+def test_reds_trains_on_its_training_half_alone(tmp_path: Path, track: str, suffix: str) -> None:
+    image = np.full((32, 32, 3), 90, np.uint8)
+    for split in ("train", "val"):
+        for clip in ("000", "001"):
+            blur = track.replace("train", split)
+            write_image(tmp_path / "REDS" / split / blur / clip / f"00000000.{suffix}", image)
+            write_image(tmp_path / "REDS" / split / f"{split}_sharp" / clip / "00000000.png", image)
+    sets = load_pairs([tmp_path / "REDS"])
+    pairs = sets.train + sets.validation
+    assert [pair.key for pair in pairs] == ["000/00000000", "001/00000000"]
+    assert all("/train/" in pair.blur.as_posix() and pair.sharp.suffix == ".png" for pair in pairs)
+    assert {pair.response for pair in pairs} == {"srgb"}
+
+
 def test_colour_changes() -> None:
     """Brightness and contrast by hand; hue keeps the sum of the channels; both sides and all frames alike."""
     rng = np.random.default_rng(0)

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from models import checkpoint, restore
+from models.restore_files import BT709, _video_writer
 from models.zoo import MODELS
 from synth.image_files import read_image, write_image
 from synth.video import every_frame, open_source
@@ -32,6 +34,50 @@ def test_identity_of_an_image_is_bit_exact(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", image(0))
     assert restore.main(["--model", "identity", str(tmp_path / "a.png"), str(tmp_path / "out" / "b.png")]) == 0
     assert np.array_equal(read_image(tmp_path / "out" / "b.png"), image(0))
+
+
+def test_grey_deep_and_transparent_images_stay_so(
+    tmp_path: Path, upscaler: list[str], weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = image(0).astype(np.uint16) * 257 - 3
+    saved = {"grey": image(0)[..., 0], "deep": deep, "clear": np.dstack([image(0), image(1)[..., 0]])}
+    (tmp_path / "in").mkdir()
+    for name, values in saved.items():
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), values)
+    stfan = ["--model", "stfan-test", "--weights", str(weights), "--device", "cpu"]  # its frames are those of a clip
+    for number, method in enumerate((["--model", "identity"], upscaler, stfan)):
+        assert restore.main([*method, str(tmp_path / "in"), str(tmp_path / str(number))]) == 0
+        assert "restored 3 images" in capsys.readouterr().err
+        for name, values in saved.items():
+            found = cv2.imread(str(tmp_path / str(number) / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+            assert found.dtype == values.dtype and found.shape[2:] == values.shape[2:]
+            assert number > 0 or np.array_equal(found, values)
+    assert restore.main(["--model", "identity", str(tmp_path / "in" / "clear.png"), str(tmp_path / "a.jpg")]) == 2
+    assert "the image is transparent in places" in capsys.readouterr().err
+
+
+def test_a_blurred_image_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    assert restore.main(["--model", "identity", str(tmp_path / "a.png"), str(tmp_path)]) == 2
+    assert "input and output are one file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can make a folder")
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    assert restore.main(["--model", "identity", str(tmp_path / "a.png"), "/proc/none/b.png"]) == 1
+    assert capsys.readouterr().err == "restore.py: /proc/none: No such file or directory\n"
+
+
+def test_an_interruption_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(restore, "restore_path", interrupted)
+    assert restore.main(["--model", "identity", "a.png", "b.png"]) == 130
+    assert capsys.readouterr().err == "restore.py: interrupted; the images written so far are complete\n"
 
 
 def test_folder_as_clip_and_as_stills(tmp_path: Path, weights: Path) -> None:
@@ -63,7 +109,7 @@ def test_video_keeps_its_length_size_and_rate(tmp_path: Path) -> None:
     frames = zip(before.frames(every_frame, []), after.frames(every_frame, []), strict=True)
     assert all(np.abs(a.astype(int) - b.astype(int)).max() <= 6 for a, b in frames)
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert next(container.decode(video=0)).colorspace == restore.BT709  # no player has to guess
+        assert next(container.decode(video=0)).colorspace == BT709  # no player has to guess
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]  # no half-written file stays
 
 
@@ -78,7 +124,7 @@ def test_super_resolution_writes_its_native_size(tmp_path: Path, upscaler: list[
     write_image(tmp_path / "a.png", image(0))
     assert restore.main([*upscaler, str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 0
     assert read_image(tmp_path / "b.png").shape == (160, 200, 3)
-    with restore._video_writer(tmp_path / "in.mp4", 24.0, 40, 50) as write:
+    with _video_writer(tmp_path / "in.mp4", 24.0, 40, 50) as write:
         for number in range(3):
             write(image(number))
     assert restore.main([*upscaler, str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")]) == 0
@@ -123,7 +169,8 @@ def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "in" / "bad.png").write_bytes(b"nothing")
     assert restore.main(["--model", "identity", str(tmp_path / "in"), str(tmp_path / "out")]) == 1
     assert (tmp_path / "out" / "good.png").is_file()
-    assert "bad.png" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "bad.png" in printed and "restored 1 image\n" in printed
 
 
 def test_a_clip_ends_at_a_bad_frame(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +219,8 @@ def test_the_newest_finished_training_is_taken(tmp_path: Path, monkeypatch, caps
         (["--model", "nafnat", "a.png", "b.png"], "no method is called 'nafnat'"),
         (["--model", "identity", "none.png", "b.png"], "no such image, folder or video"),
         (["--model", "identity", "a.png", "b.gif"], "an image is written as"),
+        (["--model", "identity", "a.tif", "b.png"], "the input is .png, .jpg or .jpeg, or a video"),
+        (["--model", "spynet", "a.png", "b.png"], "spynet is a part of other networks"),
         (["--model", "identity", "a.mp4", "b.mp4"], "not a video that can be decoded"),
         (["--model", "mimo-unet-test", "--weights", "net.pth", "a.png", "b.png"], "checkpoint of another network"),
         (["--model", "mimo-unet-test", "--weights", "none.pth", "a.png", "b.png"], "none.pth does not exist"),
@@ -182,7 +231,8 @@ def test_bad_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "a.png", image(0))
-    (tmp_path / "a.mp4").write_text("this is text")
+    for name in ("a.mp4", "a.tif"):
+        (tmp_path / name).write_text("this is text")
     assert restore.main(arguments) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1

@@ -187,6 +187,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pairs: Path, tmp_path: Path) ->
     [
         ({"model": "mimo"}, "no network is called 'mimo'"),
         ({"recipe": "adam"}, "no recipe is called 'adam'"),
+        ({"model": "spynet"}, "is a part of other networks .flow., it is not trained"),
         ({"pairs": (Path("nowhere"),)}, "pairs.jsonl does not exist"),
         ({"steps": 0}, "at least 1, got 0"),
         ({"seed": -1}, "at least 0, got -1"),
@@ -272,3 +273,10 @@ def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert train.main(["--model", "mimo-unet-test", "--pairs", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("train.py: ") and error.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can make a folder")
+def test_a_folder_that_cannot_be_made_is_one_sentence(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "mimo-unet-test", "--pairs", str(pairs), "--steps", "1", "--device", "cpu"]
+    assert train.main([*words, "--out", "/proc/none/below"]) == 1
+    assert capsys.readouterr().err == "train.py: /proc/none: No such file or directory\n"

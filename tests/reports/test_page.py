@@ -132,7 +132,7 @@ def test_comparisons_and_latex(folder: Path) -> None:
         and r"\textbf{23.33} {\scriptsize [22.00, 26.00]}" in text
     )
     assert escaped("a_b & 50% {x}") == r"a\_b \& 50\% \{x\}"
-    assert latex([]) == "% needs \\usepackage{booktabs}"
+    assert latex([]) == "% needs \\usepackage{booktabs,graphicx}"
 
 
 def test_simulated_is_said_even_where_a_title_does_not() -> None:

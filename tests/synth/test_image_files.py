@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as PilImage
 
 from synth.image_files import (
     encode_png,
@@ -15,7 +17,9 @@ from synth.image_files import (
     list_images,
     natural_sorted,
     read_image,
+    read_picture,
     write_image,
+    write_picture,
 )
 from synth.rng import stream
 
@@ -107,3 +111,41 @@ def test_natural_order(tmp_path: Path) -> None:
         "b/1",
         "b/2",
     ]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", ["grey", "colour", "transparent", "grey and transparent"])
+def test_a_picture_is_written_as_it_was_saved(tmp_path: Path, kind: type, channels: str) -> None:
+    values = stream(2, "picture").integers(0, np.iinfo(kind).max + 1, (23, 31, 4), dtype=kind)
+    if channels == "grey":
+        values = values[..., 0]
+    elif channels == "colour":
+        values = values[..., :3]
+    elif channels == "grey and transparent":
+        values[..., 1] = values[..., 2] = values[..., 0]
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    if channels == "grey and transparent" and kind is np.uint8:
+        PilImage.fromarray(values[..., [0, 3]], mode="LA").save(tmp_path / "a.png")
+    found = read_picture(tmp_path / "a.png")
+    assert found.rgb.dtype == kind and found.levels == np.iinfo(kind).max
+    assert (found.alpha is None) == ("transparent" not in channels)
+    write_picture(tmp_path / "b.png", found.rgb.astype(np.float32) / found.levels, found)
+    assert np.array_equal(cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED), values)
+    if found.alpha is not None:
+        with pytest.raises(ValueError, match=r"c\.jpg: a JPEG cannot be transparent"):
+            write_picture(tmp_path / "c.jpg", found.rgb / found.levels, found)
+        write_picture(tmp_path / "twice.png", np.zeros((46, 62, 3), np.float32), found)
+        assert cv2.imread(str(tmp_path / "twice.png"), cv2.IMREAD_UNCHANGED).shape == (46, 62, 4)
+    else:
+        write_picture(tmp_path / "c.jpg", found.rgb.astype(np.float32) / found.levels, found)
+        assert read_picture(tmp_path / "c.jpg").grey == (channels == "grey")
+
+
+def test_the_header_of_a_very_large_image_warns_of_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    path, data = tmp_path / "large.png", bytearray(encode_png(picture()))
+    data[16:24] = struct.pack(">II", 40_000, 40_000)  # width and height in IHDR, and its checksum
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    path.write_bytes(data)
+    assert image_size(path) == (40_000, 40_000) and not recwarn.list
+    with pytest.raises(ValueError, match="40000 x 40000 px is more than can be decoded"):
+        read_image(path)

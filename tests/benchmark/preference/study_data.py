@@ -21,12 +21,12 @@ SERVE = str(ROOT / "benchmark/preference/serve.py")
 METHODS = ("blur", "middle", "sharp")
 
 
-def small_study(folder: Path, images: int = 4) -> Path:
-    """METHODS x images of noise of 48x32, the later method the more of it."""
+def small_study(folder: Path, images: int = 4, height: int = 32, width: int = 48) -> Path:
+    """METHODS x images of noise, the later method the more of it."""
     for number, method in enumerate(METHODS):
         for image in range(images):
             rng = np.random.default_rng(image)
-            pixels = 0.5 + 0.1 * number * rng.standard_normal((32, 48, 3))
+            pixels = 0.5 + 0.1 * number * rng.standard_normal((height, width, 3))
             path = folder / method / "scene" / f"{image:02d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(path, np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))

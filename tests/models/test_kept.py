@@ -1,0 +1,107 @@
+"""Weights that the project keeps: made of a training, found, checked, and used by restore.py and the benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmark.checkpoints import given_weights, to_train
+from benchmark.plan import RunConfig, given_files
+from models import checkpoint, kept
+from models.restore import choose_weights
+from models.zoo import MODELS
+from synth import atomic
+
+NAME = "mimo-unet-test"
+META = {"model": NAME, "recipe": "photographs", "profile": "quick", "finished": True, "steps": 5, "seed": 3}
+
+
+@pytest.fixture
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a finished training; what is kept goes to a folder of its own."""
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "pretrained")
+    monkeypatch.setattr("models.restore.DEFAULT_OUT", tmp_path / "trainings")
+    monkeypatch.setattr("models.restore.DEFAULT_WEIGHTS", tmp_path / "weights")
+    torch.manual_seed(0)
+    write(tmp_path / "run", {key: value.clone() for key, value in MODELS[NAME].build().state_dict().items()})
+    return tmp_path / "run"
+
+
+def write(folder: Path, state: dict[str, torch.Tensor], **changes: object) -> None:
+    digest = atomic.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(state))
+    more = {
+        "weights_sha256": digest,
+        "loss": "1 l1",
+        "switches": ["s"],
+        "validation": {},
+        "configuration": {"batch": 2},
+    }
+    atomic.write_json(folder / checkpoint.META, META | more | changes)
+
+
+def test_kept_weights_are_the_trained_ones_in_half_precision(
+    training: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kept.kept_weights(NAME) is None
+    assert kept.main([str(training), "--trained-on", "two photographs"]) == 0
+    found = kept.kept_weights(NAME)
+    assert found is not None and found.card["trained_on"] == "two photographs" and found.card["steps"] == 5
+    before, after = load_file(training / checkpoint.WEIGHTS), load_file(found.path)
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        assert after[key].dtype == (torch.float16 if value.is_floating_point() else value.dtype)
+        assert torch.equal(after[key].float(), value.half().float())
+    assert f"{found.path.stat().st_size / 1e6:.2f} MB" in capsys.readouterr().out
+
+
+def test_who_uses_them(training: Path) -> None:
+    """A quick benchmark without other weights does; one that trains another length, the paper's profile or --retrain
+    does not. restore.py takes them where there is no training of the user's own."""
+    with pytest.raises(ValueError, match="there are no weights"):
+        choose_weights(NAME, None)
+    kept.keep(training, "two photographs")
+    found = kept.kept_weights(NAME)
+    assert found is not None
+    config = RunConfig(methods=(NAME,))
+    assert given_files(config) == {NAME: found.path}
+    weights = given_weights(NAME, config)
+    assert weights is not None
+    assert (weights.trained_on, weights.steps) == ("two photographs (kept in models/pretrained)", 5)
+    assert weights.sha256 == atomic.sha256_of(found.path)
+    assert to_train(config) == ()
+    for other in (
+        RunConfig(methods=(NAME,), retrain=True),
+        RunConfig(methods=(NAME,), steps=9),
+        RunConfig(methods=(NAME,), profile="paper"),
+    ):
+        assert to_train(other) == (NAME,)
+    assert choose_weights(NAME, None) == found.path
+    mine = training / checkpoint.WEIGHTS
+    assert given_files(RunConfig(methods=(NAME,), weights=((NAME, mine),))) == {NAME: mine}
+
+
+def test_what_cannot_be_kept(training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kept.main([str(tmp_path), "--trained-on", "nothing"]) == 2
+    assert "no finished training here" in capsys.readouterr().err
+    state = load_file(training / checkpoint.WEIGHTS)
+    first = next(iter(state))
+    write(training, state | {first: torch.full_like(state[first], 1e6)})
+    with pytest.raises(ValueError, match="too large for half precision"):
+        kept.keep(training, "two photographs")
+    write(training, state, finished=False)
+    with pytest.raises(ValueError, match="no finished training"):
+        kept.keep(training, "two photographs")
+
+
+def test_changed_files_are_noticed(training: Path) -> None:
+    kept.keep(training, "two photographs")
+    path = kept.FOLDER / f"{NAME}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="not the file of its card"):
+        kept.kept_weights(NAME)
+    (kept.FOLDER / f"{NAME}.json").write_text("{")
+    with pytest.raises(ValueError, match="the card of the kept weights is missing or damaged"):
+        kept.kept_weights(NAME)
