@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from models.faces import skip_detection
@@ -114,12 +115,22 @@ def test_too_little_memory_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("name", TEST_VARIANTS)
 def test_memory_layout_does_not_matter(name: str) -> None:
-    """The Restorer lays the weights out for speed; the adapted network itself gives the same image."""
+    """The Restorer rearranges the network for speed; the adapted network itself gives the same image.
+
+    Untrained instance norms of nearly even maps enlarge the last digit a thousandfold, in whatever order sums run:
+    there both are held against float64, and the Restorer may be at most as far from it as a few plain networks.
+    """
     torch.manual_seed(1)
     spec, clip = MODELS[name], frames(2, 40, 52)
+    module = spec.build().eval()
+    found = torch.stack(list(restorer(name).restore(iter(clip))))
     with torch.no_grad():
-        plain = torch.stack(list(spec.adapt(spec.build().eval()).restore(iter(clip))))
-    torch.testing.assert_close(torch.stack(list(restorer(name).restore(iter(clip)))), plain, rtol=0, atol=2e-6)
+        plain = torch.stack(list(spec.adapt(module).restore(iter(clip))))
+        if not any(isinstance(layer, nn.InstanceNorm2d) for layer in module.modules()):
+            torch.testing.assert_close(found, plain, rtol=0, atol=2e-6)
+            return
+        exact = torch.stack(list(spec.adapt(module.double()).restore(frame.double() for frame in clip)))
+    assert float((found - exact).abs().max()) <= 2e-6 + 4 * float((plain - exact).abs().max())
 
 
 def test_results_can_be_changed_and_need_no_gradient() -> None:
