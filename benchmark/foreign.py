@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark.plan import Target
 from benchmark.scoring import record_path, scored_images
 from synth import atomic
-from synth.image_files import IMAGE_SUFFIXES
+from synth.image_files import IMAGE_SUFFIXES, encode_png, read_image
 
 
 def find_image(homes: Sequence[Path], key: str) -> Path | None:
@@ -51,6 +51,16 @@ def with_images(folder: Path, targets: Sequence[Target]) -> list[Target]:
         for target in targets
         if target.testset.images_folder == target.testset.name or has_any(folder, target, targets) or len(targets) == 1
     ]
+
+
+def keep(source: Path, target: Path) -> None:
+    """Copy an image to images/, where the page and a preference study look for it. What is no PNG becomes one.
+
+    A copy and no link: what was scored stays what is shown. Errors: ValueError for an unreadable image; OSError.
+    """
+    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_image(source))
+    if not target.is_file() or target.read_bytes() != data:
+        atomic.write_bytes(target, data)
 
 
 def change(folder: Path, targets: Sequence[Target], out: Path) -> str | None:

@@ -133,11 +133,14 @@ def _foreign(
             failed[key] = f"no image {key}.png in {' or '.join(map(str, homes))}"
             continue
         found[key] = (path, atomic.sha256_of(path))
-        if key in shown:
-            try:
-                _copy_image(path, out / "images" / target.testset.images_folder / folder.resolve().name / f"{key}.png")
-            except ValueError as error:
-                failed[key] = str(error)
+        kept = out / "images" / target.testset.images_folder / folder.resolve().name / f"{key}.png"
+        try:
+            if key in shown:
+                _copy_image(path, kept)
+            else:
+                foreign.keep(path, kept)
+        except ValueError as error:
+            failed[key] = str(error)
     return found, failed
 
 

@@ -184,6 +184,8 @@ def test_stored_images_score_like_our_own(world: World) -> None:
     theirs = read_rows(world.home / "folder" / "scores.csv", ScoreRow)
     assert {row.method for row in theirs} == {"theirs"}
     assert [(row.protocol, row.metric, row.key, row.value) for row in theirs] == ours
+    kept = world.home / "folder" / "images" / "gopro" / "theirs"
+    assert {path.relative_to(kept) for path in kept.rglob("*.png")} == {Path(f"{key}.png") for _, _, key, _ in ours}
 
 
 def test_stored_images_directly_in_the_folder(world: World) -> None:
