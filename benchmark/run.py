@@ -24,10 +24,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = configuration(arguments)
         return run(config, resume=arguments.resume, only_check=arguments.check)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.errno is None:  # one of our own sentences: a refusal to start
+            print(f"run.py: {error}", file=sys.stderr)
+            return 2
         where = error.filename or arguments.out  # a full disk names no file
         print(f"run.py: {where}: {error.strerror or error}; go on with --resume", file=sys.stderr)
         return 1

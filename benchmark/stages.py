@@ -130,7 +130,7 @@ def _foreign(
     for key in target.keys:
         path = foreign.find_image(homes, key)
         if path is None:
-            failed[key] = f"no image {key}.png in {' or '.join(home.name for home in homes)}"
+            failed[key] = f"no image {key}.png in {' or '.join(map(str, homes))}"
             continue
         found[key] = (path, atomic.sha256_of(path))
         if key in shown:

@@ -160,10 +160,13 @@ def main(argv: list[str] | None = None) -> int:
         rows = build(arguments.source, target)
         if arguments.readme:
             update_readme(arguments.readme, rows)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.errno is None:  # one of our own sentences
+            print(f"build.py: {error}", file=sys.stderr)
+            return 2
         print(f"build.py: {error.filename or target}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"leaderboard: {target / 'leaderboard.md'}, {target / 'index.html'}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.results import PROTOCOLS, ComparisonRow, CostRow, MethodRow, Row, ScoreRow, columns
 from reports.comparison import mean_and_interval, shares_first_place
-from reports.measures import measure
+from reports.measures import PREFERENCE, measure
 from reports.published import Published, elsewhere, elsewhere_text, same_protocol
 
 Table = tuple[str, str]  # test set, protocol
@@ -84,8 +84,10 @@ def train_test_matrix(rows: Sequence[Row]) -> tuple[list[Table], list[tuple[str,
     """Train set x test set: the tables, and for every (training, method) the main figure under each of them.
 
     Lines are sorted by what was trained on, so that a network trained on two sets stands in two lines. The main metric
-    of a table is the first of its rows; figures of different columns are never averaged.
+    of a table is the first of its rows; figures of different columns are never averaged. Without a preference study
+    that is a table of its own: it knows of no training.
     """
+    rows = [row for row in rows if row.protocol != PREFERENCE]
     tables = tables_of(rows)
     main = {table: next(row.metric for row in rows if (row.testset, row.protocol) == table) for table in tables}
     lines: dict[tuple[str, str], dict[Table, Row]] = defaultdict(dict)

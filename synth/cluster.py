@@ -7,6 +7,7 @@ processors are alike. Workers run the same checkout; an interpolator with a netw
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -22,6 +23,7 @@ from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
 
 ANSWER_S = 10
+ADDRESS = re.compile(r"(tcp|tls|ws|wss)://.+:\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,10 @@ class RemoteIntegrate:
 def cluster(address: str) -> Iterator[tuple[Executor, int]]:
     """An executor on the cluster of a scheduler, and the number of its threads.
 
-    Errors: ValueError, one sentence, if no scheduler answers or it has no workers.
+    Errors: ValueError, one sentence, if that is no address, no scheduler answers there or it has no workers.
     """
+    if not ADDRESS.fullmatch(address):
+        raise ValueError(f"--scheduler takes an address such as tcp://127.0.0.1:8786, got {address!r}")
     from distributed import Client
 
     try:

@@ -31,11 +31,12 @@ from typing import NoReturn
 
 from synth import provenance
 from synth.auto_factor import DEFAULT_MOST, auto_factor
+from synth.cluster import cluster
 from synth.degrade import DEGRADATIONS
 from synth.device_work import DEVICES, choose_device
 from synth.exposure import WindowPlan, count_windows
 from synth.interp import INTERPOLATORS
-from synth.pair_set import Damage, PairSet, Refusal, open_set, verify
+from synth.pair_set import RUN_FILE, Damage, PairSet, Refusal, open_set, verify
 from synth.pairs import LAYOUTS, SPLITS
 from synth.photographs import PhotographsConfig
 from synth.photographs import make as make_of_photographs
@@ -106,6 +107,9 @@ def _make(argv: list[str]) -> int:
         factor = auto_factor(plan.clips, arguments.max_interp, power_of_two=powers)
         print(f"--interp auto: {factor}x, from the fastest motion found")
         plan = make_plan(replace(config, factor=factor))
+    if arguments.scheduler and not (out / RUN_FILE).exists():
+        with cluster(arguments.scheduler):
+            pass  # it answers and has workers: asked before a set is begun
     # Through JSON, so that what is compared is what a file can hold.
     pair_set = open_set(out, json.loads(json.dumps(plan.identity())), resume=arguments.resume)
     pair_set.workers = arguments.workers

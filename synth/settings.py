@@ -174,9 +174,16 @@ class SynthesisPlan:
         )
 
     def notes(self) -> list[str]:
-        """One sentence for every clip that is not captured as the recipe's own frames were."""
+        """One sentence for every clip that is not captured as the recipe's own frames were, or unevenly."""
         published = self.recipe.capture_fps
-        return [
+        uneven = [
+            f"{clip.sequence}: the frames are unevenly spaced in time ({1000 * clip.source.uneven_s[0]:.3g} ms apart, "
+            f"some {1000 * clip.source.uneven_s[1]:.3g}), the pairs take them as even; better convert the video to a "
+            "constant frame rate first"
+            for clip in self.clips
+            if clip.source.uneven_s
+        ]
+        return uneven + [
             f"{clip.sequence}: captured at {clip.fps:g} fps, the set of {self.recipe.name} at {published:g}; a window "
             f"lasts {published / clip.fps:.3g} times as long as there"
             for clip in self.clips

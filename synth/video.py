@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from synth.camera import CameraResponse, to_8bit
+from synth.decoding import BreaksOff, decoded_frames, promised_frames, require_colour_video, to_rgb, uneven_s
 from synth.image_files import list_images, read_header, read_image, require_colour
 
 if TYPE_CHECKING:
-    import av
-
     from synth.scenes import SceneClip
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm")
@@ -35,8 +33,9 @@ class VideoSource(Protocol):
     """Captured frames in time order.
 
     name: of the clip, from its file or folder. location: what the manifest says. fps: None if nothing tells it.
-    frame_count: exact, or None; frames_promised: what the container says, exact or estimated, or None. fingerprint:
-    changes when the content does. Units: px, Hz.
+    frame_count: exact, or None; frames_promised: what the container says, exact or estimated, or None. uneven_s: usual
+    and longest time between frames where they are not evenly spaced (a variable frame rate, dropped frames), else None.
+    fingerprint: changes when the content does. Units: px, Hz, s.
     """
 
     name: str
@@ -46,6 +45,7 @@ class VideoSource(Protocol):
     width: int
     frame_count: int | None
     frames_promised: int | None
+    uneven_s: tuple[float, float] | None
     fingerprint: str
 
     def frames(self, wanted: Wanted, problems: list[str]) -> Iterator[np.ndarray | None]:
@@ -95,6 +95,7 @@ class FrameFolder:
         self.height, self.width = size or (0, 0)
         self.frame_count: int | None = len(self._paths)
         self.frames_promised: int | None = len(self._paths)
+        self.uneven_s: tuple[float, float] | None = None
         for edge in (self._paths[0], self._paths[-1]):
             digest.update(edge.read_bytes())
         self.fingerprint = digest.hexdigest()
@@ -134,16 +135,18 @@ class VideoFile:
                 if not container.streams.video:
                     raise ValueError(f"{path}: there is no video in this file")
                 stream = container.streams.video[0]
-                first = next(_decoded(container), None)
+                first = next(decoded_frames(container), None)
                 if first is None:
                     raise ValueError(f"{path}: the video has no frames")
                 rate = fps or stream.average_rate or stream.guessed_rate
-                self.frames_promised = _promised(container, stream)
+                self.frames_promised = promised_frames(container, stream)
                 self._promise_is_exact = stream.frames > 0
                 if not grey:
-                    _require_colour_video(path, first)
-                self.height, self.width = _to_rgb(first).shape[:2]
-        except (av.FFmpegError, _BreaksOff) as error:
+                    require_colour_video(path, first)
+                self.height, self.width = to_rgb(first).shape[:2]
+            with av.open(str(path)) as container:
+                self.uneven_s = uneven_s(container)
+        except (av.FFmpegError, BreaksOff) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ValueError(f"{path}: not a video that can be decoded, or one that was cut short ({reason})") from None
         self.fps = float(rate) if rate else None
@@ -156,17 +159,17 @@ class VideoFile:
         count = 0
         try:
             with av.open(str(self._path)) as container:
-                for frame in _decoded(container):
-                    rgb = _to_rgb(frame) if wanted(count) else None
+                for frame in decoded_frames(container):
+                    rgb = to_rgb(frame) if wanted(count) else None
                     if rgb is not None and rgb.shape[:2] != (self.height, self.width):
-                        raise _BreaksOff("the frames change their size")
+                        raise BreaksOff("the frames change their size")
                     count += 1
                     yield rgb
             missing = (self.frames_promised or 0) - count
             # Edit lists hide a few frames; a promise made from the duration is only about right.
             if missing > max(3, (0.02 if self._promise_is_exact else 0.06) * count):
-                raise _BreaksOff(f"the container promises {self.frames_promised}")
-        except (av.FFmpegError, _BreaksOff) as error:
+                raise BreaksOff(f"the container promises {self.frames_promised}")
+        except (av.FFmpegError, BreaksOff) as error:
             reason = getattr(error, "strerror", None) or str(error)
             problems.append(
                 f"{self._path}: the video breaks off after {count} frames ({reason}); the windows before that are kept"
@@ -183,6 +186,7 @@ class SceneFrames:
         self.height, self.width = clip.scene.height, clip.scene.width
         self.frame_count: int | None = clip.frame_count
         self.frames_promised: int | None = clip.frame_count
+        self.uneven_s: tuple[float, float] | None = None
         # The first frame is in it, so that pairs of another version of the renderer are not taken for these.
         first = to_8bit(response.to_encoded(clip.scene.frame_lin(0)))
         self.fingerprint = hashlib.sha256(repr(clip).encode() + first.tobytes()).hexdigest()
@@ -214,73 +218,6 @@ class SceneFrames:
     def truth_weight(self) -> int:
         """Virtual frames that the truth of one gap sums over."""
         return self._virtual_per_gap
-
-
-class _BreaksOff(Exception):
-    """The good frames of a video end here; the message says why."""
-
-
-def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-    """The undamaged frames of the first video stream, in display order, without a hole.
-
-    Errors: _BreaksOff or av.FFmpegError after the last good frame.
-    """
-    import av
-
-    stream = container.streams.video[0]
-    stream.thread_type = "NONE"
-    last_pts: int | None = None  # of what was handed out so far, in the stream's time base
-    step: int | None = None
-    try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise _BreaksOff("the data is damaged or ends too early")
-            for frame in packet.decode():
-                if frame.is_corrupt:
-                    raise _BreaksOff("the data is damaged")
-                if last_pts is not None and frame.pts is not None:
-                    step = frame.pts - last_pts
-                last_pts = frame.pts
-                yield frame
-    except (av.FFmpegError, _BreaksOff):
-        # The decoder still holds good frames that waited for their turn; they count as far as they are in sequence.
-        try:
-            for frame in stream.codec_context.decode(None):
-                if frame.is_corrupt or frame.pts is None or last_pts is None or step is None:
-                    break
-                if frame.pts - last_pts > 1.5 * step:
-                    break
-                last_pts = frame.pts
-                yield frame
-        except av.FFmpegError:
-            pass
-        raise
-
-
-def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
-    rgb = frame.to_ndarray(format="rgb24")
-    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
-    return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
-
-
-def _require_colour_video(path: Path, frame: av.VideoFrame) -> None:
-    name = frame.format.name
-    if name.startswith(("gray", "mono", "ya")):
-        raise ValueError(f"{path}: a colour video is needed, this one is grey ({name})")
-
-
-def _promised(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
-    """How many frames the container says it has: its own count, else duration times rate."""
-    if stream.frames:
-        return stream.frames
-    rate = stream.average_rate or stream.guessed_rate
-    if not rate:
-        return None
-    if stream.duration and stream.time_base:
-        return round(stream.duration * stream.time_base * rate)
-    if container.duration:
-        return round(Fraction(container.duration, 1_000_000) * rate)
-    return None
 
 
 def _fingerprint(path: Path) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from synth.atomic import write_text
 
+NAME_AND_SIZE = re.compile(r"(\S+)\s+\d+")
 HEADER = ("Image ID", "Method 1", "Method 2", "Result")
 
 
@@ -71,8 +73,14 @@ def read_votes(path: Path, names_file: Path | None = None, image_names_file: Pat
 def _image_names(
     path: Path, rows: Sequence[tuple[int, str, str, str, str]], found: Sequence[str], names_file: Path
 ) -> tuple[str, ...]:
-    """The names of the images that stand as numbers from 1, or as names, in the votes file."""
+    """The names of the images that stand as numbers from 1, or as names, in the votes file.
+
+    The Lai study's lists have a number behind every name, the size of a kernel; it is no part of the name.
+    """
     names = read_names(names_file)
+    sized = [NAME_AND_SIZE.fullmatch(name) for name in names]
+    if all(sized):
+        names = tuple(found[1] for found in sized if found)
     place = {name: name for name in names} | {str(number): name for number, name in enumerate(names, 1)}
     unknown = next((image for image in found if image not in place), None)
     if unknown is not None:

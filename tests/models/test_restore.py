@@ -62,6 +62,13 @@ def test_a_blurred_image_is_not_overwritten(tmp_path: Path, capsys: pytest.Captu
     assert "input and output are one file" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can make a folder")
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    assert restore.main(["--model", "identity", str(tmp_path / "a.png"), "/proc/none/b.png"]) == 1
+    assert capsys.readouterr().err == "restore.py: /proc/none: No such file or directory\n"
+
+
 def test_an_interruption_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

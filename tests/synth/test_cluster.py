@@ -36,5 +36,9 @@ def test_a_scheduler_that_does_not_answer(tmp_path: Path, capsys: pytest.Capture
     arguments = ["--video", str(folder), "--fps", "240", "--window", "3", "--out", str(tmp_path / "out")]
     assert make_pairs.main([*arguments, "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "no Dask scheduler answers" in capsys.readouterr().err.strip().splitlines()[-1]
-    # What is there is an unfinished set; without a cluster it is gone on with.
-    assert make_pairs.main([*arguments, "--resume"]) == 0
+    assert make_pairs.main([*arguments, "--scheduler", "127.0.0.1"]) == 2
+    assert "takes an address such as tcp://127.0.0.1:8786, got '127.0.0.1'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()  # no set was begun
+    assert make_pairs.main(arguments) == 0
+    # A set that is finished needs no cluster.
+    assert make_pairs.main([*arguments, "--scheduler", "tcp://127.0.0.1:1"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from synth import make_pairs
 from synth.camera import response, to_8bit
 from synth.image_files import write_image
 from synth.video import SceneFrames, VideoSource, every_frame, open_source
@@ -56,6 +58,39 @@ def test_video_files(tmp_path: Path, name: str, codec: str) -> None:
         np.abs(np.stack(found).astype(float) - np.stack(moving_frames(20))).mean() < 6
     )  # chroma is at half resolution
     assert open_source(path, fps=30).fps == 30
+
+
+@pytest.mark.parametrize("fps", [24, 30, 60, 120, 240])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_frames_of_a_constant_rate_are_even(tmp_path: Path, fps: int, suffix: str) -> None:
+    """Also where times are rounded to whole milliseconds (mkv)."""
+    assert open_source(write_video(tmp_path / f"a{suffix}", moving_frames(20), fps=fps)).uneven_s is None
+
+
+def test_dropped_frames_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=240)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 240)
+        for index, frame in enumerate(moving_frames(20)):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base = index + 2 * (index > 8), Fraction(1, 240)  # two frames are lost
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    usual, longest = open_source(path).uneven_s or (0.0, 0.0)
+    assert usual == pytest.approx(1 / 240, abs=0.001) and longest == pytest.approx(3 / 240, abs=0.001)
+    words = ["--video", str(path), "--interpolator", "crossfade", "--window", "5", "--workers", "1"]
+    assert make_pairs.main([*words, "--out", str(tmp_path / "out")]) == 0
+    assert "a: the frames are unevenly spaced in time" in capsys.readouterr().out
+
+
+def test_a_grey_video_only_where_it_will_do(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", moving_frames(3), codec="ffv1", pixels="gray", options={})
+    with pytest.raises(ValueError, match="this one is grey"):
+        open_source(path)
+    found, _ = all_frames(open_source(path, grey=True))
+    assert len(found) == 3 and np.array_equal(found[0][..., 0], found[0][..., 2])
 
 
 def test_colour_matrix_of_the_stream_is_used(tmp_path: Path) -> None:

@@ -61,6 +61,25 @@ def test_known_scores_come_back_from_the_command_line(tmp_path: Path) -> None:
     assert sum(report["global"].values()) == pytest.approx(0, abs=1e-9)
 
 
+def test_names_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By number from a list, with the Lai study's sizes behind them; without a list as they stand in the votes."""
+    arguments = stored(tmp_path, drawn_votes(images=3, repeats=4))
+    names = tmp_path / "images.txt"
+    command = [*arguments, "--image-names", str(names), "--out", str(tmp_path), "--draws", "100"]
+    for text in ("bird            51\nboat   31\ncar\t75", "bird\nboat\ncar"):
+        names.write_text(text, encoding="utf-8")
+        assert fit_entry.main(command) == 0
+        with open(tmp_path / "preference_images.csv", encoding="utf-8") as stream:
+            assert {line["image"] for line in csv.DictReader(stream)} == {"bird", "boat", "car"}
+    (tmp_path / "votes.images.txt").write_text("x y 1\nb\nc", encoding="utf-8")  # beside the votes: found by itself
+    assert fit_entry.main([*arguments, "--out", str(tmp_path), "--draws", "100"]) == 0
+    assert "x y 1,Pan," in (tmp_path / "preference_images.csv").read_text(encoding="utf-8")
+    capsys.readouterr()
+    names.write_text("bird\nboat", encoding="utf-8")
+    assert fit_entry.main(command) == 2
+    assert "image '3' is neither a number from 1 to 2 nor a name of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("unit", ["votes", "images"])
 def test_intervals_cover_the_true_scores(unit: str, tmp_path: Path) -> None:
     inside = 0
