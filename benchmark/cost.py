@@ -256,7 +256,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--height", type=int, default=SIDE_PX)
     parser.add_argument("--width", type=int, default=SIDE_PX)
     parser.add_argument(
-        "--switches", action="append", default=[], metavar="A,B", help="of all networks; models/restore.py lists them"
+        "--switches",
+        action="append",
+        default=[],
+        metavar="A,B",
+        help="of all networks; models/restore.py lists them",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the rows as cost.csv")
