@@ -3,6 +3,8 @@
 highres-mlfa: a checkpoint of highres-atrous becomes its first stage and stays as it is; the parts of a recipe that
 would train a first stage are left out (`parts_after`).
 
+gfpgan: a StyleGAN2, in the clean form and with its names, becomes its decoder.
+
 DeblurGAN-v2: a classifier's published weights. MobileNetV2: torchvision's file (mobilenet_v2-*.pth), or one with the
 names of the early public implementation; the latter are the network's own. Inception-ResNet-v2: the names of the public
 port (conv2d_1a.conv.weight ...), its own, too.
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from models.nets.highres_mlfa import HighResMLFA
 from models.nets.inception_resnet_v2 import InceptionResNetV2
 from models.nets.pyramids import InceptionPyramid, MobileNetPyramid
+from models.nets.stylegan2_clean import StyleGAN2WithSFT
 from models.recipes import Recipe
 from synth.state_dicts import load_state_dict, load_strictly
 
@@ -38,9 +41,12 @@ def require_backbone(module: nn.Module, name: str) -> nn.Module:
     if isinstance(pyramid, InceptionPyramid):
         assert isinstance(pyramid.inception, InceptionResNetV2)
         return pyramid.inception
+    prior = getattr(module, "stylegan_decoder", None)
+    if isinstance(prior, StyleGAN2WithSFT):
+        return prior
     raise ValueError(
-        "--backbone gives DeblurGAN-v2 a classifier's weights and highres-mlfa a trained highres-atrous; "
-        f"{name} has no part for either, leave it away"
+        "--backbone gives DeblurGAN-v2 a classifier's weights, gfpgan a StyleGAN2 and highres-mlfa a trained "
+        f"highres-atrous; {name} has no part for either, leave it away"
     )
 
 
@@ -73,7 +79,7 @@ def load_backbone(module: nn.Module, path: Path, name: str) -> str:
     if isinstance(part, InceptionResNetV2):
         own = part.state_dict()
         state |= {key: own[key] for key in own if key.startswith(CLASSIFIERS)}
-    else:
+    elif not isinstance(part, StyleGAN2WithSFT):
         assert isinstance(part, nn.Sequential)
         state = _mobilenet(state, len(part))
     load_strictly(part, state, path, f"the backbone of {name}")

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-Batches = list[tuple[Tensor, Tensor]]
+Batches = list[tuple[Tensor, ...]]
 
 
 class Ahead:
@@ -25,11 +25,11 @@ class Ahead:
     def get(self, step: int) -> Batches:
         """The batches of a step on the device. Errors: those of `make`."""
         if self._thread is None:
-            return [(blur.to(self.device), sharp.to(self.device)) for blur, sharp in self.make(step)]
+            return [tuple(part.to(self.device) for part in batch) for batch in self.make(step)]
         batches = self._next[1].result() if self._next and self._next[0] == step else self.make(step)
         if step + 1 < self.last:
             self._next = (step + 1, self._thread.submit(self.make, step + 1))
-        return [(self._moved(blur), self._moved(sharp)) for blur, sharp in batches]
+        return [tuple(self._moved(part) for part in batch) for batch in batches]
 
-    def _moved(self, images: Tensor) -> Tensor:
-        return images.pin_memory().to(self.device, non_blocking=True)
+    def _moved(self, part: Tensor) -> Tensor:
+        return part.pin_memory().to(self.device, non_blocking=True)

@@ -54,23 +54,26 @@ class PairSampler:
         self.shares = np.array(shares) / np.sum(shares) if len(shares) else None
         self._store = ImageStore(cache)
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Blurred and sharp clips of a step. Shape: two float32 [size, T, 3, crop, crop]. Range: [0, 1]."""
+    def batch(self, step: int, size: int) -> tuple[Tensor, ...]:
+        """Blurred and sharp clips of a step. Shape: two float32 [size, T, 3, crop, crop]. Range: [0, 1].
+
+        A sampler of faces adds a third part (models/face_sampler.py).
+        """
         return self._together(range(step * size, (step + 1) * size))
 
     def parts(
         self, step: int, size: int, *, processes: int = 1, rank: int = 0, parts: int = 1
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> list[tuple[Tensor, ...]]:
         """The share of process number `rank` in the step's `size` samples, in so many batches of one size."""
         share = size // processes
         start = step * size + rank * share
         piece = share // parts
         return [self._together(range(start + n * piece, start + (n + 1) * piece)) for n in range(parts)]
 
-    def _together(self, positions: range) -> tuple[Tensor, Tensor]:
+    def _together(self, positions: range) -> tuple[Tensor, ...]:
         samples = [self._sample(self._from_pool(position)) for position in positions]
         blur, sharp = (np.stack([sample[side] for sample in samples]) for side in (0, 1))
-        return _to_tensor(blur), _to_tensor(sharp)
+        return to_tensor(blur), to_tensor(sharp)
 
     def _from_pool(self, position: int) -> int:
         """One of the last `pool` positions: a batch is mixed of samples that were drawn at different times."""
@@ -113,7 +116,7 @@ class PairSampler:
             sides.append(frames)
         response = self._responses.get(clip[0].response)
         if response is None or rng.random() >= self.response_share:
-            return _unit(sides[0]), _unit(sides[1]), rng
+            return unit(sides[0]), unit(sides[1]), rng
         blur, sharp = _through_another_response(sides[0], sides[1], response, float(rng.uniform(*RESPONSE_EXPONENTS)))
         return blur, sharp, rng
 
@@ -122,7 +125,7 @@ def centre_crop(path: Path, side: int) -> Tensor:
     """The middle of an image, at most `side` px. Shape: [3, h, w] float32. Range: [0, 1]."""
     image = read_image(path, deep=True)
     top, left = (max(0, (extent - side) // 2) for extent in image.shape[:2])
-    return _to_tensor(_unit(image[top : top + side, left : left + side]))
+    return to_tensor(unit(image[top : top + side, left : left + side]))
 
 
 def _clips(pairs: Sequence[Pair], frames: int) -> list[tuple[Pair, ...]]:
@@ -153,18 +156,18 @@ def _through_another_response(
     blur: np.ndarray, sharp: np.ndarray, response: camera.CameraResponse, exponent: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clips as a camera of the response light^(1/exponent) would show them, float32 in [0, 1], same shapes."""
-    values = (side if side.dtype == np.uint8 else _unit(side) for side in (blur, sharp))  # 8 bit goes by table
+    values = (side if side.dtype == np.uint8 else unit(side) for side in (blur, sharp))  # 8 bit goes by table
     blur_lin, sharp_lin = (response.to_linear(np.ascontiguousarray(side)) for side in values)
     top = np.float32(max(blur_lin.max(), sharp_lin.max(), 1e-3))
     encoded = [np.power(side / top, np.float32(1 / exponent), dtype=np.float32) for side in (blur_lin, sharp_lin)]
     return encoded[0], encoded[1]
 
 
-def _unit(image: np.ndarray) -> np.ndarray:
+def unit(image: np.ndarray) -> np.ndarray:
     """8-bit or 16-bit values as float32 in [0, 1], same shape."""
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
-def _to_tensor(image: np.ndarray) -> Tensor:
+def to_tensor(image: np.ndarray) -> Tensor:
     """[..., H, W, 3] -> [..., 3, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))

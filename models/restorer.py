@@ -92,18 +92,19 @@ class Restorer:
         self.spec = spec
         self.device = device
         self.switches = tuple(switches)
-        self.module = module.to(device).eval()
+        module = module.to(device).eval()
         if "local-converter" in switches and spec.localise is not None:
-            spec.localise(self.module, LOCAL_WINDOW_PX, LOCAL_WINDOW_PX)
+            spec.localise(module, LOCAL_WINDOW_PX, LOCAL_WINDOW_PX)
         # Norms with an image's statistics are ten times less exact channels-last, but for those of the fused copy.
         fuse = fuse and device.type == "cpu" and "train-mode" not in switches
-        if fuse or not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in self.module.modules()):
-            for weight in self.module.parameters():
+        if fuse or not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in module.modules()):
+            for weight in module.parameters():
                 if weight.ndim == 4:  # StyleGAN2's have five dimensions, for which the layout does not exist
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         if device.type == "cpu":
             keep_freed_memory(largest_block=free_bytes(device), kept=int(KEPT_SHARE * free_bytes(device)))
-        self.adapted = spec.adapt(fused(self.module) if fuse else self.module)
+        self.module = fused(module) if fuse else module  # with a copy's weights alone where the caller lets go of it
+        self.adapted = spec.adapt(self.module)
         if "train-mode" in switches:
             if not hasattr(self.adapted, "train_mode"):
                 raise ValueError(f"{spec.name} lists train-mode but cannot do it; this is an error in its file")

@@ -61,7 +61,7 @@ class ModelSpec:
     multiple_of: int  # both sides must divide by it inside the network; adapt() pads
     value_range: tuple[float, float]
     weights: tuple[Weights, ...]
-    recipe: str  # default training recipe, a key of models.recipes.RECIPES; "" if it cannot be trained here
+    recipe: str  # default training recipe, a key of models.recipes.RECIPES; "" if it is not trained unless one is named
     source: str  # paper and repository
     published: str  # the method's name in reports/published.csv; "" if it has no row there
     parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/fixtures/parity/NAME.json)
@@ -69,6 +69,9 @@ class ModelSpec:
     # Switch "local-converter": (module, window height, window width in image pixels) exchanges the module's global
     # pooling for windows, in place.
     localise: Callable[[nn.Module, int, int], None] | None = None
+    side_px: int = 0  # the one side of square images that it is trained on; 0: any
+    # A discriminator that sees images of one side alone, made for another one than the published.
+    build_for: Callable[[int], nn.Module] | None = None
 
     @property
     def scale(self) -> int:

@@ -79,7 +79,8 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         "--backbone",
         type=Path,
         metavar="FILE",
-        help="trained weights to start from: a classifier's for DeblurGAN-v2, a highres-atrous for highres-mlfa",
+        help="trained weights to start from: a classifier's for DeblurGAN-v2, a StyleGAN2 for gfpgan, a highres-atrous "
+        "for highres-mlfa",
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)

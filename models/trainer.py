@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +15,17 @@ from models import checkpoint, training_processes
 from models.backbones import load_backbone
 from models.checkpoint import CheckpointInfo
 from models.pair_ahead import Ahead
-from models.pair_dataset import PairSampler
 from models.recipes import Recipe
-from models.training_adversary import Discriminator
+from models.training_chance import reproducible, seed_step
 from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
 from models.training_objective import Objective, full_size
+from models.training_opponents import Opponents
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
 from models.training_progress import open_log, progress
-from models.training_state import freeze, optimiser_of, pack, set_rate, unpack, update_average
+from models.training_running import Running, require_opponents_to_run
+from models.training_samples import sampler_of
+from models.training_state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training_validation import validate
 from models.weights import DEFAULT_WEIGHTS
 from synth import atomic
@@ -68,7 +69,8 @@ def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> Ch
             raise ValueError(
                 f"{chosen.folder} holds an unfinished training; add --resume to go on with it, or remove it"
             )
-    with _reproducible(chosen), training_processes.together(chosen.device):
+    require_opponents_to_run(chosen.stages, config.accumulate * training_processes.count())
+    with reproducible(config.seed, config.threads), training_processes.together(chosen.device):
         return _Training(chosen).run()
 
 
@@ -79,7 +81,7 @@ def estimate_seconds(config: TrainConfig) -> float:
     if info is not None and info.finished:
         return 0.0
     seconds = 0.0
-    with _reproducible(chosen):
+    with reproducible(config.seed, config.threads):
         training = _Training(chosen)
         for stage in chosen.stages:
             training.step(stage.first)
@@ -93,7 +95,7 @@ def estimate_seconds(config: TrainConfig) -> float:
 def by_hand(config: TrainConfig, recipe: Recipe | None = None) -> Iterator[_Training]:
     """A training whose steps the caller takes, and which writes nothing: for measurements. Errors: as `plan`."""
     chosen = plan(config, recipe)
-    with _reproducible(chosen):
+    with reproducible(config.seed, config.threads):
         yield _Training(chosen)
 
 
@@ -110,10 +112,15 @@ class _Training:
             loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
         if parts[0].starts_at_blur:
             start_at_the_blurred_image(self.module, chosen.spec, loaded)
-        # Channels last: a tenth less time for a step on a CPU.
-        self.module = self.module.to(chosen.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.outputs = form_of(self.module, chosen.spec).outputs
-        self.running: Any = torch.compile(self.module) if chosen.config.compile else self.module
+        self.module = channels_last(self.module.to(chosen.device)).train()
+        self.running = Running(
+            self.module,
+            form_of(self.module, chosen.spec).outputs,
+            name=chosen.spec.name,
+            compiled=chosen.config.compile,
+            precision=chosen.config.precision,
+            device=chosen.device,
+        )
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
         self.best = -math.inf
         self.terms: dict[str, float] = {}
@@ -124,32 +131,19 @@ class _Training:
         self.number, self.stage = number, self.plan.stages[number]
         recipe, config = self.stage.recipe, self.plan.config
         self.optimiser = optimiser_of(self.module, recipe)
-        # Its start depends on the seed and the stage alone: a resumed run comes here too.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed + number)
-            self.discriminator = Discriminator(recipe.adversary, self.plan.device) if recipe.adversary else None
+        self.opponents = Opponents(self.stage, config.seed + number, self.plan.device)
         self.objective = Objective(
             recipe,
             feature_net_name=config.feature_net,
             weights_dir=config.weights_dir or DEFAULT_WEIGHTS,
-            discriminator=self.discriminator,
+            discriminator=self.opponents.whole,
             device=self.plan.device,
+            components=self.opponents.components,
         )
-        self.sampler = PairSampler(
-            self.plan.sets.train,
-            seed=config.seed,
-            crop_px=self.stage.crop_px,
-            clip_frames=self.stage.clip_frames,
-            flips=recipe.flips,
-            reversal=recipe.reversal,
-            response_share=recipe.response_share,
-            augmentation=recipe.augmentation,
-            shares=self.plan.sets.shares,
-            cache=config.cache,
-        )
+        self.sampler = sampler_of(self.plan, self.stage)
         self.ahead = Ahead(self._batches, self.plan.device, self.stage.last)
 
-    def _batches(self, step: int) -> list[tuple[Tensor, Tensor]]:
+    def _batches(self, step: int) -> list[tuple[Tensor, ...]]:
         """This process's samples of a step, in as many parts as they go through the network."""
         processes, rank = training_processes.count(), training_processes.rank()
         parts = self.plan.config.accumulate
@@ -182,57 +176,44 @@ class _Training:
         """One optimiser step; returns the loss. Chance depends on the seed and the step number alone."""
         if self.plan.stage_of(step) != self.number:
             self._enter(self.plan.stage_of(step))
-        stage, recipe, rank = self.stage, self.stage.recipe, training_processes.rank()
-        torch.manual_seed((self.plan.config.seed << 32) + (rank << 26) + step)  # dropout
+        stage, recipe = self.stage, self.stage.recipe
+        seed_step(self.plan.config.seed, training_processes.rank(), step)
         place = step - stage.first
         rate = recipe.learning_rate_at(place, stage.steps)
         set_rate(self.optimiser, rate)
         freeze(self.module, self.named, recipe.frozen if place < recipe.frozen_until * stage.steps else ())
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.ahead.get(step)
-        seen: list[tuple[Tensor, Tensor]] = []
+        seen: list[tuple[Tensor, ...]] = []
         self.terms = {"loss": 0.0}
-        for blur, sharp in parts:
-            pairs = self._restored(blur, sharp)
-            loss, terms = self.objective.loss(pairs, blur, step=place, steps=stage.steps)
+        for blur, sharp, *boxes in parts:
+            pairs = self.running(blur, sharp)
+            loss, terms = self.objective.loss(pairs, blur, *boxes, step=place, steps=stage.steps)
             self._note("loss", loss, len(parts))
             for name, value in terms.items() if len(terms) > 1 else ():
                 self._note(f"loss/{name}", value, len(parts))
             if not math.isfinite(self.terms["loss"]):
                 raise self.not_finite(step, blur, sharp)
             (loss / len(parts) if len(parts) > 1 else loss).backward()
-            if self.discriminator:
-                seen.append(tuple(side.detach() for side in full_size(pairs)))  # type: ignore[arg-type]
+            if self.opponents.named:
+                seen.append((*(side.detach() for side in full_size(self.objective.compared(pairs))), *boxes))
         training_processes.average_gradients(self.module.parameters())
         if recipe.gradient_clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
         self.optimiser.step()
         training_processes.average_buffers(self.module)
-        self._update_average(place)
-        if self.discriminator and recipe.adversary:
-            share = recipe.adversary.learning_rate / recipe.learning_rate
-            self.terms["loss/discriminator"] = self.discriminator.update(seen, rate * share)
-            training_processes.average_buffers(self.discriminator.module)
-            if not math.isfinite(self.terms["loss/discriminator"]):
-                raise self.not_finite(step, *seen[-1], name="discriminator's loss")
+        # A short memory at first, so that the untrained start is soon forgotten.
+        update_average(self.average, self.module, min(recipe.ema_decay, (1 + place) / (10 + place)))
+        told = self.opponents.update(seen, rate, place)
+        self.terms |= told
+        if not all(math.isfinite(value) for value in told.values()):
+            raise self.not_finite(step, seen[-1][0], seen[-1][1], name="discriminator's loss")
         self.terms["learning_rate"] = rate
         return self.terms["loss"]
-
-    def _restored(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-        if self.plan.config.precision == "float32":
-            return self.outputs(self.running, blur, sharp)
-        with torch.autocast(self.plan.device.type, dtype=torch.bfloat16):
-            pairs = self.outputs(self.running, blur, sharp)
-        return [(output.float(), target.float()) for output, target in pairs]
 
     def _note(self, name: str, value: Tensor, parts: int) -> None:
         mean = float(training_processes.average(value.detach()))
         self.terms[name] = self.terms.get(name, 0.0) + mean / parts
-
-    def _update_average(self, step: int) -> None:
-        # A short memory at first, so that the untrained start is soon forgotten.
-        decay = min(self.stage.recipe.ema_decay, (1 + step) / (10 + step))
-        update_average(self.average, self.module, decay if self.stage.recipe.ema_decay else 0.0)
 
     def validate(self, log: Any, steps_done: int) -> dict[str, float | None]:
         """PSNR of the averaged network and of its input on the held-out pairs; keeps the best weights so far."""
@@ -261,7 +242,7 @@ class _Training:
             raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
         steps_done = int(state["steps_done"])
         self._enter(self.plan.stage_of(max(0, steps_done - 1)))
-        unpack(state, self.module, self.average, self.optimiser, self.discriminator)
+        unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
         self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
         return steps_done
 
@@ -272,7 +253,7 @@ class _Training:
         """
         if not all(bool(value.isfinite().all()) for value in self.module.state_dict().values()):
             raise self.failure(f"a weight became NaN or infinite before step {steps_done}")
-        state = pack(self.module, self.average, self.optimiser, self.discriminator)
+        state = pack(self.module, self.average, self.optimiser, self.opponents.named)
         state["steps_done"] = torch.tensor(steps_done)
         if math.isfinite(self.best):
             state["best_psnr"] = torch.tensor(self.best, dtype=torch.float64)
@@ -290,7 +271,7 @@ class _Training:
         if training_processes.is_writer():
             content = {"blur": blur, "sharp": sharp, "step": torch.tensor(step)}
             atomic.write_bytes(path, checkpoint.pack(content))
-        value = self.terms.get("loss/discriminator", self.terms["loss"])
+        value = next((value for value in self.terms.values() if not math.isfinite(value)), self.terms["loss"])
         return self.failure(f"the {name} became {value} at step {step} (its batch is in {path.name})")
 
     def failure(self, what: str) -> TrainingFailed:
@@ -310,18 +291,3 @@ class _Training:
         written = checkpoint.read(self.plan.folder)
         assert written is not None
         return written
-
-
-@contextmanager
-def _reproducible(chosen: Plan) -> Iterator[None]:
-    """Deterministic kernels, a fixed number of threads, and the same starting weights for the same seed."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    try:
-        torch.set_num_threads(chosen.config.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.manual_seed(chosen.config.seed)
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.face_boxes import TEMPLATE
 from models.recipes import Recipe
 from models.training_plan import Plan
 
@@ -29,6 +30,7 @@ def description(
         "loss": " + ".join(recipe.terms()),
         "feature_net": config.feature_net if recipe.needs_features() else "",
         "switches": switches(recipe, residual)
+        + (_faces(chosen) if chosen.boxes else [])
         + ([f"backbone starts at {config.backbone.name}"] if config.backbone else []),
         "validation": validation,
         "weights_sha256": weights_sha256,
@@ -46,3 +48,10 @@ def switches(recipe: Recipe, residual: bool) -> list[str]:
     if recipe.profile == "quick":
         found.append("loss " + " + ".join(recipe.terms()))
     return found
+
+
+def _faces(chosen: Plan) -> list[str]:
+    """Where the eyes and mouths came from, and whose identity network judged."""
+    facts = chosen.configuration
+    places = "in FFHQ's mean places" if TEMPLATE in facts["face_boxes"] else "from landmarks"
+    return [f"eyes and mouths {places}", f"identity network {facts['identity_net'].partition(' ')[0]}"]

@@ -17,6 +17,7 @@ from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
+from models.nets.gfpgan import GFPGANv1Clean
 from models.nets.highres_atrous import HighResAtrous
 from models.nets.highres_mlfa import HighResMLFA, padded_for_levels
 from models.nets.mimo_unet import MIMOUNet
@@ -234,6 +235,13 @@ def windows_of_five(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tupl
     return list(zip(restored, targets, strict=True))
 
 
+def face_and_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """GFPGAN on [-1, 1]: the U-Net's image at every level, then the restored face; the generator's noise is drawn."""
+    restored, levels = module(blur[:, 0] * 2 - 1)
+    found = [level * 0.5 + 0.5 for level in (*levels, restored)]
+    return [(image, _reduced(sharp[:, 0], image.shape[-1])) for image in found]
+
+
 FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
@@ -243,6 +251,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     SRN: TrainingForm(outputs=srn_pyramid),
     MPRNet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "sam23.conv2", "tail")),
     Restormer: TrainingForm(outputs=still, residual=("output",)),
+    GFPGANv1Clean: TrainingForm(outputs=face_and_pyramid),
     HighResAtrous: TrainingForm(outputs=symmetric_range, residual=("output",)),
     HighResMLFA: TrainingForm(outputs=windows_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),

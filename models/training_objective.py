@@ -11,6 +11,8 @@ from models.feature_nets import FeatureNet, feature_net
 from models.losses import LOSSES
 from models.recipes import Recipe
 from models.training_adversary import Discriminator
+from models.training_faces import FaceObjective, identity_file, identity_network
+from models.weights import DEFAULT_WEIGHTS
 
 
 class Objective:
@@ -24,8 +26,13 @@ class Objective:
         weights_dir: Path | None,
         discriminator: Discriminator | None,
         device: torch.device,
+        components: dict[str, Discriminator] | None = None,
     ) -> None:
         self.stage, self.discriminator = stage, discriminator
+        self.faces: FaceObjective | None = None
+        if stage.faces:
+            path = identity_file(feature_net_name, weights_dir or DEFAULT_WEIGHTS)
+            self.faces = FaceObjective(stage.faces, components or {}, identity_network(path, device))
         self.perceptual_net = self.contrast_net = None
         if stage.features:
             self.perceptual_net = _net(feature_net_name, stage.features.layers, weights_dir, device)
@@ -33,17 +40,19 @@ class Objective:
             self.contrast_net = _net(feature_net_name, stage.contrast.layers, weights_dir, device)
 
     def loss(
-        self, pairs: list[tuple[Tensor, Tensor]], blur: Tensor, *, step: int, steps: int
+        self, pairs: list[tuple[Tensor, Tensor]], blur: Tensor, *boxes: Tensor, step: int, steps: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its terms after weighting. pairs: (restored, sharp) of every output, in [0, 1].
 
-        blur: [B, T, 3, H, W], what went in. step of steps: place in the stage, which decides about the negatives.
+        blur: [B, T, 3, H, W], what went in. boxes: of the components of faces, where the stage has terms of them.
+        step of steps: place in the stage, which decides about the negatives and the pyramid.
         """
         stage = self.stage
         terms: dict[str, Tensor] = {}
+        compared = self.compared(pairs)
         if stage.losses:
-            terms["images"] = stage.loss(pairs)
-        restored, sharp = full_size(pairs)
+            terms["images"] = stage.loss(compared)
+        restored, sharp = full_size(compared)
         if stage.features and self.perceptual_net is not None:
             part = stage.features
             terms["perceptual"] = part.weight * LOSSES["perceptual"](
@@ -57,7 +66,13 @@ class Objective:
             )
         if stage.adversary and self.discriminator is not None:
             terms["adversarial"] = stage.adversary.weight * self.discriminator.generator_loss(restored, sharp)
+        if self.faces:
+            terms |= self.faces.losses(pairs, boxes[0], step=step, steps=steps)
         return torch.stack(list(terms.values())).sum(), terms
+
+    def compared(self, pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+        """The outputs that the terms of every image see: of faces, the restored one alone."""
+        return pairs[-1:] if self.faces else pairs
 
 
 def full_size(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

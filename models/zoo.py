@@ -59,6 +59,7 @@ from models.nets.rrdbnet import (
 from models.nets.srn import SRN_SPEC, SRN_TEST
 from models.nets.srvggnet import REALESR_GENERAL_X4V3, SRVGGNET_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
+from models.nets.stylegan2_discriminator import STYLEGAN2_DISCRIMINATOR
 from models.spec import ModelSpec
 
 # Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
@@ -90,6 +91,7 @@ MODELS: dict[str, ModelSpec] = {
     "facial-component-discriminator": FACIAL_COMPONENT_DISCRIMINATOR,
     "vgg-style-discriminator-128": VGG_STYLE_DISCRIMINATOR_128,
     "unet-discriminator-sn": UNET_DISCRIMINATOR_SN,
+    "stylegan2-discriminator": STYLEGAN2_DISCRIMINATOR,
     "arcface-resnet18": ARCFACE_RESNET18,
     "retinaface-mobilenet": RETINAFACE_MOBILENET,
     "nafnet-32": NAFNET_32,

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from benchmark.results import Row
-from reports.leaderboard import best_value, digits_of, number_text, ranked, table_title, training
+from reports.leaderboard import best_value, digits_of, leading, number_text, ranked, table_title, training
 from reports.measures import measure, protocol_words
 from reports.rows import tables_of
 
@@ -67,7 +67,7 @@ def latex_table(rows: Sequence[Row], testset: str, protocol: str) -> str:
         " & ".join(heads) + r" \\",
         r"\midrule",
     ]
-    for method in ranked(here, metrics[0]):
+    for method in ranked(here, leading(here)):
         some = next(figures[method, metric] for metric in metrics if (method, metric) in figures)
         cells = [escaped(method)]
         cells += [_cell(figures.get((method, metric)), best_value(here, metric)) for metric in metrics]

@@ -54,7 +54,7 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
     """One Markdown table with its title, its protocol in words and its notes; the best of each metric is bold."""
     here = [row for row in rows if (row.testset, row.protocol) == (testset, protocol)]
     metrics = list(dict.fromkeys(row.metric for row in here))
-    methods = ranked(here, metrics[0])
+    methods = ranked(here, leading(here))
     figures = {(row.method, row.metric): row for row in here}
     where = "real set" if any(row.simulated for row in here) else "same protocol"
     with_published = [m for m in metrics if any(row.published is not None for row in here if row.metric == m)]
@@ -112,6 +112,12 @@ def readme_block(rows: Sequence[Row]) -> str:
         else:
             lines.append(f"| {table_title(here[0])}: {protocol} | - | {here[0].missing or here[0].status} |")
     return "\n".join([*lines, "", SIMULATED_NOTE])
+
+
+def leading(rows: Sequence[Row]) -> str:
+    """The metric that ranks a table: the first that has a figure, else the first."""
+    known = {row.metric for row in rows if row.value is not None}
+    return next((row.metric for row in rows if row.metric in known), rows[0].metric)
 
 
 def ranked(rows: Sequence[Row], metric: str) -> list[str]:

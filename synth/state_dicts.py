@@ -57,6 +57,8 @@ def _reason(error: Exception) -> str:
     foreign = re.search(r"GLOBAL (\S+)", str(error))
     if foreign:
         return f"besides tensors it holds a {foreign[1]}, which is not loaded because it could run code"
+    if "enforce fail" in str(error) or "zip archive" in str(error):  # torch's own words are about its source code
+        return "it is a zip archive, but not one that PyTorch has written, or it was cut short"
     if isinstance(error, RuntimeError):
         return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     return "the file is empty, cut short, or no PyTorch file"

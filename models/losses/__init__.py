@@ -1,7 +1,8 @@
 """Training losses by name: functions of tensors to a scalar. A new one is a function here and a line below.
 
 What each takes: (restored, sharp) images; the adversarial pairs "-d", "-g" take (sharp, restored) scores of a
-discriminator; `gradient-penalty` takes (discriminator, sharp, restored); `contrastive` takes negatives besides.
+discriminator; `gradient-penalty` takes (discriminator, sharp, restored), `r1` (discriminator,
+sharp); `contrastive` takes negatives besides.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from models.losses.adversarial import (
     gan_d,
     gan_g,
     gradient_penalty,
+    r1,
     ragan_d,
     ragan_g,
     ragan_ls_d,
@@ -44,6 +46,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "gan-d": gan_d,
     "gan-g": gan_g,
     "gradient-penalty": gradient_penalty,
+    "r1": r1,
     "pyramid-l1": pyramid_l1,
     "gram-style": gram_style,
     "identity": identity,

@@ -94,3 +94,15 @@ def gradient_penalty(
     # The small number keeps the derivative of the root finite where the gradient is zero.
     norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()  # [B]
     return weight * (norm - 1).square().mean()
+
+
+def r1(discriminator: Callable[[Tensor], Tensor], sharp: Tensor, weight: float = 10.0) -> Tensor:
+    """R1: weight / 2 * E[|gradient of D at the sharp images|^2], the norm over an image's values.
+
+    Shape: images [B, C, H, W] -> scalar. Source: Mescheder et al., ICML 2018, arXiv:1801.04406, equation 9 (weight 10,
+    as StyleGAN2 and GFPGAN use it).
+    """
+    sharp = sharp.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(discriminator(sharp).sum(), sharp, create_graph=True)
+    return weight / 2 * gradient.flatten(1).square().sum(dim=1).mean()

@@ -15,17 +15,21 @@ from models.spec import ModelSpec
 
 SLOPE = 0.2
 VGG_SIDE_PX = 128
+VGG_MULTIPLE = 32  # five halvings
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VggStyleDiscriminator(nn.Module):
     """Five pairs of convolutions, the second of each halving the sides, and two linear layers.
 
-    Shape: [B, 3, 128, 128] -> [B, 1]. Errors: ValueError for another size.
+    Shape: [B, 3, side, side] -> [B, 1]; 128 px as published, any multiple of 32. Errors: ValueError for another size.
     """
 
-    def __init__(self, width: int = VGG_WIDTHS[0]) -> None:
+    def __init__(self, width: int = VGG_WIDTHS[0], side: int = VGG_SIDE_PX) -> None:
         super().__init__()
+        if side < 1 or side % VGG_MULTIPLE:
+            raise ValueError(f"this discriminator sees sides that are multiples of {VGG_MULTIPLE} px, got {side}")
+        self.side = side
         before = 3
         for level, published in enumerate(VGG_WIDTHS):
             channels = published * width // VGG_WIDTHS[0]
@@ -36,12 +40,12 @@ class VggStyleDiscriminator(nn.Module):
             self.add_module(f"conv{level}_1", nn.Conv2d(channels, channels, 4, stride=2, padding=1, bias=False))
             self.add_module(f"bn{level}_1", nn.BatchNorm2d(channels))
             before = channels
-        self.linear1 = nn.Linear(before * 4 * 4, 100)
+        self.linear1 = nn.Linear(before * (side // VGG_MULTIPLE) ** 2, 100)
         self.linear2 = nn.Linear(100, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        if image.shape[-2:] != (VGG_SIDE_PX, VGG_SIDE_PX):
-            raise ValueError(f"this discriminator sees {VGG_SIDE_PX}x{VGG_SIDE_PX} px, got {list(image.shape[-2:])}")
+        if image.shape[-2:] != (self.side, self.side):
+            raise ValueError(f"this discriminator sees {self.side}x{self.side} px, got {list(image.shape[-2:])}")
         features = image
         for level in range(len(VGG_WIDTHS)):
             for half in (0, 1):
@@ -96,13 +100,18 @@ def _twice(features: Tensor) -> Tensor:
     return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def _vgg_style_for(side: int) -> nn.Module:
+    return VggStyleDiscriminator(side=side)
+
+
 VGG_STYLE_DISCRIMINATOR_128 = ModelSpec(
     name="vgg-style-discriminator-128",
     task="discriminator",
     build=VggStyleDiscriminator,
+    build_for=_vgg_style_for,
     adapt=None,
     frames=1,
-    multiple_of=VGG_SIDE_PX,
+    multiple_of=VGG_MULTIPLE,
     value_range=(0.0, 1.0),
     weights=(),
     recipe="",

@@ -47,15 +47,16 @@ class Blur(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, padding: int = 2) -> None:
         super().__init__()
+        self.padding = padding
         line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
         self.register_buffer("kernel", torch.outer(line, line)[None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape: [B, C, H, W] -> [B, C, H + 1, W + 1]."""
+        """Shape: [B, C, H, W] -> [B, C, H + 1, W + 1], or one less than H and W with a padding of 1."""
         channels = x.shape[1]
-        return functional.conv2d(x, self.kernel.expand(channels, 1, 4, 4), padding=2, groups=channels)
+        return functional.conv2d(x, self.kernel.expand(channels, 1, 4, 4), padding=self.padding, groups=channels)
 
 
 class ConvLayer(nn.Sequential):

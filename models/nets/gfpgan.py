@@ -133,6 +133,7 @@ GFPGAN = ModelSpec(
     adapt=_adapt,
     frames=1,
     multiple_of=1,
+    side_px=512,
     value_range=(-1.0, 1.0),
     weights=(
         Weights(
@@ -161,6 +162,7 @@ GFPGAN_TEST = ModelSpec(
     adapt=_adapt_test,
     frames=1,
     multiple_of=1,
+    side_px=32,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="",

@@ -9,13 +9,24 @@ from collections.abc import Callable
 
 from models.recipes.deblurgan import charbonnier, deblurgan, deblurgan_v2, restore_mix
 from models.recipes.esrgan import esrgan, real_esrgan
+from models.recipes.faces import gfpgan
 from models.recipes.mimo_unet import mimo_unet, mimo_unet_contrastive
 from models.recipes.photographs import photographs
-from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, Features, Recipe
+from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
 from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, nafnet
 from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
 
-__all__ = ["PROFILES", "RECIPES", "Adversary", "Augmentation", "Contrast", "Features", "Recipe", "find_recipe"]
+__all__ = [
+    "PROFILES",
+    "RECIPES",
+    "Adversary",
+    "Augmentation",
+    "Contrast",
+    "FaceTerms",
+    "Features",
+    "Recipe",
+    "find_recipe",
+]
 
 RECIPES: dict[str, Callable[[str], Recipe]] = {
     "mimo-unet": mimo_unet,
@@ -35,6 +46,7 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "edvr": edvr,
     "basicvsr": basicvsr,
     "iconvsr": iconvsr,
+    "gfpgan": gfpgan,
     "photographs": photographs,
 }
 

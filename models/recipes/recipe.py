@@ -53,7 +53,8 @@ class Adversary:
 
     loss: one of ADVERSARIAL, the names in LOSSES without "-d" and "-g". A discriminator with several outputs counts
     their mean. `weight` is the generator's; discriminator_weight that of its own loss. updates: its optimiser steps per
-    step of the generator, on the same images.
+    step of the generator, on the same images. r1: weight of LOSSES["r1"], which is added on some steps
+    (models/training_adversary.py); None: never.
     """
 
     discriminator: str
@@ -64,10 +65,26 @@ class Adversary:
     updates: int = 1
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
+    r1: float | None = None
 
     def __post_init__(self) -> None:
         if self.loss not in ADVERSARIAL:
             raise ValueError(f"an adversarial loss is {', '.join(ADVERSARIAL)}, got {self.loss!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceTerms:
+    """What is asked of faces besides (models/training_faces.py). The numbers are the weights of the terms.
+
+    pyramid: for the first pyramid_until of the training. component: a discriminator each for left eye, right eye and
+    mouth. style: on their features. identity: on ArcFace's.
+    """
+
+    pyramid: float
+    pyramid_until: float
+    component: Adversary
+    style: float
+    identity: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +114,8 @@ class Recipe:
     """One way to train. `epochs` counts when `steps` is 0. Milestones are fractions of the whole training.
 
     losses: (name in IMAGE_LOSSES, weight), summed over all outputs of the network; symmetric: the images are compared
-    in [-1, 1] in place of [0, 1]. features, contrast, adversary: further terms, on the outputs of full size. schedule:
+    in [-1, 1] in place of [0, 1]. features, contrast, adversary: further terms, on the outputs of full size. faces:
+    terms of faces; all others are then taken on the last output alone. schedule:
     "cosine" to zero, or to least_rate times the rate; "cosine-restarts": the same between one milestone and the next;
     "step" (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero).
     clip_frames: for networks that look at several frames. flips: "horizontal", "vertical", "transpose", each for half
@@ -136,6 +154,7 @@ class Recipe:
     features: Features | None = None
     contrast: Contrast | None = None
     adversary: Adversary | None = None
+    faces: FaceTerms | None = None
     flips: tuple[str, ...] = ("horizontal", "vertical")
     reversal: bool = False
     augmentation: Augmentation = Augmentation()  # frozen
@@ -192,8 +211,20 @@ class Recipe:
             found.append(f"{self.contrast.weight:g} contrastive")
         if self.adversary:
             found.append(f"{self.adversary.weight:g} {self.adversary.loss}")
+        if self.faces:
+            found += [f"{self.faces.pyramid:g} pyramid-l1", f"{self.faces.identity:g} identity"]
+            found.append(f"{self.faces.component.weight:g} {self.faces.component.loss} of components")
+            found.append(f"{self.faces.style:g} gram-style of components")
         return found
 
     def needs_features(self) -> bool:
         """Is a feature network needed in any stage?"""
         return any(part.features or part.contrast for part in (self, *self.stages))
+
+    def needs_faces(self) -> bool:
+        """Are there terms of faces in any stage?"""
+        return any(part.faces for part in (self, *self.stages))
+
+    def adversaries(self) -> list[Adversary]:
+        """The kinds of discriminators of this stage."""
+        return [terms for terms in (self.adversary, self.faces and self.faces.component) if terms]

@@ -37,7 +37,9 @@ function openTable(place) {
 function draw() {
   const table = currentTable();
   closeHint();
-  state.sort = { column: table.metrics[0], descending: metricOf(table.metrics[0]).up };
+  const scored = (metric) => table.rows.some((row) => typeof row.figures[metric]?.value === "number");
+  const leading = table.metrics.find(scored) ?? table.metrics[0];
+  state.sort = { column: leading, descending: metricOf(leading).up };
   state.metric = table.metrics[0];
   state.method = preferredMethod(table);
   list.page = 0;

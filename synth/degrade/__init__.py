@@ -2,6 +2,7 @@
 
 from synth.degrade.base import Degradation
 from synth.degrade.bsrgan import bsrgan as shuffled
+from synth.degrade.faces import degraded_face
 from synth.degrade.motion import uniform_motion, varying_motion
 from synth.degrade.noise import stfan_noise
 from synth.degrade.restoration_mix import restoration_mix as mixed
@@ -25,6 +26,12 @@ DEGRADATIONS: dict[str, Degradation] = {
         domain="encoded",
         source="Kupyn et al., DeblurGAN-v2, ICCV 2019, section 4.4",
         apply=mixed,
+    ),
+    "gfpgan": Degradation(
+        name="gfpgan",
+        domain="encoded",
+        source="Wang et al., GFPGAN, CVPR 2021, arXiv:2101.04061, section 4.1",
+        apply=degraded_face,
     ),
     "motion-uniform": Degradation(
         name="motion-uniform",

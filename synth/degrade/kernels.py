@@ -79,6 +79,16 @@ def draw_final_sinc(rng: np.random.Generator) -> Kernel:
     return Kernel(kind="sinc", size=int(rng.choice(SIZES_PX)), cutoff=float(rng.uniform(math.pi / 3, math.pi)))
 
 
+def gaussian(size: int, sigma_x: float, sigma_y: float, angle: float) -> np.ndarray:
+    """A Gaussian of two widths, turned by an angle. Shape: [size, size] float32, sums to 1. Units: px, radians."""
+    radius = size // 2
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float64)
+    along = x * math.cos(angle) + y * math.sin(angle)
+    across = y * math.cos(angle) - x * math.sin(angle)
+    values = np.exp(-0.5 * ((along / sigma_x) ** 2 + (across / sigma_y) ** 2))
+    return (values / values.sum()).astype(np.float32)
+
+
 def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Convolution with a symmetric kernel, borders reflected. Shape: [H, W, 3] float32, new."""
     return cv2.filter2D(image.astype(np.float32), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)

@@ -62,3 +62,11 @@ def test_gradient_penalty_trains_the_discriminator() -> None:
     LOSSES["gradient-penalty"](net, torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)).backward()
     gradient = net[0].weight.grad
     assert gradient is not None and float(gradient.abs().sum()) > 0
+
+
+def test_r1() -> None:
+    """D(z) = 3 z1 + 4 z2: the square of the gradient is 25; D(z) = z^2 / 2 has the gradient z."""
+    slope = torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1)
+    assert LOSSES["r1"](lambda z: (z * slope).sum(dim=(1, 2, 3)), torch.rand(3, 2, 1, 1)).item() == pytest.approx(125)
+    sharp = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+    assert LOSSES["r1"](lambda z: z.square() / 2, sharp, weight=1.0).item() == pytest.approx((1 + 9) / 2 / 2)

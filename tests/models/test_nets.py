@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from models.faces import skip_detection
@@ -47,6 +48,17 @@ def test_same_clip_twice_is_the_same(name: str) -> None:
     again = torch.stack(list(method.restore(iter(frames(2, 40, 40)))))
     assert torch.equal(first, again)
     assert all(torch.equal(value, state[key]) for key, value in method.module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", TEST_VARIANTS)
+def test_other_sizes_and_lengths_in_between_leave_no_trace(name: str) -> None:
+    """Nothing that was computed for one size or length of a clip is used for another."""
+    method = restorer(name)
+    first = torch.stack(list(method.restore(iter(frames(2, 40, 36)))))
+    for count, height, width in ((1, 36, 40), (3, 33, 46)):
+        assert len(list(method.restore(iter(frames(count, height, width))))) == count
+    again = torch.stack(list(method.restore(iter(frames(2, 40, 36)))))
+    assert torch.equal(first, again)
 
 
 @pytest.mark.parametrize("name", TEST_VARIANTS)
@@ -103,12 +115,22 @@ def test_too_little_memory_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("name", TEST_VARIANTS)
 def test_memory_layout_does_not_matter(name: str) -> None:
-    """The Restorer lays the weights out for speed; the adapted network itself gives the same image."""
+    """The Restorer rearranges the network for speed; the adapted network itself gives the same image.
+
+    Untrained instance norms of nearly even maps enlarge the last digit a thousandfold, in whatever order sums run:
+    there both are held against float64, and the Restorer may be at most as far from it as a few plain networks.
+    """
     torch.manual_seed(1)
     spec, clip = MODELS[name], frames(2, 40, 52)
+    module = spec.build().eval()
+    found = torch.stack(list(restorer(name).restore(iter(clip))))
     with torch.no_grad():
-        plain = torch.stack(list(spec.adapt(spec.build().eval()).restore(iter(clip))))
-    torch.testing.assert_close(torch.stack(list(restorer(name).restore(iter(clip)))), plain, rtol=0, atol=2e-6)
+        plain = torch.stack(list(spec.adapt(module).restore(iter(clip))))
+        if not any(isinstance(layer, nn.InstanceNorm2d) for layer in module.modules()):
+            torch.testing.assert_close(found, plain, rtol=0, atol=2e-6)
+            return
+        exact = torch.stack(list(spec.adapt(module.double()).restore(frame.double() for frame in clip)))
+    assert float((found - exact).abs().max()) <= 2e-6 + 4 * float((plain - exact).abs().max())
 
 
 def test_results_can_be_changed_and_need_no_gradient() -> None:

@@ -23,13 +23,14 @@ import torch
 from safetensors.torch import save_file
 from models import training_processes
 from models.recipes import RECIPES, find_recipe
-from models.trainer import TrainConfig, _reproducible, _Training, plan
+from models.trainer import TrainConfig, _Training, plan
+from models.training_chance import reproducible
 recipe = replace(find_recipe("mimo-unet", "paper"), optimiser="sgd", learning_rate=0.01)
 RECIPES["mimo-unet"] = lambda profile: recipe
 config = TrainConfig(model="mimo-unet-test", pairs=(Path(sys.argv[2]),), steps=5, batch=int(sys.argv[4]), device="cpu",
                      threads=1, profile="paper", out=Path(sys.argv[3]).parent)
 chosen = plan(config)
-with _reproducible(chosen), training_processes.together(chosen.device):
+with reproducible(config.seed, config.threads), training_processes.together(chosen.device):
     training = _Training(chosen)
     kept = {"loss": torch.tensor(training.step(0))}
     parameters = [(n, p) for n, p in training.module.named_parameters() if p.grad is not None]

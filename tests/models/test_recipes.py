@@ -21,6 +21,7 @@ from models.training_adversary import Discriminator
 from models.training_objective import Objective
 from models.weights import interpolate
 from models.zoo import MODELS
+from tests.models.face_data import use_tiny_networks
 from tests.models.training_data import make_pairs
 
 DISCRIMINATORS = (
@@ -50,6 +51,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def tiny_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tiny_networks(monkeypatch)
     for name in DISCRIMINATORS:
         spec = ModelSpec(
             name=name,
@@ -92,7 +94,7 @@ def test_every_recipe_trains(recipe: str, profile: str, pairs: Path, tmp_path: P
     assert meta["feature_net"] == ("random" if needed else "")
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "gfpgan"])  # that: test_gfpgan_training.py
 def test_quick_lowers_the_loss_on_one_batch(recipe: str, pairs: Path, tmp_path: Path) -> None:
     """The same samples over and over: what the network itself is to lower, without the opponent, falls."""
     training = _Training(plan(config(pairs, tmp_path, recipe, steps=40)))
@@ -101,7 +103,8 @@ def test_quick_lowers_the_loss_on_one_batch(recipe: str, pairs: Path, tmp_path: 
     own = []
     for step in range(training.plan.stages[0].last):
         training.step(step)
-        own.append(training.terms["loss"] - training.terms.get("loss/adversarial", 0.0))
+        told = sum(value for name, value in training.terms.items() if name.startswith("loss/adversarial"))
+        own.append(training.terms["loss"] - told)
     assert np.mean(own[-3:]) < np.mean(own[:3])
 
 
@@ -135,7 +138,7 @@ def test_the_generators_step_leaves_the_discriminator_alone_and_the_other_way_ro
     pairs: Path, tmp_path: Path
 ) -> None:
     training = _Training(plan(config(pairs, tmp_path, "deblurgan", model="deblurgan-v2-mobilenet-test")))
-    opponent = training.discriminator
+    opponent = training.opponents.whole
     assert opponent is not None
     before = [parameter.detach().clone() for parameter in opponent.module.parameters()]
     images = torch.rand(1, 3, 32, 32, requires_grad=True)

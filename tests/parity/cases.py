@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,12 @@ from models.zoo import MODELS
 from synth import atomic
 from synth.state_dicts import SUFFIXES, load_state_dict
 from tests.parity import fill
+
+# What a wrong network, a damaged file or a manifest that lacks something throws.
+FAILURES = (
+    *(AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
+)
 
 Forward = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
 
@@ -72,12 +80,18 @@ def _stfan(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return outputs
 
 
+def _scales(inputs: dict[str, Tensor]) -> list[list[float]]:
+    """RIFE's scales, where a case names them: a user may divide them all by a factor."""
+    return [inputs["scale_list"].tolist()] if "scale_list" in inputs else []
+
+
 def _rife_v36(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return dict(zip(("flow", "mask", "merged"), module(inputs["img0"], inputs["img1"]), strict=True))
+    outputs = module(inputs["img0"], inputs["img1"], *_scales(inputs))
+    return dict(zip(("flow", "mask", "merged"), outputs, strict=True))
 
 
 def _rife_v4x(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    outputs = module(inputs["img0"], inputs["img1"], float(inputs["timestep"]))
+    outputs = module(inputs["img0"], inputs["img1"], float(inputs["timestep"]), *_scales(inputs))
     return dict(zip(("flow", "mask_logit", "merged"), outputs, strict=True))
 
 
@@ -177,13 +191,27 @@ def claimed() -> dict[str, Callable[[], nn.Module]]:
 
 
 def run(fixtures: Path, weights_dir: Path | None = None) -> Iterator[Result]:
-    """Compare every case of every fixture in a folder. Errors: FileNotFoundError if there is no fixture."""
-    manifests = [(path, fill.load_manifest(path)) for path in sorted(Path(fixtures).glob("*.json"))]
-    manifests = [(path, manifest) for path, manifest in manifests if {"state_dict", "cases"} <= set(manifest)]
-    if not manifests:
+    """Compare every case of every fixture in a folder.
+
+    A manifest that cannot be read counts as one case that is different. Errors: FileNotFoundError if there is no
+    fixture, or if one of the folders is not there.
+    """
+    for what, folder in (("fixtures", fixtures), ("weights", weights_dir)):
+        if folder is not None and not Path(folder).is_dir():
+            raise FileNotFoundError(f"--{what} {folder}: there is no such folder")
+    nothing = True
+    for path in sorted(Path(fixtures).glob("*.json")):
+        try:
+            manifest = fill.load_manifest(path)
+        except (ValueError, OSError) as error:
+            yield Result(fixture=path.stem, case="-", state="different", detail=f"{path.name} is no manifest: {error}")
+            nothing = False
+            continue
+        if isinstance(manifest, dict) and {"state_dict", "cases"} <= set(manifest):
+            yield from run_fixture(path, manifest, weights_dir)
+            nothing = False
+    if nothing:
         raise FileNotFoundError(f"no fixtures (NAME.json with NAME.npz) in {fixtures}")
-    for path, manifest in manifests:
-        yield from run_fixture(path, manifest, weights_dir)
 
 
 def run_fixture(path: Path, manifest: dict, weights_dir: Path | None) -> Iterator[Result]:
@@ -191,13 +219,13 @@ def run_fixture(path: Path, manifest: dict, weights_dir: Path | None) -> Iterato
     fixture = str(manifest.get("name", path.stem))  # the file may be called otherwise, as in another set of cases
     build = claimed().get(fixture)
     for case in manifest["cases"]:
-        state, detail = "skipped", "this network is not built here yet"
+        state, detail = "skipped", f"no network of models/zoo.py has {fixture!r} in its `parity`"
         if build is not None:
             try:
                 state, detail = _compare(path, manifest, case, build(), weights_dir)
-            except (AssertionError, KeyError, RuntimeError, ValueError) as error:
+            except FAILURES as error:
                 state, detail = "different", " ".join(f"{type(error).__name__}: {error}".split())
-        yield Result(fixture=fixture, case=str(case["case"]), state=state, detail=detail)
+        yield Result(fixture=fixture, case=str(case.get("case", "-")), state=state, detail=detail)
 
 
 def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_dir: Path | None) -> tuple[str, str]:
@@ -215,9 +243,14 @@ def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_
     module.load_state_dict(weights, strict=True)
     _set_mode(module, case["mode"])
     inputs = {spec["name"]: fill.make_input(spec) for spec in case["inputs"]}
+    if "scale_list" in case:
+        inputs["scale_list"] = torch.tensor(case["scale_list"])
     with torch.no_grad():
         outputs = FORWARDS[manifest["name"]](module, inputs)
-    report = fill.compare(outputs, case, path.with_suffix(".npz"))
+    stored = path.with_suffix(".npz")
+    if not stored.is_file():
+        return "different", f"{stored.name}, the expected outputs, is not beside {path.name}"
+    report = fill.compare(outputs, case, stored)
     # The worst first; "not <=" so that NaN is a difference, too.
     worst, entry = max(report.items(), key=lambda item: (item[1]["rel"] != item[1]["rel"], item[1]["rel"]))
     state = "equal" if entry["rel"] <= case["tolerance_rel"] else "different"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.parity import fill
 from tests.parity.__main__ import FIXTURES, main
-from tests.parity.cases import Result, claimed, run, run_fixture
+from tests.parity.cases import FORWARDS, Result, claimed, run, run_fixture
 
 CHANGED_KEY = "Decoder.1.layers.3.main.0.main.0.weight"
 
@@ -89,7 +89,65 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["--fixtures", str(tmp_path)]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "parity: 0 of 1 cases equal, 1 skipped"
     assert main(["--fixtures", str(tmp_path / "none")]) == 2
-    assert "no fixtures" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_files_that_are_missing_or_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each fails in a line of its own; the others are compared nevertheless."""
+    for name in ("a_whole", "b_no_npz", "c_short_npz", "d_short_json", "e_without_outputs"):
+        for suffix in (".json", ".npz"):
+            shutil.copy(FIXTURES / f"srvggnet_x4{suffix}", tmp_path / f"{name}{suffix}")
+    (tmp_path / "b_no_npz.npz").unlink()
+    for file in ("c_short_npz.npz", "d_short_json.json"):
+        (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:1500])
+    without = manifest_of("srvggnet_x4")
+    del without["cases"][0]["outputs"]
+    (tmp_path / "e_without_outputs.json").write_text(json.dumps(without))
+    (tmp_path / "no_manifest.json").write_text("[1, 2]")
+    assert main(["--fixtures", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in lines[:-1]] == [
+        "srvggnet_x4 a: equal",
+        "srvggnet_x4 a: different",
+        "srvggnet_x4 a: different",
+        "d_short_json -: different",
+        "srvggnet_x4 a: different",
+    ]
+    assert "b_no_npz.npz, the expected outputs, is not beside b_no_npz.json" in lines[1]
+    assert "BadZipFile" in lines[2] and "d_short_json.json is no manifest" in lines[3] and "'outputs'" in lines[4]
+    assert lines[-1] == "parity: 1 of 5 cases equal, 0 skipped"
+
+
+@pytest.mark.parametrize("option", ["--fixtures", "--weights"])
+def test_folders_that_are_not_there(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "none"):
+        assert main([option, str(tmp_path / name)]) == 2
+        printed = capsys.readouterr()
+        assert f"{option} {tmp_path / name}: there is no such folder" in printed.err and not printed.out
+    assert main(["--fixtures", str(tmp_path)]) == 2
+    assert "no fixtures (NAME.json with NAME.npz)" in capsys.readouterr().err
+
+
+def test_rife_takes_the_scales_of_a_case() -> None:
+    """The authors divide all of them by a user's factor; a case may do so, too."""
+    import torch
+
+    for name, halved in (("rife_v36", [2, 1, 0.5]), ("rife_v4x", [8, 4, 2, 1, 0.5])):
+        manifest = manifest_of(name)
+        case = next(case for case in manifest["cases"] if case.get("weights") != "real")
+        module = claimed()[name]()
+        module.load_state_dict(fill.fill_state_dict(manifest))
+        inputs = {spec["name"]: fill.make_input(spec) for spec in case["inputs"]}
+        with torch.no_grad():
+            usual = FORWARDS[name](module, inputs)
+            same = FORWARDS[name](module, inputs | {"scale_list": torch.tensor(case["scale_list"])})
+            other = FORWARDS[name](module, inputs | {"scale_list": torch.tensor(halved)})
+        assert torch.equal(usual["flow"], same["flow"]) and other["flow"].shape == usual["flow"].shape
+        assert not torch.allclose(usual["flow"], other["flow"])
+        case["scale_list"] = halved
+        manifest["cases"] = [case]
+        assert [result.state for result in results_of(name, manifest)] == ["different"]
 
 
 def test_real_weights_are_skipped_or_found_by_hash(tmp_path: Path) -> None:
@@ -110,5 +168,5 @@ def test_real_weights_are_skipped_or_found_by_hash(tmp_path: Path) -> None:
 
 def test_every_fixture_here_is_claimed() -> None:
     assert {path.stem for path in FIXTURES.glob("*.json")} == set(claimed())
-    with pytest.raises(FileNotFoundError, match="no fixtures"):
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
         next(run(FIXTURES / "none"))

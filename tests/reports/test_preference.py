@@ -89,6 +89,18 @@ def test_a_study_of_other_images_is_a_table_of_its_own(results: Path, tmp_path: 
     assert {(row.testset, row.protocol) for row in rows if row.metric == BT_LOG_ODDS} == {("my-phone", PREFERENCE)}
 
 
+def test_the_study_ranks_where_the_first_metric_is_missing(results: Path, tmp_path: Path) -> None:
+    with_study(results, tmp_path, "a")
+    lines = (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "scores.csv").write_text("\n".join(line for line in lines if ",niqe," not in line), encoding="utf-8")
+    (tmp_path / "preference_images.csv").unlink()
+    assert build.main(["--in", str(tmp_path)]) == 0
+    lai = (tmp_path / "leaderboard.md").read_text(encoding="utf-8").split("## Lai real")[1].split("\n## ")[0]
+    assert [line.split(" | ")[0] for line in lai.splitlines() if line.startswith("| ")][2:5] == [
+        f"| {name}" for name in ORDER
+    ]
+
+
 def test_the_name_of_the_test_set_decides_where_no_images_are_named(results: Path, tmp_path: Path) -> None:
     with_study(results, tmp_path, "another-image")
     (tmp_path / "preference_images.csv").unlink()

@@ -6,6 +6,8 @@ follow the authors' v3.6 checkpoint (github.com/hzwer/ECCV2022-RIFE, train_log o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -52,8 +54,8 @@ class IFNetV36(nn.Module):
         self.block2 = FlowBlock(11)
         self.block_tea = FlowBlock(14)
 
-    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The middle of the gap.
+    def forward(self, first: Tensor, second: Tensor, scales: Sequence[float] = SCALES) -> tuple[Tensor, Tensor, Tensor]:
+        """The middle of the gap. scales: SCALES over the authors' setting `scale`, below 1 for large frames.
 
         Shape: two [B, 3, H, W], H and W multiples of 32 -> flow [B, 4, H, W] (x, y to the first frame, then to the
         second), mask [B, 1, H, W] (the first frame's share), frame [B, 3, H, W]. Range: encoded RGB [0, 1], mask
@@ -62,7 +64,7 @@ class IFNetV36(nn.Module):
         flow_px = first.new_zeros(first.shape[0], 4, *first.shape[2:])
         mask = first.new_zeros(first.shape[0], 1, *first.shape[2:])
         moved_first, moved_second = first, second
-        for block, scale in zip((self.block0, self.block1, self.block2), SCALES, strict=True):
+        for block, scale in zip((self.block0, self.block1, self.block2), scales, strict=True):
             forth, mask_forth = block(torch.cat([moved_first, moved_second, mask], dim=1), flow_px, scale)
             back, mask_back = block(torch.cat([moved_second, moved_first, -mask], dim=1), _swapped(flow_px), scale)
             flow_px = flow_px + (forth + _swapped(back)) / 2

@@ -7,6 +7,8 @@ Earlier 4.x files hold other layers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -85,8 +87,10 @@ class IFNetV4(nn.Module):
         self.block4 = FlowBlock(frames + 1 + _CARRIED + 4, CHANNELS[4])
         self.encode = Encoder()
 
-    def forward(self, first: Tensor, second: Tensor, phase: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
-        """The gap at a phase.
+    def forward(
+        self, first: Tensor, second: Tensor, phase: float = 0.5, scales: Sequence[float] = SCALES
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gap at a phase. scales: SCALES over the authors' setting `scale`, below 1 for large frames.
 
         Shape: two [B, 3, H, W], H and W multiples of 64 -> flow [B, 4, H, W] (x, y to the first frame, then to the
         second), mask [B, 1, H, W] before the sigmoid (the first frame's share), frame [B, 3, H, W]. Range: encoded
@@ -95,8 +99,8 @@ class IFNetV4(nn.Module):
         first_features, second_features = self.encode(first), self.encode(second)
         time = first.new_full((first.shape[0], 1, *first.shape[2:]), phase)
         pictures = torch.cat([first, second, first_features, second_features, time], dim=1)
-        flow_px, mask, carried = self.block0(pictures, None, SCALES[0])
-        for block, scale in zip((self.block1, self.block2, self.block3, self.block4), SCALES[1:], strict=True):
+        flow_px, mask, carried = self.block0(pictures, None, scales[0])
+        for block, scale in zip((self.block1, self.block2, self.block3, self.block4), scales[1:], strict=True):
             to_first, to_second = flow_px[:, :2], flow_px[:, 2:]
             moved = [warp(first, to_first), warp(second, to_second)]
             moved += [warp(first_features, to_first), warp(second_features, to_second)]

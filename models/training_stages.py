@@ -1,0 +1,90 @@
+"""The stages of a training: which steps they take, in which batches, and crops of which size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from models import training_processes
+from models.recipes import Recipe
+from models.spec import ModelSpec
+from models.zoo import MODELS
+
+SMALLEST_CROP_PX = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStage:
+    """A stage of the recipe with its place in the whole training: steps first to last - 1. batch: all processes'."""
+
+    recipe: Recipe
+    first: int
+    last: int
+    batch: int
+    crop_px: int
+    clip_frames: int
+
+    @property
+    def steps(self) -> int:
+        return self.last - self.first
+
+
+def planned_stages(
+    recipe: Recipe,
+    spec: ModelSpec,
+    *,
+    pairs: int,
+    side_px: int,
+    total: int | None,
+    batch: int | None,
+    accumulate: int,
+) -> tuple[PlannedStage, ...]:
+    """The stages in order; with another number of steps than the recipe's they keep their shares of it.
+
+    pairs, side_px: how many there are, and the shortest side of an image. total, batch: None as the recipe says.
+    Errors: ValueError, one sentence, for a batch that does not split, too few steps, or images that are too small.
+    """
+    parts = recipe.stages or (recipe,)
+    batches = [(batch or part.batch) * training_processes.count() for part in parts]
+    for part in parts:
+        if (batch or part.batch) % accumulate:
+            raise ValueError(
+                f"a batch of {batch or part.batch} does not split into {accumulate} equal parts; give another --batch "
+                "or --accumulate"
+            )
+    lengths = [part.steps or part.epochs * math.ceil(pairs / size) for part, size in zip(parts, batches, strict=True)]
+    steps = total or sum(lengths)
+    if steps < len(parts):
+        raise ValueError(f"the recipe {recipe.name} has {len(parts)} stages, so that it takes at least as many steps")
+    ends = [max(number, round(sum(lengths[:number]) * steps / sum(lengths))) for number in range(1, len(parts) + 1)]
+    ends = [min(end, steps - len(parts) + number) for number, end in enumerate(ends, start=1)]
+    return tuple(
+        PlannedStage(
+            recipe=part,
+            first=first,
+            last=last,
+            batch=size,
+            crop_px=crop_of(part, spec, side_px),
+            clip_frames=part.clip_frames if spec.frames > 1 else 1,
+        )
+        for part, size, first, last in zip(parts, batches, [0, *ends], ends, strict=False)
+    )
+
+
+def crop_of(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
+    """The recipe's crop, or the largest that fits the images, the network and the stage's discriminator.
+
+    Errors: ValueError, one sentence, for images that are too small.
+    """
+    # An enlarging network gets area means of the crop.
+    multiple, who = spec.multiple_of * spec.scale, spec.name
+    if recipe.adversary:
+        opponent = MODELS[recipe.adversary.discriminator]
+        multiple, who = math.lcm(multiple, opponent.multiple_of), f"{spec.name} with {opponent.name}"
+    least = spec.side_px or math.ceil(SMALLEST_CROP_PX / multiple) * multiple
+    if side_px < least:
+        crops = "squares of" if spec.side_px else "crops of at least"
+        raise ValueError(
+            f"the smallest image is {side_px} px on a side, but {who} trains on {crops} {least} px; use larger images"
+        )
+    return spec.side_px or max(multiple, min(recipe.crop_px, side_px) // multiple * multiple)
