@@ -12,6 +12,7 @@ from benchmark.metrics.weights_dir import weights_dir
 from benchmark.plan import RunConfig, expand_methods
 from benchmark.protocol import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
+from models.pair_sets import folder_list
 from models.spec import SWITCHES
 from models.wheels import PREFIX
 
@@ -48,7 +49,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         or sets_at_hand(arguments.data_root),
         protocols=tuple(listed(arguments.protocols)),
         metrics=tuple(listed(arguments.metrics)),
-        pairs=tuple(arguments.pairs or defaults.pairs),
+        pairs=folder_list(arguments.pairs) or defaults.pairs,
         profile=arguments.profile,
         steps=arguments.steps,
         feature_net=arguments.feature_net,
@@ -109,7 +110,13 @@ def parser() -> argparse.ArgumentParser:
     add("--testsets", action="append", metavar="ID,...", help="default: all")
     add("--protocols", action="append", metavar="ID,...", help="default: all of the test sets")
     add("--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}")
-    add("--pairs", type=Path, nargs="+", metavar="DIR", help="training pairs (default: out/pairs)")
+    add(
+        "--pairs",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="training pairs, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
+    )
     add("--profile", choices=("quick", "paper"), default=defaults.profile)
     add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
     add(

@@ -85,12 +85,16 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
     Errors: FileNotFoundError for a missing folder; ValueError if make_pairs.py refuses.
     """
     from benchmark.plan import ROOT
+    from models.pair_layouts import layout_pairs
 
     default = ROOT / "out" / "pairs"
     for folder in folders:
         if folder.resolve() != default:
-            if not (folder / "pairs.jsonl").is_file():
-                raise FileNotFoundError(f"--pairs {folder}: there is no pairs.jsonl; make it with synth/make_pairs.py")
+            if not (folder / "pairs.jsonl").is_file() and layout_pairs(folder, "") is None:
+                raise FileNotFoundError(
+                    f"--pairs {folder}: there is no pairs.jsonl, and it is no GOPRO_Large, DeepVideoDeblurring_Dataset "
+                    "or REDS; make pairs with synth/make_pairs.py"
+                )
         elif not _finished(folder):
             from synth import make_pairs as synthesis
 

@@ -255,13 +255,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--methods", action="append", required=True, metavar="all|zoo|demo|NAME,...")
     parser.add_argument("--height", type=int, default=SIDE_PX)
     parser.add_argument("--width", type=int, default=SIDE_PX)
-    parser.add_argument("--switches", default="", metavar="A,B", help="of all networks; models/restore.py lists them")
+    parser.add_argument(
+        "--switches",
+        action="append",
+        default=[],
+        metavar="A,B",
+        help="of all networks; models/restore.py lists them",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the rows as cost.csv")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     names = [name for group in arguments.methods for name in group.split(",") if name]
-    switches = [switch for switch in arguments.switches.split(",") if switch]
+    switches = [switch for group in arguments.switches for switch in group.split(",") if switch]
     try:
         if min(arguments.height, arguments.width) < 16:
             raise ValueError(f"an image of at least 16 x 16 px is needed, got {arguments.width} x {arguments.height}")

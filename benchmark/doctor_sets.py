@@ -14,6 +14,7 @@ from benchmark.protocol import PROTOCOLS
 from benchmark.testsets import TESTSETS
 from benchmark.testsets.base import Clip, Sample, TestSetEntry
 from benchmark.testsets.listing import some
+from models.pair_layouts import layout_pairs
 from synth.image_files import read_header, read_image, require_colour
 
 LOOKED_AT = 12  # images of a set whose pixels are looked at, spread over it
@@ -179,6 +180,9 @@ def leaks(pairs: Sequence[Path], sets: Sequence[tuple[str, Path]]) -> Iterator[F
     training: list[tuple[str, Path]] = []
     for folder in pairs:
         manifest = folder / "pairs.jsonl"
+        if layout := layout_pairs(folder, ""):
+            training += [(pair.key, pair.sharp) for pair in layout[0]]
+            continue
         if not manifest.is_file():
             yield ok("leaks", f"{folder}: no training pairs there yet")
             continue

@@ -322,7 +322,6 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
             sets[name] = "mini " + " ".join(digest[:16] for digest in markers)
     weights = given_files(config)
     trains = any(name in MODELS and name not in weights for name in config.methods)
-    manifests = [path / "pairs.jsonl" for path in config.pairs] if trains else []
     found: dict[str, object] = {
         "metrics": list(config.metrics),
         "profile": config.profile,
@@ -331,7 +330,7 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
         "device": str(choose_device(config.device)),
         "limit": config.limit,
         "pairs": [str(path.resolve()) for path in config.pairs],
-        "pairs_sha256": {path.parent.name: atomic.sha256_of(path) for path in manifests if path.is_file()},
+        "pairs_sha256": _pair_digests(config.pairs) if trains else {},
         "weights": {name: identity_of(path) for name, path in weights.items()},
         "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
         "test_sets": sets,
@@ -340,4 +339,19 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     }
     if config.feature_net != "vgg19":
         found["feature_net"] = config.feature_net
+    return found
+
+
+def _pair_digests(folders: Sequence[Path]) -> dict[str, str]:
+    """What the folders of pairs hold, by their names, or by their paths where two have one name."""
+    from models.pair_layouts import layout_pairs
+
+    names = [folder.name for folder in folders]
+    found = {}
+    for folder in folders:
+        name = folder.name if names.count(folder.name) == 1 else str(folder.resolve())
+        if (folder / "pairs.jsonl").is_file():
+            found[name] = atomic.sha256_of(folder / "pairs.jsonl")
+        elif layout := layout_pairs(folder, ""):
+            found[name] = layout[1].hex()
     return found

@@ -14,8 +14,10 @@ if __name__ == "__main__":
 
 from benchmark.arguments import configuration, parser
 from benchmark.estimates import in_words, restoring_seconds, rough_estimate
-from benchmark.plan import ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
+from benchmark.plan import DEMO, ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
+
+__all__ = ["DEMO", "main", "run"]  # DEMO: what `--methods demo` means
 
 
 def main(argv: list[str] | None = None) -> int:

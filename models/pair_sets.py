@@ -31,6 +31,12 @@ class PairSets:
     shares: tuple[float, ...] = ()
 
 
+def folder_list(given: Sequence[str] | None) -> tuple[Path, ...]:
+    """The folders of a --pairs option: separated by commas or spaces, or by repeating it; a comma may be in a name."""
+    names = [name for text in given or [] for name in ([text] if Path(text).is_dir() else text.split(",")) if name]
+    return tuple(Path(name) for name in names)
+
+
 def load_pairs(folders: Sequence[Path], *, mix: Sequence[float] = (), every: Sequence[int] = ()) -> PairSets:
     """Read the pairs of one or more folders: sets made by synth/make_pairs.py, GOPRO_Large, DVD or REDS as they unpack.
 

@@ -15,9 +15,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-from collections.abc import Sequence
 
 from models.feature_nets import FEATURE_NETS
+from models.pair_sets import folder_list
 from models.recipes import PROFILES, RECIPES
 from models.trainer import DEFAULT_OUT, TrainConfig, TrainingFailed, train
 from models.training_plan import PRECISIONS, TRAINING_THREADS
@@ -63,9 +63,16 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         help="where losses compare features; vgg19 and squeezenet need torchvision's file in --weights-dir",
     )
     parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="where weights files are (default: weights)")
-    parser.add_argument("--mix", metavar="W,...", type=_numbers, default=(), help="weight of each folder of pairs")
     parser.add_argument(
-        "--every", metavar="N,...", type=_counts, default=(), help="only every n-th pair of each folder"
+        "--mix", metavar="W,...", type=_numbers, action="extend", default=[], help="weight of each folder of pairs"
+    )
+    parser.add_argument(
+        "--every",
+        metavar="N,...",
+        type=_counts,
+        action="extend",
+        default=[],
+        help="only every n-th pair of each folder",
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep decoded images that exceed memory here")
     parser.add_argument(
@@ -80,7 +87,7 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     config = TrainConfig(
         model=arguments.model,
         recipe=arguments.recipe,
-        pairs=_folders(arguments.pairs),
+        pairs=folder_list(arguments.pairs) or (DEFAULT_PAIRS,),
         profile=arguments.profile,
         steps=arguments.steps,
         folder=arguments.out,
@@ -93,8 +100,8 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         compile=arguments.compile,
         feature_net=arguments.feature_net,
         weights_dir=arguments.weights_dir,
-        mix=arguments.mix,
-        every=arguments.every,
+        mix=tuple(arguments.mix),
+        every=tuple(arguments.every),
         cache=arguments.cache,
         backbone=arguments.backbone,
     )
@@ -113,12 +120,6 @@ def _counts(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"whole numbers such as 2,10 are needed, got {text!r}") from None
-
-
-def _folders(given: Sequence[str] | None) -> tuple[Path, ...]:
-    """Several folders: separated by commas, by spaces, or by repeating the flag."""
-    names = [name for text in given or [] for name in ([text] if Path(text).is_dir() else text.split(",")) if name]
-    return tuple(Path(name) for name in names) or (DEFAULT_PAIRS,)
 
 
 def main(argv: list[str] | None = None) -> int:

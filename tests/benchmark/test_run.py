@@ -13,13 +13,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmark import cost, run, scoring, stages
+from benchmark import checkpoints, cost, run, scoring, stages
+from benchmark.arguments import configuration, parser
 from benchmark.estimates import in_words
-from benchmark.plan import ROOT, RunConfig, open_targets
+from benchmark.plan import ROOT, RunConfig, _pair_digests, open_targets
 from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
 from benchmark.run import main
+from synth.image_files import write_image
 from tests.benchmark.run_data import FRAMES, SEQUENCES, World
 
 METHODS = "identity,mimo-unet-test"
@@ -226,6 +229,25 @@ def test_other_pairs_are_another_configuration(world: World, capsys: pytest.Capt
         assert world.run("first", "identity") == 0, "the pairs matter only to networks that are trained"
     finally:
         manifest.write_text(before, encoding="utf-8")
+
+
+def test_pairs_may_be_a_data_set_as_it_unpacks(tmp_path: Path) -> None:
+    """It has no manifest: names and sizes of its files tell whether it was changed. Folders of one name stay apart."""
+    for home in ("a", "b"):
+        for side in ("blur", "sharp"):
+            image = np.full((16, 16, 3), 90, np.uint8)
+            write_image(tmp_path / home / "GOPRO_Large" / "train" / "GOPR1" / side / "1.png", image)
+    folders = [tmp_path / home / "GOPRO_Large" for home in ("a", "b")]
+    checkpoints.make_pairs(folders, 1)  # nothing to make
+    words = ["--methods", "mimo-unet-test", "--pairs", ",".join(map(str, folders)), "--pairs", str(tmp_path / "a")]
+    config = configuration(parser().parse_args(words))
+    assert config.pairs == (*folders, tmp_path / "a")
+    digests = _pair_digests(folders)
+    assert list(digests) == [str(folder) for folder in folders] and len(set(digests.values())) == 1
+    (folders[1] / "train" / "GOPR1" / "sharp" / "1.png").write_bytes(b"another size")
+    assert len(set(_pair_digests(folders).values())) == 2
+    with pytest.raises(FileNotFoundError, match=r"there is no pairs\.jsonl, and it is no GOPRO_Large"):
+        checkpoints.make_pairs(config.pairs, 1)
 
 
 def test_one_worker_leaves_the_number_of_threads_alone(world: World) -> None:

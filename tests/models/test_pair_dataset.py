@@ -11,7 +11,7 @@ import torch
 
 from models.augmentation import _recoloured, augmented
 from models.pair_dataset import PairSampler, centre_crop
-from models.pair_sets import PairSets, load_pairs
+from models.pair_sets import PairSets, folder_list, load_pairs
 from models.recipes import Augmentation
 from synth import camera
 from synth.image_files import read_image, write_image
@@ -221,3 +221,14 @@ def test_noise_degradation_and_sharpening() -> None:
     assert abs(float(degraded[0, :, 40:].mean() - degraded[0, :, :24].mean()) - 0.4) < 0.15  # made from the sharp side
     assert float(target[0, 20, 33, 0]) > 0.9 and float(target[0, 20, 30, 0]) < 0.5  # the edge is steeper
     np.testing.assert_array_equal(augmented(flat, flat, Augmentation(sharpen=True), rng)[1], flat)
+
+
+def test_folders_of_a_command_line(tmp_path: Path) -> None:
+    (tmp_path / "with, comma").mkdir()
+    assert folder_list(["a,b", "c", str(tmp_path / "with, comma")]) == (
+        Path("a"),
+        Path("b"),
+        Path("c"),
+        tmp_path / "with, comma",
+    )
+    assert folder_list(None) == ()

@@ -268,7 +268,8 @@ def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert train.main([*common, "--steps", "2"]) == 0
     output = capsys.readouterr().out
     assert "2 steps, recipe mimo-unet, last layer starts at zero" in output and "blurred input" in output
-    config_, _ = train.parse(["--model", "m", "--pairs", "a,b", "c", "--pairs", "d"])
+    config_, _ = train.parse(["--model", "m", "--pairs", "a,b", "c", "--pairs", "d", "--mix", "1,2", "--mix", "0.5"])
+    assert config_.mix == (1.0, 2.0, 0.5) and config_.every == ()
     assert config_.pairs == (Path("a"), Path("b"), Path("c"), Path("d"))
     assert train.main(["--model", "mimo-unet-test", "--pairs", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
