@@ -14,9 +14,13 @@ if __name__ == "__main__":
 import argparse
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from models.zoo import MODELS
 from synth import atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parent / "pretrained"
 
@@ -47,7 +51,9 @@ def kept_weights(name: str) -> Kept | None:
 
 
 def keep(folder: Path, trained_on: str) -> Kept:
-    """Make the averaged weights of the finished training in `folder` the kept ones of its network, in half precision.
+    """Make the averaged weights of the finished training in `folder` the kept ones of its network.
+
+    In half precision, each tensor once.
 
     trained_on: the data in a few words, as tables show it. Errors: ValueError if the training is not finished, or a
     weight leaves the range of half precision; OSError.
@@ -61,7 +67,8 @@ def keep(folder: Path, trained_on: str) -> Kept:
         raise ValueError(f"{folder}: there is no finished training here; finish it with models/train.py --resume")
     checkpoint.verify(info)
     state = load_file(info.weights)
-    halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    once = _named_once(MODELS[info.meta["model"]].build(), state)
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in once.items()}
     if not all(bool(value.isfinite().all()) for value in halves.values() if value.is_floating_point()):
         raise ValueError(f"{folder}: a weight is too large for half precision; train again with a lower learning rate")
     meta, name = info.meta, info.meta["model"]
@@ -75,6 +82,15 @@ def keep(folder: Path, trained_on: str) -> Kept:
     }
     atomic.write_json(FOLDER / f"{name}.json", card)
     return Kept(path=path, card=card)
+
+
+def _named_once(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state less the second names of tensors that the network shares; `load_strictly` finds them again."""
+    own = module.state_dict()
+    first: dict[int, str] = {}
+    for key, value in own.items():
+        first.setdefault(value.data_ptr(), key)
+    return {key: state[key] for key, value in own.items() if first[value.data_ptr()] == key}
 
 
 def main(argv: list[str] | None = None) -> int:

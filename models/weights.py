@@ -20,7 +20,7 @@ from models.nets.dmphn import merge_folder, six_files
 from models.spec import ModelSpec, Weights
 from models.zoo import MODELS
 from synth import atomic
-from synth.state_dicts import SUFFIXES, differences, load_state_dict, load_strictly
+from synth.state_dicts import SUFFIXES, differences, load_state_dict, load_strictly, with_other_names
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -223,7 +223,8 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
 
 def _check(name: str, file: Path) -> None:
     module, state = _spec(name).build(), _state(file)
-    for line in differences(module.state_dict(), state).lines():
+    own = module.state_dict()
+    for line in differences(own, with_other_names(own, state)).lines():
         print(line)
     load_strictly(module, state, file, name)
     print(f"{file}: fits {name}, sha256 {identity_of(file)}")

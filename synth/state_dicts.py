@@ -139,9 +139,23 @@ def differences(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Di
 def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
     """Give a network the tensors that were read from a file, strictly: every key, every shape.
 
+    A tensor that the network knows under several names may stand in the file under one of them.
     Errors: ValueError, one sentence with examples, if they belong to another network.
     """
-    found = differences(module.state_dict(), state)
+    own = module.state_dict()
+    state = with_other_names(own, state)
+    found = differences(own, state)
     if found:
         raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({found.summary()})")
     module.load_state_dict(state, strict=True)
+
+
+def with_other_names(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors, and under their other names those that the network shares. own: the network's state dict."""
+    places = {_place(own[key]): value for key, value in state.items() if key in own and own[key].numel()}
+    found = {key: places[_place(own[key])] for key in own if key not in state and _place(own[key]) in places}
+    return state | found
+
+
+def _place(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    return tensor.data_ptr(), tuple(tensor.shape), tensor.stride()

@@ -12,6 +12,7 @@ from benchmark.checkpoints import given_weights, to_train
 from benchmark.plan import RunConfig, given_files
 from models import checkpoint, kept
 from models.restore import choose_weights
+from models.weights import load_into
 from models.zoo import MODELS
 from synth import atomic
 
@@ -105,3 +106,22 @@ def test_changed_files_are_noticed(training: Path) -> None:
     (kept.FOLDER / f"{NAME}.json").write_text("{")
     with pytest.raises(ValueError, match="the card of the kept weights is missing or damaged"):
         kept.kept_weights(NAME)
+
+
+def test_a_shared_tensor_is_kept_once(tmp_path: Path, training: Path) -> None:
+    """DeblurGAN-v2 on MobileNet knows its backbone under two names; a file with one of them loads strictly."""
+    name = "deblurgan-v2-mobilenet-dsc"
+    module = MODELS[name].build()
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    write(tmp_path / "shared", state, model=name)
+    found = kept.keep(tmp_path / "shared", "two photographs")
+    assert found.path.stat().st_size < 2.6e6
+    other = MODELS[name].build()
+    load_into(other, found.path, name)
+    for key, value in other.state_dict().items():
+        assert torch.equal(value, state[key].half().float() if value.is_floating_point() else state[key]), key
+    once = load_file(found.path)
+    once.pop("fpn.td1.0.pointwise.weight")
+    atomic.write_bytes(tmp_path / "less.safetensors", checkpoint.pack(once))
+    with pytest.raises(ValueError, match=r"another network.*td1"):
+        load_into(other, tmp_path / "less.safetensors", name)
