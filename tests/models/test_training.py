@@ -142,11 +142,16 @@ def test_mimo_unet_loss_is_the_papers() -> None:
 @pytest.mark.parametrize("name", list(RECIPES))
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_schedules(name: str, profile: str) -> None:
-    """Rates fall after the warm-up, but for the restarts, and never to zero; a quick training starts at the blur."""
+    """Rates fall after the warm-up, but for the restarts, and never to zero.
+
+    A quick training starts at the blurred image, unless its anchor would stay there (the contrastive term pulls it away),
+    and so does the long one of our own recipe.
+    """
     recipe = find_recipe(name, profile)
     assert recipe.name == name and recipe.profile == profile
     stages = recipe.stages or (recipe,)
-    assert stages[0].starts_at_blur == (profile == "quick")
+    exceptions = {("mimo-unet-contrastive", "quick"): False, ("photographs", "paper"): True}
+    assert stages[0].starts_at_blur == exceptions.get((name, profile), profile == "quick")
     for stage in stages:
         steps = 1000
         rates = [stage.learning_rate_at(step, steps) for step in range(steps)]
