@@ -144,8 +144,8 @@ def test_mimo_unet_loss_is_the_papers() -> None:
 def test_schedules(name: str, profile: str) -> None:
     """Rates fall after the warm-up, but for the restarts, and never to zero.
 
-    A quick training starts at the blurred image, unless it would stay there (the contrastive term pulls it away), and so
-    does the long one of our own recipe.
+    A quick training starts at the blurred image, unless it would stay there (the contrastive term pulls it away), and
+    so does the long one of our own recipe.
     """
     recipe = find_recipe(name, profile)
     assert recipe.name == name and recipe.profile == profile
