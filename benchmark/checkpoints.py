@@ -52,7 +52,7 @@ def given_weights(name: str, config: RunConfig) -> WeightsInUse | None:
             sha256=sha256,
             trained_on=f"{card['trained_on']} (kept in models/pretrained)",
             steps=card["steps"],
-            profile=card["profile"],
+            profile="kept",
             switches=tuple(card["switches"]),
         )
     named = name in dict(config.weights)

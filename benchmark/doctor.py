@@ -14,7 +14,7 @@ import numpy as np
 from benchmark import doctor_sets
 from benchmark.findings import Finding, fail, ok, warn
 from benchmark.metrics import METRICS
-from benchmark.plan import RunConfig
+from benchmark.plan import RunConfig, given_file
 from benchmark.testsets import TESTSETS
 from synth import atomic
 
@@ -66,15 +66,14 @@ def examine(config: RunConfig, real: dict[str, Path]) -> Iterator[Finding]:
 
 def weights(config: RunConfig) -> Iterator[Finding]:
     """Whether the weights files at hand belong to their networks: of the methods, or of all."""
-    from models.weights import find_weights, identity_of, load_into, published_identities
+    from models.weights import identity_of, load_into, published_identities
     from models.zoo import MODELS
 
-    given = dict(config.weights)
     names = [name for name in config.methods if name in MODELS] if config.methods else list(MODELS)
     for name in names:
         spec = MODELS[name]
         try:
-            path = given.get(name) or find_weights(spec, config.weights_dir)
+            path = given_file(name, config)
         except ValueError as error:
             yield fail(f"{name}: weights", str(error))
             continue

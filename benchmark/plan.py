@@ -281,27 +281,28 @@ def clips_to_restore(targets: Sequence[Target], whole_clips: bool) -> list[Clip]
 
 
 def given_files(config: RunConfig) -> dict[str, Path]:
-    """The weights files that networks among the methods need no training with: --weights, the authors', or kept ones.
+    """The weights files that networks among the methods need no training with. Errors: as `given_file`."""
+    from models.zoo import MODELS
+
+    files = {name: given_file(name, config) for name in config.methods if name in MODELS}
+    return {name: path for name, path in files.items() if path is not None}
+
+
+def given_file(name: str, config: RunConfig) -> Path | None:
+    """A network's weights file: --weights, else the authors', else the kept one; None where there is none.
 
     Those of models/pretrained stand in for a training with the quick profile and its number of steps, no other.
-    Errors: ValueError if a kept file was changed.
+    Errors: ValueError if a published or kept file was changed.
     """
     from models.kept import kept_weights
     from models.weights import find_weights
     from models.zoo import MODELS
 
-    named = dict(config.weights)
-    files: dict[str, Path] = {}
-    for name in config.methods:
-        if name not in MODELS:
-            continue
-        path = named.get(name) or find_weights(MODELS[name], config.weights_dir)
-        if path is None and config.profile == "quick" and config.steps is None and not config.retrain:
-            kept = kept_weights(name)
-            path = kept.path if kept else None
-        if path is not None:
-            files[name] = path
-    return files
+    path = dict(config.weights).get(name) or find_weights(MODELS[name], config.weights_dir)
+    if path is None and config.profile == "quick" and config.steps is None and not config.retrain:
+        kept = kept_weights(name)
+        path = kept.path if kept else None
+    return path
 
 
 def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:

@@ -221,6 +221,7 @@ def command(method: str, config: RunConfig) -> str:
     for flag, value in (("--steps", config.steps), ("--limit", config.limit)):
         words += [flag, str(value)] if value is not None else []
     if method in MODELS:
+        words += ["--retrain"] if config.retrain else []
         words += ["--switches", ",".join(config.switches)] if config.switches else []
         words += ["--tile", str(config.tile)] if config.tile else []
     for flag, folder in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):

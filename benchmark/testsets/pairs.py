@@ -83,8 +83,8 @@ def _clips(folder: Path, records: list[PairRecord]) -> tuple[Clip, ...]:
 
 
 def _cluster(record: PairRecord) -> str:
-    kind, _, name = record.source.partition(":")
-    return Path(name).stem if kind == "photograph" else record.sequence
+    """What is drawn together for intervals: a clip, or all blurs of a photograph (whose sequences are NAME-NUMBER)."""
+    return record.sequence.rpartition("-")[0] if record.source.startswith("photograph:") else record.sequence
 
 
 ENTRY = TestSetEntry(

@@ -8,8 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark import doctor
 from benchmark.checkpoints import given_weights, to_train
 from benchmark.plan import RunConfig, given_files
+from benchmark.stages import command
 from models import checkpoint, kept
 from models.restore import choose_weights
 from models.weights import load_into
@@ -71,6 +73,9 @@ def test_who_uses_them(training: Path) -> None:
     weights = given_weights(NAME, config)
     assert weights is not None
     assert (weights.trained_on, weights.steps) == ("two photographs (kept in models/pretrained)", 5)
+    assert weights.profile == "kept"  # neither quick nor a paper's
+    (line,) = [finding.line() for finding in doctor.weights(config)]
+    assert f"{NAME}.safetensors fits" in line
     assert weights.sha256 == atomic.sha256_of(found.path)
     assert to_train(config) == ()
     for other in (
@@ -79,6 +84,7 @@ def test_who_uses_them(training: Path) -> None:
         RunConfig(methods=(NAME,), profile="paper"),
     ):
         assert to_train(other) == (NAME,)
+        assert ("--retrain" in command(NAME, other)) == other.retrain
     assert choose_weights(NAME, None) == found.path
     mine = training / checkpoint.WEIGHTS
     assert given_files(RunConfig(methods=(NAME,), weights=((NAME, mine),))) == {NAME: mine}

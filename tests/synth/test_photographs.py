@@ -35,7 +35,7 @@ def make(folder: Path, out: Path, *more: object) -> int:
     return make_pairs.main([str(word) for word in words])
 
 
-def test_pairs_are_what_was_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_pairs_are_what_was_asked_for(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make(folder, tmp_path / "out", "--trajectories", 0.5, "--split", "val") == 0
     records = read_manifest(tmp_path / "out")
     assert [record.sequence for record in records[:3]] == ["a-000", "b-000", "a-001"]
@@ -53,6 +53,10 @@ def test_pairs_are_what_was_asked_for(folder: Path, tmp_path: Path) -> None:
         assert blur.shape == sharp.shape
         assert np.abs(np.diff(blur, axis=1)).mean() < np.abs(np.diff(sharp, axis=1)).mean()
     assert make_pairs.main(["verify", str(tmp_path / "out")]) == 0
+    words = ["rebuild", records[0].key, "--in", str(tmp_path / "out"), "--out", str(tmp_path / "again")]
+    capsys.readouterr()
+    assert make_pairs.main(words) == 2
+    assert "repeat make_pairs.py photos" in capsys.readouterr().err
 
 
 def test_the_same_bytes_with_any_number_of_workers_and_after_a_stop(
