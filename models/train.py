@@ -82,6 +82,13 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         help="trained weights to start from: a classifier's for DeblurGAN-v2, a StyleGAN2 for gfpgan, a highres-atrous "
         "for highres-mlfa",
     )
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="weights of a whole network to start from, kept ones, an own checkpoint or an authors' file; rates and "
+        "the schedule begin anew",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)
     config = TrainConfig(
@@ -104,6 +111,7 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         every=tuple(arguments.every),
         cache=arguments.cache,
         backbone=arguments.backbone,
+        start=arguments.start,
     )
     return config, arguments.resume
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from models import checkpoint, training_processes
 from models.backbones import load_backbone
 from models.checkpoint import CheckpointInfo
+from models.memory import free_bytes
 from models.pair_ahead import Ahead
 from models.recipes import Recipe
+from models.restorer import KEPT_SHARE
 from models.training_chance import reproducible, seed_step
 from models.training_description import description
 from models.training_forms import form_of, start_at_the_blurred_image
@@ -27,8 +29,9 @@ from models.training_running import Running, require_opponents_to_run
 from models.training_samples import sampler_of
 from models.training_state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training_validation import validate
-from models.weights import DEFAULT_WEIGHTS
+from models.weights import DEFAULT_WEIGHTS, load_into
 from synth import atomic
+from synth.memory import keep_freed_memory
 
 __all__ = [
     "DEFAULT_OUT",
@@ -110,8 +113,13 @@ class _Training:
         loaded = ""
         if chosen.config.backbone:
             loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
+        if chosen.config.start:
+            load_into(self.module, chosen.config.start, chosen.spec.name)
         if parts[0].starts_at_blur:
             start_at_the_blurred_image(self.module, chosen.spec, loaded)
+        if chosen.device.type == "cpu":
+            # A step's buffers are mapped once, not anew in every layer: a quarter of its time (docs/log.md).
+            keep_freed_memory(largest_block=free_bytes(chosen.device), kept=int(KEPT_SHARE * free_bytes(chosen.device)))
         self.module = channels_last(self.module.to(chosen.device)).train()
         self.running = Running(
             self.module,

@@ -31,7 +31,8 @@ def description(
         "feature_net": config.feature_net if recipe.needs_features() else "",
         "switches": switches(recipe, residual)
         + (_faces(chosen) if chosen.boxes else [])
-        + ([f"backbone starts at {config.backbone.name}"] if config.backbone else []),
+        + ([f"backbone starts at {config.backbone.name}"] if config.backbone else [])
+        + ([f"started at {config.start.name}"] if config.start else []),
         "validation": validation,
         "weights_sha256": weights_sha256,
         "configuration": chosen.configuration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class TrainConfig:
     so many parts. precision "bfloat16": mixed, weights and losses stay float32. feature_net, weights_dir: where losses
     compare features (models/feature_nets.py). mix, every: one number per folder of pairs: how often it is drawn from,
     and that only every n-th pair of it is taken. cache: a folder for decoded images that do not fit into memory.
-    backbone: trained weights for a part of the network (models/backbones.py).
+    backbone: trained weights for a part of the network (models/backbones.py). start: weights of the whole network.
     """
 
     model: str
@@ -94,6 +94,7 @@ class TrainConfig:
     every: tuple[int, ...] = ()
     cache: Path | None = None
     backbone: Path | None = None
+    start: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,8 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
             module = spec.build()
         require_backbone(module, spec.name)
         recipe = parts_after(recipe, module)
+    if config.start:
+        recipe = _as_it_is(recipe)
     for stage in recipe.stages or (recipe,):
         require_degradation(stage.augmentation.degrade)
         for terms in stage.adversaries():
@@ -221,6 +224,10 @@ def _require_settings(config: TrainConfig) -> None:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
     if config.backbone and not config.backbone.is_file():
         raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of weights to start from")
+    if config.start and not config.start.is_file():
+        raise FileNotFoundError(f"--start {config.start} does not exist; give the file of weights to start from")
+    if config.start and config.backbone:
+        raise ValueError("--start gives every weight and --backbone a part of them; leave one of the two away")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
 
@@ -236,9 +243,16 @@ def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
         "mix": list(config.mix),
         "every": list(config.every),
         "backbone": atomic.sha256_of(config.backbone) if config.backbone else None,
+        "start": atomic.sha256_of(config.start) if config.start else None,
         "processes": training_processes.count() if training_processes.count() > 1 else None,
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _as_it_is(recipe: Recipe) -> Recipe:
+    """The recipe for a network that is trained already: its last layer is not set to zero."""
+    stages = tuple(replace(part, starts_at_blur=False) for part in recipe.stages)
+    return replace(recipe, starts_at_blur=False, stages=stages)
 
 
 def _facts(recipe: Recipe) -> dict[str, Any]:

@@ -25,9 +25,7 @@ def rebuild(key: str, folder: Path, out: Path) -> str:
     if old is None:
         raise Refusal(f"{folder}: there is no pair {key!r} in this set")
     if "sources" not in configuration:
-        raise Refusal(
-            f"{folder}: only pairs of video are made again one by one; repeat make_pairs.py photos"
-        )
+        raise Refusal(f"{folder}: only pairs of video are made again one by one; repeat make_pairs.py photos")
     plan = make_plan(_config_again(configuration))
     # Through JSON, so that what is compared is what a file can hold.
     identity = json.loads(json.dumps(plan.identity()))

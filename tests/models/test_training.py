@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from models import checkpoint, train
 from models.recipes import RECIPES, find_recipe
@@ -67,6 +68,32 @@ def test_the_start_is_the_blurred_image(tmp_path: Path) -> None:
         with torch.no_grad():
             output, _ = form_of(training.module, chosen.spec).outputs(training.module, blur, sharp)[-1]
         torch.testing.assert_close(output, blur[:, -1], atol=1e-6, rtol=0)
+
+
+def test_a_training_starts_at_given_weights(pairs: Path, tmp_path: Path) -> None:
+    """The whole network of a file; its last layer is not set to zero, and the table's row tells of it."""
+    model = "deblurgan-v2-mobilenet-dsc-test"
+    first = run_training(config(pairs, tmp_path / "first", model=model, steps=3), resume=False)
+    trained = load_file(first.weights)
+    going_on = config(pairs, tmp_path / "second", model=model, steps=2, start=first.weights)
+    for key, value in _Training(plan(going_on)).module.state_dict().items():
+        torch.testing.assert_close(value, trained[key], rtol=0, atol=0)
+    info = run_training(going_on, resume=False)
+    assert "started at checkpoint.safetensors" in info.meta["switches"]
+    assert not any("zero" in said for said in info.meta["switches"])
+    assert info.meta["configuration"]["start"] == first.meta["weights_sha256"]
+    assert plan(replace(going_on, start=None)).folder != info.folder
+
+
+def test_weights_to_start_from_are_checked(pairs: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors does not exist; give the file"):
+        plan(config(pairs, tmp_path, start=missing))
+    other = run_training(config(pairs, tmp_path / "first", model="nafnet-test", steps=1), resume=False).weights
+    with pytest.raises(ValueError, match="leave one of the two away"):
+        plan(config(pairs, tmp_path, model="deblurgan-v2-mobilenet-test", start=other, backbone=other))
+    with pytest.raises(ValueError, match="mimo-unet-test"):
+        run_training(config(pairs, tmp_path / "second", start=other), resume=False)
 
 
 def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> None:
