@@ -14,18 +14,14 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Deterministic kernels, a fixed number of threads, and the same starting weights for the same seed."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
     try:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Filling new tensors with NaN would show a kernel that reads what it has not written, in one pass more each.
-        torch.utils.deterministic.fill_uninitialized_memory = False
         torch.manual_seed(seed)
         yield
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def seed_step(seed: int, rank: int, step: int) -> None:
