@@ -55,8 +55,9 @@ def keep(folder: Path, trained_on: str) -> Kept:
 
     In half precision, each tensor once.
 
-    trained_on: the data in a few words, as tables show it. Errors: ValueError if the training is not finished, or a
-    weight leaves the range of half precision; OSError.
+    trained_on: the data in a few words, as tables show it. Where the training started at the weights kept so far, its
+    steps are added to theirs, and their card stands under "before".
+    Errors: ValueError if the training is not finished, or a weight leaves the range of half precision; OSError.
     """
     from safetensors.torch import load_file
 
@@ -72,6 +73,8 @@ def keep(folder: Path, trained_on: str) -> Kept:
     if not all(bool(value.isfinite().all()) for value in halves.values() if value.is_floating_point()):
         raise ValueError(f"{folder}: a weight is too large for half precision; train again with a lower learning rate")
     meta, name = info.meta, info.meta["model"]
+    start = meta["configuration"].get("start")
+    earlier = kept_weights(name) if start else None
     path = FOLDER / f"{name}.safetensors"
     card = {
         "model": name,
@@ -80,6 +83,8 @@ def keep(folder: Path, trained_on: str) -> Kept:
         **{key: meta[key] for key in ("recipe", "profile", "steps", "seed", "loss", "switches", "validation")},
         "training": {"weights_sha256": meta["weights_sha256"], **meta["configuration"]},
     }
+    if earlier is not None and earlier.card["weights_sha256"] == start:
+        card |= {"steps": meta["steps"] + earlier.card["steps"], "before": earlier.card}
     atomic.write_json(FOLDER / f"{name}.json", card)
     return Kept(path=path, card=card)
 

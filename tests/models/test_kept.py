@@ -60,6 +60,17 @@ def test_kept_weights_are_the_trained_ones_in_half_precision(
     assert f"{found.path.stat().st_size / 1e6:.2f} MB" in capsys.readouterr().out
 
 
+def test_a_training_that_went_on_from_them_counts_their_steps(training: Path) -> None:
+    first = kept.keep(training, "two photographs")
+    state = load_file(training / checkpoint.WEIGHTS)
+    write(training, state, configuration={"start": first.card["weights_sha256"]}, steps=7)
+    second = kept.keep(training, "three photographs").card
+    assert second["steps"] == 12 and second["before"] == first.card
+    write(training, state, configuration={"start": "0" * 64}, steps=7)  # at other weights
+    third = kept.keep(training, "three photographs").card
+    assert third["steps"] == 7 and "before" not in third
+
+
 def test_who_uses_them(training: Path) -> None:
     """A quick benchmark without other weights does; one that trains another length, the paper's profile or --retrain
     does not. restore.py takes them where there is no training of the user's own."""
