@@ -74,8 +74,8 @@ def gfpgan(profile: str) -> Recipe:
     assert paper.faces is not None
     # The pyramid term stays to the end: a quick training never leaves the part that it is meant for.
     whole = replace(paper, faces=replace(paper.faces, pyramid_until=1.0))
-    # Without a trained prior and with its first moment at 0, Adam's paces of 1e-3 throw the decoder off at once.
-    short = quick_terms(whole, steps=QUICK_STEPS, crop_px=512, rate=5e-5)
+    # Without a trained prior and with its first moment at 0, Adam's paces throw the wide decoder off from 5e-5 on.
+    short = quick_terms(whole, steps=QUICK_STEPS, crop_px=512, rate=2e-5)
     return replace(short, batch=1, warmup_steps=2, flips=("horizontal",))
 
 
