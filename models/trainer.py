@@ -24,7 +24,7 @@ from models.training_forms import form_of, start_at_the_blurred_image
 from models.training_objective import Objective, full_size
 from models.training_opponents import Opponents
 from models.training_plan import DEFAULT_OUT, Plan, TrainConfig, find, plan
-from models.training_progress import open_log, progress
+from models.training_progress import Rounds, open_log, progress
 from models.training_running import Running, require_opponents_to_run
 from models.training_samples import sampler_of
 from models.training_state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
@@ -155,14 +155,15 @@ class _Training:
         """This process's samples of a step, in as many parts as they go through the network."""
         processes, rank = training_processes.count(), training_processes.rank()
         parts = self.plan.config.accumulate
-        return self.sampler.parts(step, self.stage.batch, processes=processes, rank=rank, parts=parts)
+        drawn = self.stage.drawn_at(step)
+        return self.sampler.parts(drawn, self.stage.batch, processes=processes, rank=rank, parts=parts)
 
     def run(self) -> CheckpointInfo:
         first = self.load()
         if first == 0:
             self.describe(0, None, weights_sha256="")  # from here on the folder belongs to this configuration
         training_processes.wait()
-        log = open_log(self.plan.folder, first)
+        log, rounds = open_log(self.plan.folder, first), Rounds()
         try:
             with progress(f"training {self.plan.config.model}", self.plan.steps, first) as advance:
                 for step in range(first, self.plan.steps):
@@ -170,6 +171,7 @@ class _Training:
                     for name, value in self.terms.items():
                         log.add_scalar(name, value, step)
                     advance(f"loss {loss:.4f}")
+                    rounds.add(self.stage, step, self.terms, log)
                     recipe = self.stage.recipe
                     last = step + 1 == self.plan.steps
                     if recipe.validate_every and (step + 1) % recipe.validate_every == 0 and not last:

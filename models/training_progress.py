@@ -23,6 +23,9 @@ from rich.progress import (
 from rich.text import Text
 
 from models import training_processes
+from models.training_stages import PlannedStage
+
+NOT_THE_NETWORKS = ("loss/discriminator", "learning_rate")
 
 
 class StepsPerSecond(ProgressColumn):
@@ -60,6 +63,31 @@ def progress(title: str, total: int, done: int) -> Iterator[Callable[[str], None
     words = [f"{title}: {total - done} steps in {seconds:.1f} s", f"{(total - done) / seconds:.2f} steps/s", last]
     if training_processes.is_writer():
         print(", ".join(word for word in words if word), file=sys.stderr, flush=True)
+
+
+class Rounds:
+    """The mean losses, and their terms, of the rounds that a stage makes over the same samples."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+        self.means: dict[str, list[float]] = {}
+
+    def add(self, stage: PlannedStage, step: int, terms: dict[str, float], log: Any) -> None:
+        """After every step; told when the stage ends. A round of which this run has not seen all is left out."""
+        if stage.recipe.rounds > 1:
+            own = {name: value for name, value in terms.items() if not name.startswith(NOT_THE_NETWORKS)}
+            place = (step - stage.first) % stage.round_steps
+            self.seen = [*self.seen, own] if place else [own]
+            if len(self.seen) == stage.round_steps:
+                for name in own:
+                    mean = sum(one[name] for one in self.seen) / len(self.seen)
+                    self.means.setdefault(name, []).append(mean)
+                    log.add_scalar(f"round/{name}", mean, step)
+        if step + 1 == stage.last:
+            for name, means in self.means.items() if training_processes.is_writer() else ():
+                told = ", ".join(f"{mean:.5g}" for mean in means)
+                print(f"{name}, mean of each round over the same samples: {told}", file=sys.stderr, flush=True)
+            self.seen, self.means = [], {}
 
 
 class NoLog:

@@ -28,6 +28,15 @@ class PlannedStage:
     def steps(self) -> int:
         return self.last - self.first
 
+    @property
+    def round_steps(self) -> int:
+        """Steps after which the same samples come again."""
+        return max(1, self.steps // self.recipe.rounds)
+
+    def drawn_at(self, step: int) -> int:
+        """The step whose samples are shown at `step`: itself, or that of the first round."""
+        return self.first + (step - self.first) % self.round_steps
+
 
 def planned_stages(
     recipe: Recipe,

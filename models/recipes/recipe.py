@@ -120,11 +120,13 @@ class Recipe:
     "step" (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero).
     clip_frames: for networks that look at several frames. flips: "horizontal", "vertical", "transpose", each for half
     of the samples. response_share: share of the samples that are shown through another camera response (PairSampler in
-    models/pair_dataset.py). starts_at_blur: the network's residual is zero before the first step. slow: (beginning of
-    the parameters' names, factor of the learning rate). frozen: such beginnings, not trained for the first frozen_until
-    of the training; a network without such a part trains whole, and one that is built with a frozen part that no stage
-    names keeps it frozen. stages: trainings one after the other, each a recipe with an optimiser of its own; their
-    steps are shares where a run is shorter; the weights after each are kept. Units: crop_px px, learning_rate per step.
+    models/pair_dataset.py). rounds: how often the steps go over the same samples (1: every step draws its own), so
+    that the mean losses of the rounds can be compared. starts_at_blur: the network's residual is zero before the first
+    step. slow: (beginning of the parameters' names, factor of the learning rate). frozen: such beginnings, not trained
+    for the first frozen_until of the training; a network without such a part trains whole, and one that is built with
+    a frozen part that no stage names keeps it frozen. stages: trainings one after the other, each a recipe with an
+    optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
+    crop_px px, learning_rate per step.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Recipe:
     reversal: bool = False
     augmentation: Augmentation = Augmentation()  # frozen
     response_share: float = 0.0
+    rounds: int = 1
     starts_at_blur: bool = False
     checkpoint_every: int = 1000
     validate_every: int = 5000
