@@ -15,7 +15,7 @@ import torch
 
 from benchmark import ablation
 from benchmark.ablation_scores import BLURRED, interval
-from benchmark.ablation_studies import STUDIES, Arm
+from benchmark.ablation_studies import STUDIES, Arm, shortened
 from benchmark.negatives import Sharpness, anchor_losses, gradient_energy, plot, sharpness
 from models.pair_dataset import PairSampler
 from models.pair_sets import manifest_pairs
@@ -67,6 +67,16 @@ def test_every_arm_of_deblurgan_v2_changes_what_its_row_says(profile: str) -> No
     assert (relativistic.loss, relativistic.gradient_penalty, relativistic.updates) == ("ragan-ls", 0.0, 1)
     assert arms[-1].recipe == find_recipe("deblurgan-v2", profile)
     assert [arm.against for arm in arms] == ["", *(arm.name for arm in arms[:-1])]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_step_of_a_study_draws_its_own_samples(name: str) -> None:
+    """The quick profiles, which the arms come from, go several times over the same ones."""
+    study = STUDIES[name]
+    for arm in study.arms("quick", study.networks):
+        assert arm.recipe.rounds > 1
+        recipe = shortened(arm, steps=12, batch=3, crop_px=32)
+        assert (recipe.rounds, recipe.steps, recipe.batch, recipe.crop_px) == (1, 12, 3, 32)
 
 
 def test_the_contrastive_arms_differ_in_the_term_alone() -> None:
