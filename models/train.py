@@ -53,6 +53,7 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         "--threads", type=int, default=TRAINING_THREADS, help="fixed, because the last bits depend on it"
     )
     parser.add_argument("--batch", type=int, metavar="N", help="samples of a step, in every process")
+    parser.add_argument("--crop", type=int, metavar="PX", help="side of the square crops, in every stage")
     parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="a step's batch goes through in N parts")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="bfloat16: mixed precision")
     parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
@@ -102,6 +103,7 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         device=arguments.device,
         threads=arguments.threads,
         batch=arguments.batch,
+        crop_px=arguments.crop,
         accumulate=arguments.accumulate,
         precision=arguments.precision,
         compile=arguments.compile,

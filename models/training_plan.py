@@ -67,11 +67,12 @@ class TrainConfig:
     out: trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest>; folder: this very folder.
 
     threads is a part of the result: sums are split among threads, so another number gives other last bits.
-    batch: samples of a step in every process, None the recipe's; accumulate: a step's samples go through the network in
-    so many parts. precision "bfloat16": mixed, weights and losses stay float32. feature_net, weights_dir: where losses
-    compare features (models/feature_nets.py). mix, every: one number per folder of pairs: how often it is drawn from,
-    and that only every n-th pair of it is taken. cache: a folder for decoded images that do not fit into memory.
-    backbone: trained weights for a part of the network (models/backbones.py). start: weights of the whole network.
+    batch: samples of a step in every process, crop_px: side of their crops, None the recipe's; accumulate: a step's
+    samples go through the network in so many parts. precision "bfloat16": mixed, weights and losses stay float32.
+    feature_net, weights_dir: where losses compare features (models/feature_nets.py). mix, every: one number per folder
+    of pairs: how often it is drawn from, and that only every n-th pair of it is taken. cache: a folder for decoded
+    images that do not fit into memory. backbone: trained weights for a part of the network (models/backbones.py).
+    start: weights of the whole network.
     """
 
     model: str
@@ -85,6 +86,7 @@ class TrainConfig:
     device: str = "auto"
     threads: int = TRAINING_THREADS
     batch: int | None = None
+    crop_px: int | None = None
     accumulate: int = 1
     precision: str = "float32"
     compile: bool = False
@@ -166,6 +168,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         side_px=smallest_side(sets.train),
         total=config.steps,
         batch=config.batch,
+        crop_px=config.crop_px,
         accumulate=config.accumulate,
     )
     boxes = _boxes(config, sets) if recipe.needs_faces() else None
@@ -237,6 +240,7 @@ def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "feature_net": features,
         "batch": config.batch,
+        "crop": config.crop_px,
         "accumulate": config.accumulate if config.accumulate > 1 else None,
         "precision": config.precision if config.precision != "float32" else None,
         "compile": config.compile,

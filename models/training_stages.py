@@ -46,12 +46,14 @@ def planned_stages(
     side_px: int,
     total: int | None,
     batch: int | None,
+    crop_px: int | None = None,
     accumulate: int,
 ) -> tuple[PlannedStage, ...]:
     """The stages in order; with another number of steps than the recipe's they keep their shares of it.
 
-    pairs, side_px: how many there are, and the shortest side of an image. total, batch: None as the recipe says.
-    Errors: ValueError, one sentence, for a batch that does not split, too few steps, or images that are too small.
+    pairs, side_px: how many there are, and the shortest side of an image. total, batch, crop_px: None as the recipe
+    says. Errors: ValueError, one sentence, for a batch that does not split, too few steps, a crop that does not suit,
+    or images that are too small.
     """
     parts = recipe.stages or (recipe,)
     batches = [(batch or part.batch) * training_processes.count() for part in parts]
@@ -73,17 +75,17 @@ def planned_stages(
             first=first,
             last=last,
             batch=size,
-            crop_px=crop_of(part, spec, side_px),
+            crop_px=crop_of(part, spec, side_px, crop_px),
             clip_frames=part.clip_frames if spec.frames > 1 else 1,
         )
         for part, size, first, last in zip(parts, batches, [0, *ends], ends, strict=False)
     )
 
 
-def crop_of(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
-    """The recipe's crop, or the largest that fits the images, the network and the stage's discriminator.
+def crop_of(recipe: Recipe, spec: ModelSpec, side_px: int, asked_px: int | None = None) -> int:
+    """What is asked for; else the recipe's crop, or the largest that fits images, network and discriminator.
 
-    Errors: ValueError, one sentence, for images that are too small.
+    Errors: ValueError, one sentence, for images that are too small, or a crop asked for that does not suit.
     """
     # An enlarging network gets area means of the crop.
     multiple, who = spec.multiple_of * spec.scale, spec.name
@@ -96,4 +98,13 @@ def crop_of(recipe: Recipe, spec: ModelSpec, side_px: int) -> int:
         raise ValueError(
             f"the smallest image is {side_px} px on a side, but {who} trains on {crops} {least} px; use larger images"
         )
-    return spec.side_px or max(multiple, min(recipe.crop_px, side_px) // multiple * multiple)
+    if asked_px is None:
+        return spec.side_px or max(multiple, min(recipe.crop_px, side_px) // multiple * multiple)
+    if spec.side_px and asked_px != spec.side_px:
+        raise ValueError(f"{spec.name} trains on squares of {spec.side_px} px, got --crop {asked_px}; leave it away")
+    if asked_px % multiple or not least <= asked_px <= side_px:
+        raise ValueError(
+            f"--crop for {who} is a multiple of {multiple} px, from {least} to {side_px // multiple * multiple} px (the"
+            f" smallest image is {side_px} px on a side), got {asked_px}"
+        )
+    return asked_px

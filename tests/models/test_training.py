@@ -237,6 +237,26 @@ def test_small_images_shrink_the_crop(tmp_path: Path) -> None:
         plan(config(make_pairs(tmp_path / "b", side=12), tmp_path))
 
 
+def test_a_crop_that_is_asked_for(pairs: Path, tmp_path: Path) -> None:
+    usual, asked = (plan(config(pairs, tmp_path, crop_px=side)) for side in (None, 24))
+    assert usual.crop_px == 48 and asked.crop_px == 24
+    assert asked.configuration["crop"] == 24 and "crop" not in usual.configuration
+    blur, sharp = _Training(asked)._batches(0)[0]
+    assert blur.shape == sharp.shape == (2, 1, 3, 24, 24)
+
+
+@pytest.mark.parametrize("side", [12, 30, 52])
+def test_a_crop_that_does_not_suit_is_one_sentence(side: int, pairs: Path, tmp_path: Path) -> None:
+    """Smaller than any, no multiple, larger than the images."""
+    with pytest.raises(ValueError, match=rf"multiple of 4 px, from 16 to 48 px .*48 px on a side\), got {side}$"):
+        plan(config(pairs, tmp_path, crop_px=side))
+
+
+def test_a_network_of_one_size_takes_no_crop(pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="gfpgan-test trains on squares of 32 px, got --crop 48; leave it away"):
+        plan(config(pairs, tmp_path, model="gfpgan-test", recipe="charbonnier", crop_px=48))
+
+
 def test_sizes_that_do_not_fit_are_named(tmp_path: Path) -> None:
     folder = make_pairs(tmp_path, count=4)
     write_image(folder / "sharp" / "000.png", np.zeros((48, 40, 3), np.uint8))
