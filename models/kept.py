@@ -50,14 +50,16 @@ def kept_weights(name: str) -> Kept | None:
     return Kept(path=path, card=card)
 
 
-def keep(folder: Path, trained_on: str) -> Kept:
+def keep(folder: Path, trained_on: str, share: float = 1.0) -> Kept:
     """Make the averaged weights of the finished training in `folder` the kept ones of its network.
 
     In half precision, each tensor once.
 
     trained_on: the data in a few words, as tables show it. Where the training started at the weights kept so far, its
-    steps are added to theirs, and their card stands under "before".
-    Errors: ValueError if the training is not finished, or a weight leaves the range of half precision; OSError.
+    steps are added to theirs, and their card stands under "before". share: below 1, the kept weights become the mean
+    of the trained ones, so heavy, and of those it started at (network interpolation, as models/weights.py does it).
+    Errors: ValueError if the training is not finished, or a weight leaves the range of half precision; for a share
+    out of (0, 1], or below 1 where the training did not start at the weights kept so far; OSError.
     """
     from safetensors.torch import load_file
 
@@ -68,13 +70,25 @@ def keep(folder: Path, trained_on: str) -> Kept:
         raise ValueError(f"{folder}: there is no finished training here; finish it with models/train.py --resume")
     checkpoint.verify(info)
     state = load_file(info.weights)
-    once = _named_once(MODELS[info.meta["model"]].build(), state)
-    halves = {key: value.half() if value.is_floating_point() else value for key, value in once.items()}
-    if not all(bool(value.isfinite().all()) for value in halves.values() if value.is_floating_point()):
-        raise ValueError(f"{folder}: a weight is too large for half precision; train again with a lower learning rate")
     meta, name = info.meta, info.meta["model"]
     start = meta["configuration"].get("start")
     earlier = kept_weights(name) if start else None
+    if earlier is not None and earlier.card["weights_sha256"] != start:
+        earlier = None
+    once = _named_once(MODELS[name].build(), state)
+    if not 0 < share <= 1:
+        raise ValueError(f"the share of the training is above 0 and at most 1, got {share:g}")
+    if share < 1:
+        if earlier is None:
+            raise ValueError(f"{folder}: this training did not start at the weights that are kept; leave --share away")
+        old = load_file(earlier.path)
+        once = {
+            key: old[key].to(value.dtype).lerp(value, share) if value.is_floating_point() else value
+            for key, value in once.items()
+        }
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in once.items()}
+    if not all(bool(value.isfinite().all()) for value in halves.values() if value.is_floating_point()):
+        raise ValueError(f"{folder}: a weight is too large for half precision; train again with a lower learning rate")
     path = FOLDER / f"{name}.safetensors"
     card = {
         "model": name,
@@ -83,8 +97,11 @@ def keep(folder: Path, trained_on: str) -> Kept:
         **{key: meta[key] for key in ("recipe", "profile", "steps", "seed", "loss", "switches", "validation")},
         "training": {"weights_sha256": meta["weights_sha256"], **meta["configuration"]},
     }
-    if earlier is not None and earlier.card["weights_sha256"] == start:
+    if earlier is not None:
         card |= {"steps": meta["steps"] + earlier.card["steps"], "before": earlier.card}
+    if share < 1:
+        mixed = f"weights: {share:g} of this training's, {1 - share:g} of those it started at"
+        card |= {"switches": [*meta["switches"], mixed], "validation": None, "share": share}
     atomic.write_json(FOLDER / f"{name}.json", card)
     return Kept(path=path, card=card)
 
@@ -102,9 +119,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="models/kept.py", description="Keep a finished training's weights.")
     parser.add_argument("folder", type=Path, help="where models/train.py wrote the checkpoint")
     parser.add_argument("--trained-on", required=True, metavar="TEXT", help="the data in a few words, for tables")
+    parser.add_argument("--share", type=float, default=1.0, help="of the training, the rest of what it started at")
     arguments = parser.parse_args(argv)
     try:
-        kept = keep(arguments.folder, arguments.trained_on)
+        kept = keep(arguments.folder, arguments.trained_on, arguments.share)
     except ValueError as error:
         print(f"kept.py: {error}", file=sys.stderr)
         return 2

@@ -71,6 +71,26 @@ def test_a_training_that_went_on_from_them_counts_their_steps(training: Path) ->
     assert third["steps"] == 7 and "before" not in third
 
 
+def test_the_mean_with_what_it_started_at(training: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = kept.keep(training, "two photographs")
+    old = load_file(first.path)
+    state = {key: value + 1 if value.is_floating_point() else value for key, value in old.items()}
+    write(training, state, configuration={"start": first.card["weights_sha256"]}, steps=7)
+    assert kept.main([str(training), "--trained-on", "three photographs", "--share", "0.25"]) == 0
+    mixed = kept.kept_weights(NAME)
+    assert mixed is not None and mixed.card["share"] == 0.25 and mixed.card["before"] == first.card
+    assert mixed.card["validation"] is None and mixed.card["steps"] == 12
+    assert mixed.card["switches"] == ["s", "weights: 0.25 of this training's, 0.75 of those it started at"]
+    for key, value in load_file(mixed.path).items():
+        if value.is_floating_point():
+            assert torch.allclose(value.float(), old[key].float() + 0.25, atol=2e-3), key
+    capsys.readouterr()
+    assert kept.main([str(training), "--trained-on", "three", "--share", "0.5"]) == 2  # the kept ones are others now
+    assert "did not start at the weights that are kept" in capsys.readouterr().err
+    assert kept.main([str(training), "--trained-on", "three", "--share", "0"]) == 2
+    assert "above 0 and at most 1, got 0" in capsys.readouterr().err
+
+
 def test_who_uses_them(training: Path) -> None:
     """A quick benchmark without other weights does; one that trains another length, the paper's profile or --retrain
     does not. restore.py takes them where there is no training of the user's own."""
