@@ -97,7 +97,7 @@ def _two_stages(name: str, profile: str, clip_frames: int = 1) -> Recipe:
     if profile == "paper":
         return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
     shown = min(3, clip_frames)
-    lengths = (32 // shown, 16 // shown)  # a frame of 64 px takes a core more than a second
+    lengths = (30 // shown, 20 // shown)  # a frame of 64 px takes a core more than a second
     stages = tuple(
         quick(part, steps=steps, crop_px=64, clip_frames=shown)
         for part, steps in zip((first, second), lengths, strict=True)

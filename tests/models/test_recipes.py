@@ -260,7 +260,7 @@ def test_the_batch_of_a_failure_is_kept(pairs: Path, tmp_path: Path) -> None:
     training = _Training(plan(config(pairs, tmp_path, "mimo-unet")))
     with torch.no_grad():
         next(training.module.parameters()).fill_(math.nan)
-    expected = training.sampler.batch(3, 2)
+    expected = training.sampler.batch(training.stage.drawn_at(3), 2)
     with pytest.raises(TrainingFailed, match=r"became nan at step 3 \(its batch is in failed_batch\.safetensors\)"):
         training.step(3)
     kept = load_file(training.plan.folder / checkpoint.FAILED_BATCH)
