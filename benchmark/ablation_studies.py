@@ -89,7 +89,7 @@ def _whole(recipe: Recipe) -> Recipe:
 def shortened(arm: Arm, *, steps: int, batch: int, crop_px: int) -> Recipe:
     """The arm's recipe at the study's budget; its name says the arm."""
     recipe = replace(arm.recipe, name=arm.name, epochs=0, steps=steps, batch=batch, crop_px=crop_px)
-    recipe = replace(recipe, rounds=1, validate_every=0)  # every step its own samples
+    recipe = replace(recipe, rounds=1, most_macs=0.0, validate_every=0)  # every step its own samples
     return replace(recipe, checkpoint_every=50, warmup_steps=min(recipe.warmup_steps, SLOW_START))
 
 

@@ -42,7 +42,7 @@ TIMEOUT_S = 3600
 class Cost:
     """A CostRow, and what methods.csv says: parameters in millions and MACs in 10^9 for one frame of that size.
 
-    macs_g: see benchmark/macs.py; None for a method that is not a network. cpu_ms, cpu_iqr: the processor's time of all
+    macs_g: see models/macs.py; None for a method that is not a network. cpu_ms, cpu_iqr: the processor's time of all
     threads (median and interquartile range), which other work on the machine hardly changes, unlike the latency.
     """
 
@@ -121,7 +121,7 @@ def _cost_of_a_frame(
     method: Method, height: int, width: int, device: torch.device
 ) -> tuple[float, list[tuple[float, float]]]:
     """(MACs in 10^9, times as `_timed` gives them) of later frames of a clip."""
-    from benchmark.macs import counted_macs
+    from models.macs import counted_macs
 
     ahead = 16  # read before the first output by networks that look at frames to come
     outputs = method.restore(_frames(height, width, REPEATS + 2 + ahead))
@@ -134,7 +134,7 @@ def _cost_of_a_piece(
     method: Method, height: int, width: int, piece: int, device: torch.device
 ) -> tuple[float, list[tuple[float, float]]]:
     """(MACs in 10^9, times as `_timed` gives them) of a frame's share of a clip that is one piece."""
-    from benchmark.macs import counted_macs
+    from models.macs import counted_macs
 
     def whole() -> None:
         for _ in method.restore(_frames(height, width, piece)):
@@ -282,8 +282,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure_all(names: list[str], switches: list[str], arguments: argparse.Namespace) -> int:
-    from benchmark.macs import macs_at
     from benchmark.plan import FOREIGN, expand_methods
+    from models.macs import macs_at
     from models.zoo import MODELS
 
     zoo = [name for name in MODELS if not name.endswith("-test")]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmark.cost import Cost
 
 # Measured for the profile quick and the mini sets on two CPU cores.
-QUICK_TRAINING_S, MINI_RENDERING_S, MINI_SCORING_S = 100, 10, 8
+QUICK_TRAINING_S, MINI_RENDERING_S, MINI_SCORING_S = 75, 10, 8
 
 
 def rough_estimate(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> str:

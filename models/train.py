@@ -38,7 +38,7 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         help="folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
     )
     parser.add_argument(
-        "--profile", choices=PROFILES, default="quick", help="quick: a minute or two; paper: as published"
+        "--profile", choices=PROFILES, default="quick", help="quick: about a minute; paper: as published"
     )
     parser.add_argument("--steps", type=int, help="another number of optimiser steps than the profile's")
     parser.add_argument(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models import training_processes
+from models.macs import macs_of_sample
 from models.recipes import Recipe
 from models.spec import ModelSpec
 from models.zoo import MODELS
@@ -52,8 +54,8 @@ def planned_stages(
     """The stages in order; with another number of steps than the recipe's they keep their shares of it.
 
     pairs, side_px: how many there are, and the shortest side of an image. total, batch, crop_px: None as the recipe
-    says. Errors: ValueError, one sentence, for a batch that does not split, too few steps, a crop that does not suit,
-    or images that are too small.
+    says, which may limit the work of all steps. Errors: ValueError, one sentence, for a batch that does not split, too
+    few steps, a crop that does not suit, or images that are too small.
     """
     parts = recipe.stages or (recipe,)
     batches = [(batch or part.batch) * training_processes.count() for part in parts]
@@ -63,8 +65,11 @@ def planned_stages(
                 f"a batch of {batch or part.batch} does not split into {accumulate} equal parts; give another --batch "
                 "or --accumulate"
             )
+    crops = [crop_of(part, spec, side_px, crop_px) for part in parts]
+    clips = [part.clip_frames if spec.frames > 1 else 1 for part in parts]
     lengths = [part.steps or part.epochs * math.ceil(pairs / size) for part, size in zip(parts, batches, strict=True)]
-    steps = total or sum(lengths)
+    frames = [size * clip // training_processes.count() for size, clip in zip(batches, clips, strict=True)]
+    steps = total or _affordable(recipe, spec, lengths, crops, frames)
     if steps < len(parts):
         raise ValueError(f"the recipe {recipe.name} has {len(parts)} stages, so that it takes at least as many steps")
     ends = [max(number, round(sum(lengths[:number]) * steps / sum(lengths))) for number in range(1, len(parts) + 1)]
@@ -75,11 +80,25 @@ def planned_stages(
             first=first,
             last=last,
             batch=size,
-            crop_px=crop_of(part, spec, side_px, crop_px),
-            clip_frames=part.clip_frames if spec.frames > 1 else 1,
+            crop_px=crop,
+            clip_frames=clip,
         )
-        for part, size, first, last in zip(parts, batches, [0, *ends], ends, strict=False)
+        for part, size, crop, clip, first, last in zip(parts, batches, crops, clips, [0, *ends], ends, strict=False)
     )
+
+
+def _affordable(
+    recipe: Recipe, spec: ModelSpec, lengths: Sequence[int], crops: Sequence[int], frames: Sequence[int]
+) -> int:
+    """The steps of all stages within recipe.most_macs, but one in every round; frames: those of a step, one process."""
+    steps = sum(lengths)
+    if not recipe.most_macs:
+        return steps
+    needed = sum(
+        length * count * macs_of_sample(spec, crop) for length, count, crop in zip(lengths, frames, crops, strict=True)
+    )
+    least = sum(part.rounds for part in recipe.stages or (recipe,))
+    return steps if needed <= recipe.most_macs else min(steps, max(least, int(steps * recipe.most_macs / needed)))
 
 
 def crop_of(recipe: Recipe, spec: ModelSpec, side_px: int, asked_px: int | None = None) -> int:

@@ -41,7 +41,7 @@ def deblurgan(profile: str) -> Recipe:
         ),
         flips=("horizontal",),
     )
-    return paper if profile == "paper" else quick_terms(paper, steps=60, crop_px=128)
+    return paper if profile == "paper" else quick_terms(paper, steps=48, crop_px=128)
 
 
 def deblurgan_v2(profile: str) -> Recipe:
@@ -111,4 +111,4 @@ def charbonnier(profile: str) -> Recipe:
         schedule="linear",
         milestones=(0.5,),
     )
-    return paper if profile == "paper" else quick(paper, steps=900, crop_px=128)
+    return paper if profile == "paper" else quick(paper, steps=700, crop_px=128)

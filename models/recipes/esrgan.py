@@ -45,7 +45,7 @@ def esrgan(profile: str) -> Recipe:
     )
     if profile == "paper":
         return replace(gan, steps=1_400_000, stages=(psnr, gan))
-    return quick_stages(psnr, (quick(psnr, steps=16, crop_px=64), _short(gan, steps=4, crop_px=128)))
+    return quick_stages(psnr, (quick(psnr, steps=32, crop_px=64), _short(gan, steps=8, crop_px=128)))
 
 
 def real_esrgan(profile: str) -> Recipe:
@@ -86,9 +86,9 @@ def real_esrgan(profile: str) -> Recipe:
     )
     if profile == "paper":
         return replace(gan, steps=1_400_000, stages=(plain, gan))
-    first = replace(quick(plain, steps=16, crop_px=64), response_share=0.0)
-    return quick_stages(plain, (first, _short(gan, steps=8, crop_px=64)))
+    first = replace(quick(plain, steps=32, crop_px=64), response_share=0.0)
+    return quick_stages(plain, (first, _short(gan, steps=16, crop_px=64)))
 
 
 def _short(gan: Recipe, *, steps: int, crop_px: int) -> Recipe:
-    return replace(quick_terms(gan, steps=steps, crop_px=crop_px, rate=1e-4), starts_at_blur=False)
+    return replace(quick_terms(gan, steps=steps, crop_px=crop_px, rate=2e-5), starts_at_blur=False)

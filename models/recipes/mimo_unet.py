@@ -15,7 +15,7 @@ def mimo_unet(profile: str) -> Recipe:
     500 of 3000 epochs. Quick differs: see quick.py.
     """
     paper = _paper()
-    return paper if profile == "paper" else quick(paper, steps=800, crop_px=64)
+    return paper if profile == "paper" else quick(paper, steps=300, crop_px=64)
 
 
 def mimo_unet_contrastive(profile: str) -> Recipe:
@@ -43,7 +43,7 @@ def mimo_unet_contrastive(profile: str) -> Recipe:
             shares=(0.0, 1 / 8, 2 / 8, 3 / 8),
         ),
     )
-    return paper if profile == "paper" else replace(quick_terms(paper, steps=220, crop_px=64), starts_at_blur=False)
+    return paper if profile == "paper" else replace(quick_terms(paper, steps=180, crop_px=64), starts_at_blur=False)
 
 
 def _paper() -> Recipe:

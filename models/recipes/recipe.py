@@ -121,11 +121,12 @@ class Recipe:
     clip_frames: for networks that look at several frames. flips: "horizontal", "vertical", "transpose", each for half
     of the samples. response_share: share of the samples that are shown through another camera response (PairSampler in
     models/pair_dataset.py). rounds: how often the steps go over the same samples (1: every step draws its own), so
-    that the mean losses of the rounds can be compared. starts_at_blur: the network's residual is zero before the first
-    step. slow: (beginning of the parameters' names, factor of the learning rate). frozen: such beginnings, not trained
-    for the first frozen_until of the training; a network without such a part trains whole, and one that is built with
-    a frozen part that no stage names keeps it frozen. stages: trainings one after the other, each a recipe with an
-    optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
+    that the mean losses of the rounds can be compared. most_macs: multiplications of all samples in all steps, forward;
+    a network that needs more is trained in fewer steps; 0: any. starts_at_blur: the network's residual is zero before
+    the first step. slow: (beginning of the parameters' names, factor of the learning rate). frozen: such beginnings,
+    not trained for the first frozen_until of the training; a network without such a part trains whole, and one that is
+    built with a frozen part that no stage names keeps it frozen. stages: trainings one after the other, each a recipe
+    with an optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
     crop_px px, learning_rate per step.
     """
 
@@ -162,6 +163,7 @@ class Recipe:
     augmentation: Augmentation = Augmentation()  # frozen
     response_share: float = 0.0
     rounds: int = 1
+    most_macs: float = 0.0
     starts_at_blur: bool = False
     checkpoint_every: int = 1000
     validate_every: int = 5000
@@ -177,8 +179,9 @@ class Recipe:
             raise ValueError(f"{self.name}: an optimiser is {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
 
     def learning_rate_at(self, step: int, steps: int) -> float:
-        """Learning rate of step number `step` (from 0) of `steps`."""
-        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        """Learning rate of step number `step` (from 0) of `steps`. The warm-up takes a third of them at most."""
+        rising = min(self.warmup_steps, steps // 3)
+        warmup = min(1.0, (step + 1) / rising) if rising else 1.0
         done = step / steps
         if self.schedule == "cosine":
             shape = self._cosine(done)

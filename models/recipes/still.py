@@ -32,7 +32,7 @@ def nafnet(profile: str) -> Recipe:
         gradient_clip=0.01,
         flips=("horizontal", "vertical", "transpose"),
     )
-    return paper if profile == "paper" else replace(quick(paper, steps=300, crop_px=64), least_rate=0.0)
+    return paper if profile == "paper" else replace(quick(paper, steps=240, crop_px=64), least_rate=0.0)
 
 
 def deepdeblur(profile: str) -> Recipe:
@@ -97,7 +97,7 @@ def _two_stages(name: str, profile: str, clip_frames: int = 1) -> Recipe:
     if profile == "paper":
         return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
     shown = min(3, clip_frames)
-    lengths = (30 // shown, 20 // shown)  # a frame of 64 px takes a core more than a second
+    lengths = (6, 4) if shown > 1 else (12, 8)  # two cores need more than a second for a frame of 64 px
     stages = tuple(
         quick(part, steps=steps, crop_px=64, clip_frames=shown)
         for part, steps in zip((first, second), lengths, strict=True)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark import cost
-from benchmark.macs import counted_macs, deformable_operations, macs_at
 from benchmark.published_costs import published_macs
+from models.macs import counted_macs, deformable_operations, macs_at
 from models.zoo import MODELS
 
 IMAGE = torch.zeros(2, 8, 10, 12)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.macs import counted_macs
 from models.fused import FusedConvolution, ImageNorm, fused
+from models.macs import counted_macs
 from models.restorer import Restorer
 from models.zoo import MODELS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    if spec.adapt is None:
+    if spec.adapt is None or spec.task == "face":  # how many faces a frame has is a matter of its values
         return None
     count = max(2, spec.frames)
     method = spec.adapt(spec.build().eval())  # with real weights: some networks choose their layout when they are built
@@ -51,6 +52,13 @@ def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
             return counted_macs(lambda: next(outputs))
     except RuntimeError:
         return None
+
+
+@functools.cache
+def macs_of_sample(spec: ModelSpec, crop_px: int) -> int:
+    """MACs of one frame of a training sample, a crop of the sharp image of that side; 0 where they are not known."""
+    side_px = crop_px // spec.scale
+    return macs_at(spec, side_px, side_px) or 0
 
 
 def attention_operations(
