@@ -97,9 +97,10 @@ def _two_stages(name: str, profile: str, clip_frames: int = 1) -> Recipe:
     if profile == "paper":
         return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
     shown = min(3, clip_frames)
-    lengths = (6, 4) if shown > 1 else (12, 8)  # two cores need more than a second for a frame of 64 px
+    lengths = (5, 4) if shown > 1 else (12, 8)  # two cores need more than a second for a frame of 64 px
+    rate = 5e-5 if shown > 1 else 1e-4  # above it a few steps with hardly a warm-up throw them off (docs/log.md)
     stages = tuple(
-        quick(part, steps=steps, crop_px=64, clip_frames=shown)
+        replace(quick(part, steps=steps, crop_px=64, clip_frames=shown), learning_rate=rate)
         for part, steps in zip((first, second), lengths, strict=True)
     )
     return quick_stages(first, (stages[0], replace(stages[1], starts_at_blur=False)))
