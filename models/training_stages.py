@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models import training_processes
 from models.macs import macs_of_sample
@@ -13,6 +13,7 @@ from models.spec import ModelSpec
 from models.zoo import MODELS
 
 SMALLEST_CROP_PX = 16
+LEAST_RATE = 0.05  # of the recipe's learning rate, for a training that the budget of work makes shorter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ def planned_stages(
     lengths = [part.steps or part.epochs * math.ceil(pairs / size) for part, size in zip(parts, batches, strict=True)]
     frames = [size * clip // training_processes.count() for size, clip in zip(batches, clips, strict=True)]
     steps = total or _affordable(recipe, spec, lengths, crops, frames)
+    if total is None:
+        parts = tuple(_calmer(part, steps / sum(lengths)) for part in parts)
     if steps < len(parts):
         raise ValueError(f"the recipe {recipe.name} has {len(parts)} stages, so that it takes at least as many steps")
     ends = [max(number, round(sum(lengths[:number]) * steps / sum(lengths))) for number in range(1, len(parts) + 1)]
@@ -99,6 +102,11 @@ def _affordable(
     )
     least = sum(part.rounds for part in recipe.stages or (recipe,))
     return steps if needed <= recipe.most_macs else min(steps, max(least, int(steps * recipe.most_macs / needed)))
+
+
+def _calmer(part: Recipe, share: float) -> Recipe:
+    """The recipe for only that share of its steps: the rate falls with it, or the few that are left throw it off."""
+    return replace(part, learning_rate=part.learning_rate * max(LEAST_RATE, share)) if share < 1 else part
 
 
 def crop_of(recipe: Recipe, spec: ModelSpec, side_px: int, asked_px: int | None = None) -> int:

@@ -71,6 +71,21 @@ def test_steps_within_the_work(planned: Callable[..., list[int]]) -> None:
     assert planned(a_recipe(most_macs=0.0), spec) == [100]
 
 
+def test_the_rate_falls_with_the_steps() -> None:
+    each = 2 * 32 * 32 * MACS_PER_PX
+    for affordable, share in ((1000.0, 1.0), (37.5, 0.37), (4.0, 0.05)):
+        (stage,) = planned_stages(
+            a_recipe(most_macs=affordable * each),
+            one_convolution(),
+            pairs=50,
+            side_px=256,
+            total=None,
+            batch=None,
+            accumulate=1,
+        )
+        assert stage.recipe.learning_rate == pytest.approx(1e-3 * share)
+
+
 def test_the_users_number_of_steps_stands(planned: Callable[..., list[int]]) -> None:
     assert planned(a_recipe(most_macs=1.0), one_convolution(), total=70) == [70]
 
