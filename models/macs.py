@@ -42,7 +42,9 @@ def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
     if spec.adapt is None or spec.task == "face":  # how many faces a frame has is a matter of its values
         return None
     count = max(2, spec.frames)
-    method = spec.adapt(spec.build().eval())  # with real weights: some networks choose their layout when they are built
+    with torch.random.fork_rng(devices=[]):  # counting leaves the caller's chance as it was
+        module = spec.build().eval()  # with real weights: some networks choose their layout when they are built
+    method = spec.adapt(module)
     try:
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
             outputs = method.restore(torch.rand(3, height, width) for _ in range(count))

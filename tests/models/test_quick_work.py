@@ -118,6 +118,15 @@ def test_a_recipe_suits_the_network_it_was_made_for(name: str, planned: Callable
     assert planned(recipe, spec) == [recipe.steps]
 
 
+def test_counting_leaves_chance_alone() -> None:
+    spec = replace(MODELS["mimo-unet-test"], name="mimo-unet-counted-once")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert macs_of_sample(spec, 32) > 0
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_a_heavy_network_ends_sooner(planned: Callable[..., list[int]]) -> None:
     recipe, spec = find_recipe("charbonnier", "quick"), MODELS["mprnet"]
     (steps,) = planned(recipe, spec)
