@@ -186,6 +186,9 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         "device": device.type,
         "threads": config.threads,
     } | _unusual(config, features)
+    rates = [stage.recipe.learning_rate for stage in stages]
+    if rates != [part.learning_rate for part in recipe.stages or (recipe,)]:
+        configuration["learning_rates"] = rates  # the budget of work made it shorter: not the same as --steps
     if boxes:
         configuration |= {"identity_net": arcface, "face_boxes": boxes.identity}
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"

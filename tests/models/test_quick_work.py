@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from models.macs import macs_of_sample
 from models.recipes import Recipe, find_recipe
 from models.spec import Method, ModelSpec
+from models.training_plan import Plan, TrainConfig, plan
 from models.training_stages import PlannedStage, planned_stages
 from models.zoo import MODELS
+from tests.models.training_data import make_pairs
 
 MACS_PER_PX = 3 * 3 * 3 * 3  # a 3x3 convolution of 3 to 3 channels
 
@@ -88,6 +91,26 @@ def test_the_rate_falls_with_the_steps() -> None:
 
 def test_the_users_number_of_steps_stands(planned: Callable[..., list[int]]) -> None:
     assert planned(a_recipe(most_macs=1.0), one_convolution(), total=70) == [70]
+
+
+def test_as_many_steps_by_wish_are_another_training(tmp_path: Path) -> None:
+    """The rate of a training that the budget made shorter is lower: neither is taken for the other."""
+    pairs = make_pairs(tmp_path / "pairs")
+    most = 6.5 * 2 * macs_of_sample(MODELS["mimo-unet-test"], 32)
+    recipe = a_recipe(most_macs=most)
+
+    def planned_with(steps: int | None) -> Plan:
+        config = TrainConfig(
+            model="mimo-unet-test", pairs=(pairs,), steps=steps, out=tmp_path, device="cpu", threads=1, crop_px=32
+        )
+        return plan(config, recipe)
+
+    short, asked = planned_with(None), planned_with(6)
+    assert short.steps == asked.steps == 6
+    assert short.folder != asked.folder
+    assert short.configuration["learning_rates"] == [pytest.approx(0.06 * 1e-3)]
+    assert "learning_rates" not in asked.configuration
+    assert "learning_rates" not in planned_with(100).configuration
 
 
 def test_frames_of_a_clip_count(planned: Callable[..., list[int]]) -> None:
