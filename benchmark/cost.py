@@ -1,5 +1,7 @@
 """Parameters, MACs, latency and memory of methods: `python benchmark/cost.py --methods NAME,... [--out FILE]`.
 
+Published counts of operations, to stand beside measured ones; from reports/published.csv.
+
 Every method is measured in a process of its own, so that memory is its own. The weights are random: cost does not
 depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state;
 those of a face network are of one face at its own size, whatever the frame's; those of a network that restores pieces
@@ -9,26 +11,74 @@ goes into it is the network's affair that uses it.
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmark.published_costs import PublishedMacs, published_macs
+import argparse
+import csv
+import json
+import re
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.plan import FOREIGN, expand_methods
 from benchmark.results import CostRow, write_rows
+from core.random_streams import stream
+from models.baselines import BASELINES
+from models.faces import skip_detection
+from models.macs import counted_macs, macs_at
+from models.restorer import RESTORERS, Restorer, choose_device
+from models.zoo import MODELS
 
 if TYPE_CHECKING:
     import torch
 
     from models.spec import Method
+
+
+PUBLISHED = Path(__file__).resolve().parents[1] / "reports" / "published.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedMacs:
+    """A published count for one image. height, width: the size that the table's reader presumed. Units: 10^9, px."""
+
+    macs_g: float
+    height: int
+    width: int
+    source: str
+
+    def beside(self, measured_g: float) -> str:
+        """The published count and the one measured for the presumed size."""
+        share = measured_g / self.macs_g
+        return f"{self.macs_g:.2f} at {self.width} x {self.height} (measured {measured_g:.2f}, {share:.2f} of it)"
+
+    def remark(self) -> str:
+        """What a reader must know about the figure."""
+        return (
+            f"published MACs from {self.source}: the input size is not printed there, {self.width} x {self.height} is "
+            "presumed, and what is printed as FLOPs is taken as MACs; measured ones include the padding"
+        )
+
+
+def published_macs(path: Path = PUBLISHED) -> dict[str, PublishedMacs]:
+    """By the method's published name: the first count of the table that has a presumed size."""
+    found: dict[str, PublishedMacs] = {}
+    with open(path, encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            size = re.search(r"(\d+)x(\d+)", row["split_or_protocol"])
+            if row["metric"] == "FLOPs" and row["unit"] == "G" and size and row["method"] not in found:
+                found[row["method"]] = PublishedMacs(
+                    macs_g=float(row["value"]), height=int(size[2]), width=int(size[1]), source=row["source"]
+                )
+    return found
+
 
 SIDE_PX = 256
 REPEATS = 20
@@ -61,8 +111,6 @@ def measure(name: str, height: int, width: int, device: str, switches: Sequence[
     Errors: ValueError for an unknown name, a part, a device or a switch that does not suit.
     """
     import torch
-
-    from models.restorer import choose_device
 
     chosen = choose_device(device)
     before_mb = _forget_largest_size()
@@ -121,7 +169,6 @@ def _cost_of_a_frame(
     method: Method, height: int, width: int, device: torch.device
 ) -> tuple[float, list[tuple[float, float]]]:
     """(MACs in 10^9, times as `_timed` gives them) of later frames of a clip."""
-    from models.macs import counted_macs
 
     ahead = 16  # read before the first output by networks that look at frames to come
     outputs = method.restore(_frames(height, width, REPEATS + 2 + ahead))
@@ -134,7 +181,6 @@ def _cost_of_a_piece(
     method: Method, height: int, width: int, piece: int, device: torch.device
 ) -> tuple[float, list[tuple[float, float]]]:
     """(MACs in 10^9, times as `_timed` gives them) of a frame's share of a clip that is one piece."""
-    from models.macs import counted_macs
 
     def whole() -> None:
         for _ in method.restore(_frames(height, width, piece)):
@@ -177,10 +223,6 @@ def measure_apart(name: str, height: int, width: int, device: str, switches: Seq
 
 def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Method, float | None, int]:
     """The method, its parameters in millions, and how many frames it looks at."""
-    from models.baselines import BASELINES
-    from models.faces import skip_detection
-    from models.restorer import RESTORERS, Restorer
-    from models.zoo import MODELS
 
     if name in BASELINES:
         return BASELINES[name].method(), None, 1
@@ -204,8 +246,6 @@ def _frames(height: int, width: int, count: int) -> Iterator[torch.Tensor]:
     """Frames of smooth random texture that moves a pixel at a time."""
     import cv2
     import torch
-
-    from synth.rng import stream
 
     noise = stream(0, "cost").random((height, width + count, 3), dtype="float32")
     texture = torch.from_numpy(cv2.GaussianBlur(noise, (0, 0), 3.0).transpose(2, 0, 1).copy())
@@ -282,9 +322,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure_all(names: list[str], switches: list[str], arguments: argparse.Namespace) -> int:
-    from benchmark.plan import FOREIGN, expand_methods
-    from models.macs import macs_at
-    from models.zoo import MODELS
 
     zoo = [name for name in MODELS if not name.endswith("-test")]
     asked = [other for name in names for other in (["all", *zoo] if name == "zoo" else [name])]

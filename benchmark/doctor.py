@@ -11,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark import doctor_sets
-from benchmark.findings import Finding, fail, ok, warn
-from benchmark.metrics import METRICS
+from benchmark import data_checks
+from benchmark.data_checks import Finding, fail, ok, warn
+from benchmark.metrics import METRICS, brisque, niqe, perceptual
 from benchmark.plan import RunConfig, given_file
+from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS
-from synth import atomic
+from core.files import sha256_of
+from core.image_files import image_size
+from core.weights_files import find_file
+from models.network_weights import identity_of, load_into, published_identities
+from models.zoo import MODELS
 
 TOLERANCE = 1e-6  # of the stored values
 LOOSE = {"niqe": 1e-3, "brisque": 1e-3, "lpips-squeeze": 1e-4}  # a choice from a grid; a network in single precision
@@ -54,10 +59,10 @@ def examine(config: RunConfig, real: dict[str, Path]) -> Iterator[Finding]:
     """All findings about a run, test sets first. real: the test sets found under --data-root."""
     for name in config.testsets:
         if name in real:
-            yield from doctor_sets.examine_set(name, real[name])
+            yield from data_checks.examine_set(name, real[name])
         else:
             yield ok(f"{name}: complete", "not under --data-root; a mini set is rendered in its place (simulated)")
-    yield from doctor_sets.leaks(config.pairs, list(real.items()))
+    yield from data_checks.leaks(config.pairs, list(real.items()))
     yield from weights(config)
     yield from metrics()
     yield disk(config, real)
@@ -66,8 +71,6 @@ def examine(config: RunConfig, real: dict[str, Path]) -> Iterator[Finding]:
 
 def weights(config: RunConfig) -> Iterator[Finding]:
     """Whether the weights files at hand belong to their networks: of the methods, or of all."""
-    from models.weights import identity_of, load_into, published_identities
-    from models.zoo import MODELS
 
     names = [name for name in config.methods if name in MODELS] if config.methods else list(MODELS)
     for name in names:
@@ -137,18 +140,15 @@ def metrics() -> Iterator[Finding]:
 
 def _model_digest(name: str) -> str:
     """The sha256 of the model file that a metric uses here, "" for one without."""
-    from benchmark.metrics import brisque, niqe, perceptual
-    from benchmark.metrics.weights_dir import find_file
 
     networks = {f"lpips-{net}": names for net, names in perceptual.FILES.items()}
     files = {"niqe": niqe.FILES, "brisque": brisque.FILES, **networks}.get(name)
     path = find_file(*files) if files else None
-    return atomic.sha256_of(path) if path is not None else ""
+    return sha256_of(path) if path is not None else ""
 
 
 def disk(config: RunConfig, real: dict[str, Path]) -> Finding:
     """Free space at --out against what the restored images of the real test sets need."""
-    from synth.image_files import image_size
 
     place = config.out.resolve()
     while not place.exists():
@@ -159,8 +159,6 @@ def disk(config: RunConfig, real: dict[str, Path]) -> Finding:
     for name, folder in real.items():
         for protocol in TESTSETS[name].protocols[:1]:
             try:
-                from benchmark.protocol import PROTOCOLS
-
                 clips = TESTSETS[name].open(folder, PROTOCOLS[protocol], False).clips()
                 height, width = image_size(clips[0].samples[0].blur)
             except (FileNotFoundError, ValueError, OSError):

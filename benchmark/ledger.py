@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.plan import ROOT, RunConfig, method_name
+from benchmark.plan import RunConfig, method_name
 from benchmark.results import CostRow, MethodRow, ScoreRow, read_rows, write_rows
 from benchmark.testsets import TESTSETS
-from synth import atomic
+from core import files, provenance
 
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "lpips", "joblib", "opencv-python")
 RUN, SCORES, METHODS, COST = "run.json", "scores.csv", "methods.csv", "cost.csv"
 
 ADDED: dict[str, Any] = {
@@ -83,22 +83,22 @@ def begin(
         "configuration": merged,
         "done": old["done"],
         "threads": old.get("threads", threads),
-        "commit": commit(),
-        "versions": versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(PACKAGES),
         "host": {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seconds": old.get("seconds", {}),
     }
-    atomic.write_json(out / RUN, run)
+    files.write_json(out / RUN, run)
     return run
 
 
 def finish(out: Path, run: dict[str, Any], failed: bool) -> None:
     """Mark a run as finished, with the sha256 of its tables. "failed": it went to its end, with failed items."""
     run["status"] = "failed" if failed else "finished"
-    run["files"] = {name: atomic.sha256_of(out / name) for name in (SCORES, METHODS)}
+    run["files"] = {name: files.sha256_of(out / name) for name in (SCORES, METHODS)}
     run["ended"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    atomic.write_json(out / RUN, run)
+    files.write_json(out / RUN, run)
 
 
 def merge(
@@ -143,36 +143,6 @@ def damage(out: Path, run: dict[str, Any]) -> str | None:
     for path, digest in recorded.items():
         if not path.is_file():
             return f"{path} is missing"
-        if atomic.sha256_of(path) != digest:
+        if files.sha256_of(path) != digest:
             return f"{path} was changed after it was written"
     return None
-
-
-def commit() -> str:
-    """The checkout's commit, with "+changes" if tracked files differ from it; "" outside a git checkout."""
-
-    def git(*words: str) -> str:
-        run = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
-        return run.stdout.strip() if run.returncode == 0 else ""
-
-    try:
-        found = git("rev-parse", "HEAD")
-        return found + ("+changes" if found and git("status", "--porcelain", "--untracked-files=no") else "")
-    except OSError:
-        return ""
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that numbers depend on."""
-    import importlib.metadata
-
-    names = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "lpips", "joblib")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = ""
-    import cv2
-
-    return found | {"opencv": cv2.__version__}

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from benchmark.protocol import SU30_SHIFT, EvalProtocol, scored_positions, su30_indices
+from benchmark.protocols import SU30_SHIFT, EvalProtocol, scored_positions, su30_indices
 from benchmark.testsets.kohler import is_compared
-from synth.image_files import IMAGE_SUFFIXES, list_images, natural_key
+from core.image_files import IMAGE_SUFFIXES, list_images, natural_key
 
 SHARP_FOLDERS = ("sharp", "GT")  # GoPro's and DVD's name of the folder between the sequence and its frames
 # Official layouts that name the two images of a pair differently: what a key keeps of a path below its folder, and

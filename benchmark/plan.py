@@ -7,12 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.evaluation import missing_metrics
 from benchmark.metrics import METRICS
-from benchmark.protocol import PROTOCOLS
+from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
-from benchmark.testsets.base import Clip, TestSet
-from benchmark.testsets.listing import MARKER
-from synth import atomic
+from benchmark.testsets.base import MARKER, Clip, TestSet
+from core.files import sha256_of
+from models.baselines import BASELINES
+from models.kept_weights import kept_weights
+from models.network_weights import find_weights, identity_of
+from models.restorer import RESTORERS, check_switches, choose_device
+from models.spec import RESTORER_TASKS
+from models.tiling import check_tile
+from models.training.pair_sources import layout_pairs
+from models.zoo import MODELS
 
 if TYPE_CHECKING:
     import torch
@@ -86,9 +94,6 @@ def expand_methods(asked: Sequence[str]) -> tuple[str, ...]:
 
     Errors: ValueError that lists what there is.
     """
-    from models.baselines import BASELINES
-    from models.restorer import RESTORERS
-    from models.zoo import MODELS
 
     known = [*BASELINES, *RESTORERS]
     names: list[str] = []
@@ -117,9 +122,6 @@ def method_name(method: str) -> str:
 
 def check(config: RunConfig) -> None:
     """Everything that can be known before work starts. Errors: ValueError, one sentence."""
-    from models.restorer import choose_device
-    from models.spec import RESTORER_TASKS
-    from models.zoo import MODELS
 
     for what, names, known in (
         ("test set", config.testsets, TESTSETS),
@@ -159,9 +161,6 @@ def check(config: RunConfig) -> None:
 
 def check_networks(config: RunConfig, device: torch.device) -> None:
     """Errors: ValueError if a network among the methods has not every switch, or does not work in such tiles."""
-    from models.restorer import check_switches
-    from models.tiling import check_tile
-    from models.zoo import MODELS
 
     networks = [MODELS[name] for name in config.methods if name in MODELS]
     if (config.switches or config.tile) and not networks:
@@ -194,7 +193,6 @@ def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target]
 
     Errors: ValueError for a protocol that was asked for by name and cannot be had.
     """
-    from benchmark.scorer import missing_metrics
 
     targets, warnings = [], []
     for name in config.testsets:
@@ -282,7 +280,6 @@ def clips_to_restore(targets: Sequence[Target], whole_clips: bool) -> list[Clip]
 
 def given_files(config: RunConfig) -> dict[str, Path]:
     """The weights files that networks among the methods need no training with. Errors: as `given_file`."""
-    from models.zoo import MODELS
 
     files = {name: given_file(name, config) for name in config.methods if name in MODELS}
     return {name: path for name, path in files.items() if path is not None}
@@ -294,9 +291,6 @@ def given_file(name: str, config: RunConfig) -> Path | None:
     Those of models/pretrained stand in for a training with the quick profile and its number of steps, no other.
     Errors: ValueError if a published or kept file was changed.
     """
-    from models.kept import kept_weights
-    from models.weights import find_weights
-    from models.zoo import MODELS
 
     path = dict(config.weights).get(name) or find_weights(MODELS[name], config.weights_dir)
     if path is None and config.profile == "quick" and config.steps is None and not config.retrain:
@@ -311,15 +305,12 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     Methods, test sets and protocols are not in it, since more of them can be added to a folder; nor are the numbers of
     workers and threads.
     """
-    from models.restorer import choose_device
-    from models.weights import identity_of
-    from models.zoo import MODELS
 
     sets = {name: str(folder.resolve()) for name, folder in real.items()}
     for name in config.testsets:
         if name not in real and (folder := TESTSETS[name].find(config.mini_root)) is not None:
             home = folder / MINI_HOMES.get(name, "")
-            markers = [atomic.sha256_of(marker) for marker in sorted(home.rglob(MARKER))]
+            markers = [sha256_of(marker) for marker in sorted(home.rglob(MARKER))]
             sets[name] = "mini " + " ".join(digest[:16] for digest in markers)
     weights = given_files(config)
     trains = any(name in MODELS and name not in weights for name in config.methods)
@@ -345,14 +336,13 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
 
 def _pair_digests(folders: Sequence[Path]) -> dict[str, str]:
     """What the folders of pairs hold, by their names, or by their paths where two have one name."""
-    from models.pair_layouts import layout_pairs
 
     names = [folder.name for folder in folders]
     found = {}
     for folder in folders:
         name = folder.name if names.count(folder.name) == 1 else str(folder.resolve())
         if (folder / "pairs.jsonl").is_file():
-            found[name] = atomic.sha256_of(folder / "pairs.jsonl")
+            found[name] = sha256_of(folder / "pairs.jsonl")
         elif layout := layout_pairs(folder, ""):
             found[name] = layout[1].hex()
     return found

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.evaluation import load_image
 from benchmark.testsets.base import Clip
-from synth import atomic
-from synth.image_files import encode_png
+from core import files
+from core.image_files import encode_png
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +122,7 @@ def write_record(path: Path, record: Restored) -> None:
         content["faces"] = dict(sorted(record.faces.items()))
     text = json.dumps(content, indent=1)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        atomic.write_text(path, text)
+        files.write_text(path, text)
 
 
 def _faces_so_far(method: Method) -> int | None:
@@ -148,14 +149,13 @@ def one_sentence(error: BaseException) -> str:
 def _complete(clip: Clip, folder: Path, record: Restored) -> bool:
     for sample in clip.samples:
         digest, path = record.images.get(sample.key), folder / f"{sample.key}.png"
-        if digest is None or not path.is_file() or atomic.sha256_of(path) != digest:
+        if digest is None or not path.is_file() or files.sha256_of(path) != digest:
             return False
     return True
 
 
 def _restored_images(method: Method, clip: Clip) -> Iterator[tuple[str, np.ndarray]]:
     """(key, [H, W, 3] uint8) of every frame; the whole clip goes through the method, frame by frame."""
-    from benchmark.scorer import load_image
 
     sizes: list[tuple[int, ...]] = []
 
@@ -180,6 +180,6 @@ def _restored_images(method: Method, clip: Clip) -> Iterator[tuple[str, np.ndarr
 
 def _write(path: Path, image: np.ndarray) -> str:
     try:
-        return atomic.write_bytes(path, encode_png(image))
+        return files.write_bytes(path, encode_png(image))
     except OSError as error:
         raise WriteFailed(error) from None

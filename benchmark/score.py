@@ -13,10 +13,11 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder, which would hide packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmark.evaluation import find_metrics, missing_metrics, score_files
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
-from benchmark.metrics.weights_dir import set_weights_dir
-from benchmark.protocol import PROTOCOLS, EvalProtocol, pooled
+from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
+from core.weights_files import set_weights_dir
 
 TABLE_ROWS = 20  # without --json longer lists show only their mean
 EPILOG = """\
@@ -43,8 +44,6 @@ def main(argv: list[str]) -> int:
     chosen = [name for group in arguments.metrics or [] for name in group.split(",") if name]
     metric_ids = list(dict.fromkeys(chosen)) or list(protocol.metrics)
     try:
-        from benchmark.scorer import find_metrics, missing_metrics
-
         find_metrics(metric_ids, protocol)
         set_weights_dir(arguments.weights_dir)
         if arguments.workers < 1:
@@ -105,7 +104,6 @@ def score_items(
 
 
 def _score_item(item: ScoreItem, protocol: EvalProtocol, metric_ids: list[str]) -> dict[str, float] | str:
-    from benchmark.scorer import score_files
 
     try:
         return score_files(item.restored, item.references, protocol, metric_ids)

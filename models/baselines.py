@@ -10,8 +10,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from core.camera_response import response
 from models.spec import Method
-from synth.camera import response
 
 # Constants chosen on blurred training and validation scenes only (mean gain there 0.06 dB over the
 # blurred input, worst -0.24 dB: hand shake is rarely straight).

@@ -1,11 +1,16 @@
 """Face restoration in whole pictures: find the faces, bring each into pose, restore it, put it back.
 
+Where a face lies: from five landmarks to the pose of FFHQ's 512 px faces, and back into the frame.
+
+Coordinates are (x, y) in px, the centre of the first pixel at 0.
+
 Source: the authors' pipeline around GFPGAN (Wang et al., CVPR 2021; github.com/TencentARC/GFPGAN, facexlib). Theirs
 finds the pose by least median of squares and fades by a blurred mask; here it is least squares and an exact ramp.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,9 +18,116 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.face_geometry import TEMPLATE_PX, TEMPLATE_SIDE_PX, align, paste, similarity
+from core.weights_files import weights_folder
 from models.nets.retinaface import RETINAFACE_MOBILENET, Faces, detect
+from models.network_weights import find_weights, load_into
 from models.spec import Method
+
+# Eyes, nose and corners of the mouth in the aligned faces of FFHQ, 512 x 512 px, that GFPGAN was trained on
+# (github.com/xinntao/facexlib; FFHQ: Karras et al., CVPR 2019).
+TEMPLATE_PX = (
+    (192.98138, 239.94708),
+    (318.90277, 240.19360),
+    (256.63416, 314.01935),
+    (201.26117, 371.41043),
+    (313.08905, 371.15118),
+)
+TEMPLATE_SIDE_PX = 512
+# What lies outside of the frame is shown to the network as the authors do: this grey (132, 133, 135 of 255).
+OUTSIDE = (132 / 255, 133 / 255, 135 / 255)
+FEATHER = 0.1  # of the side: the width over which a pasted face fades in from its border
+
+
+def similarity(points: Tensor, targets: Tensor) -> Tensor:
+    """The rotation, uniform scale and shift that bring points closest to targets (least squares, no reflection).
+
+    Shape: [N, 2], [N, 2] -> [2, 3]. Errors: ValueError if all points are one.
+    Source: Umeyama, PAMI 1991; in the plane a similarity is one complex factor and one complex shift.
+    """
+    start = torch.view_as_complex(points.detach().double().contiguous())
+    end = torch.view_as_complex(targets.detach().double().contiguous())
+    centred = start - start.mean()
+    spread = float(centred.abs().square().sum())
+    if spread == 0:
+        raise ValueError("landmarks of a face are at least two different points, these are all one")
+    factor = (centred.conj() * (end - end.mean())).sum() / spread
+    shift = end.mean() - factor * start.mean()
+    a, b = float(factor.real), float(factor.imag)
+    return torch.tensor([[a, -b, float(shift.real)], [b, a, float(shift.imag)]], dtype=torch.float64)
+
+
+def inverse(matrix: Tensor) -> Tensor:
+    """The similarity that undoes another. Shape: [2, 3] -> [2, 3]."""
+    turned = torch.linalg.inv(matrix[:, :2])
+    return torch.cat([turned, -turned @ matrix[:, 2:]], dim=1)
+
+
+def scale_of(matrix: Tensor) -> float:
+    """How many times longer lengths become."""
+    return math.hypot(float(matrix[0, 0]), float(matrix[1, 0]))
+
+
+def sample(image: Tensor, matrix: Tensor, left: int, top: int, width: int, height: int) -> Tensor:
+    """An image seen through a similarity: pixel (x, y) of the result shows image point matrix (x, y, 1).
+
+    Where the result is smaller, every pixel is the mean of several points, so that nothing aliases. Outside of the
+    image lies OUTSIDE.
+    Shape: [3, H, W] -> [3, height, width], the part of the result that starts at (left, top). Range: [0, 1].
+    """
+    count = math.ceil(scale_of(matrix) - 1e-6)  # points per pixel and direction
+    steps = (torch.arange(count, dtype=torch.float64) + 0.5) / count - 0.5
+    x = (left + torch.arange(width, dtype=torch.float64)[:, None] + steps).view(-1)  # [width * count]
+    y = (top + torch.arange(height, dtype=torch.float64)[:, None] + steps).view(-1)  # [height * count]
+    sides = torch.tensor([image.shape[2], image.shape[1]], dtype=torch.float64)
+    # Per axis and then summed: the grid in double precision would take a moment longer than the network's first layer.
+    along_x = (matrix[:, :1] * x).T / sides * 2  # [width * count, 2]
+    along_y = (matrix[:, 1:2] * y).T / sides * 2  # [height * count, 2]
+    start = (2 * matrix[:, 2] + 1) / sides - 1
+    grid = (along_x.to(image)[None] + (along_y + start).to(image)[:, None])[None]
+    outside = image.new_tensor(OUTSIDE).view(3, 1, 1)
+    seen = functional.grid_sample((image - outside)[None], grid, mode="bicubic", align_corners=False)
+    if count > 1:
+        seen = functional.avg_pool2d(seen, count)
+    return (seen[0] + outside).clamp_(0, 1)
+
+
+def align(frame: Tensor, matrix: Tensor, side: int) -> Tensor:
+    """The face that `matrix` (frame to aligned face) brings into pose. Shape: [3, H, W] -> [3, side, side]."""
+    return sample(frame, inverse(matrix), 0, 0, side, side)
+
+
+def paste(frame: Tensor, face: Tensor, matrix: Tensor) -> None:
+    """Put an aligned face back into the frame, in place; it fades in over FEATHER of its side.
+
+    Shape: frame [3, H, W], face [3, side, side], matrix [2, 3] from the frame to the aligned face.
+    """
+    side = face.shape[-1]
+    corners = torch.tensor([[-0.5, -0.5], [side - 0.5, -0.5], [-0.5, side - 0.5], [side - 0.5] * 2]).double()
+    back = inverse(matrix)
+    placed = corners @ back[:, :2].T + back[:, 2]
+    left, top = (max(0, math.ceil(value)) for value in placed.amin(dim=0).tolist())
+    right = min(frame.shape[2], math.floor(float(placed[:, 0].max())) + 1)
+    bottom = min(frame.shape[1], math.floor(float(placed[:, 1].max())) + 1)
+    if left >= right or top >= bottom:
+        return
+    seen = sample(face, matrix, left, top, right - left, bottom - top)
+    mask = _mask(matrix, left, top, right - left, bottom - top, side).to(frame)
+    region = frame[:, top:bottom, left:right]
+    region += mask * (seen - region)
+
+
+def _mask(matrix: Tensor, left: int, top: int, width: int, height: int, side: int) -> Tensor:
+    """How much of the face a frame's pixel shows: 0 at the face's border and outside, 1 inside. Shape: [height, width].
+
+    It depends on the distance from the face's border alone, and starts and ends without a kink (3 t^2 - 2 t^3).
+    """
+    x = left + torch.arange(width, dtype=torch.float64)
+    y = top + torch.arange(height, dtype=torch.float64)
+    place = matrix[:, :1, None] * x + matrix[:, 1:2, None] * y[:, None] + matrix[:, 2:, None]  # [2, height, width]
+    depth = torch.minimum(place + 0.5, side - 0.5 - place).amin(dim=0)
+    t = (depth / (FEATHER * side)).clamp_(0, 1)
+    return t * t * (3 - 2 * t)
+
 
 SMALLEST_SCORE = 0.97  # the authors'; blurred pictures without faces hold places that score 0.93
 # The detector is asked about a picture of at most this size: it was trained on small ones, knows faces of up to about
@@ -84,9 +196,8 @@ def open_detector(folders: list[Path], device: torch.device) -> Callable[[Tensor
 
     Errors: ValueError that names the missing file and says where to get it, or that it is another network's.
     """
-    from models.weights import DEFAULT_WEIGHTS, find_weights, load_into
 
-    for folder in (DEFAULT_WEIGHTS, *folders):
+    for folder in (weights_folder(), *folders):
         path = find_weights(RETINAFACE_MOBILENET, folder) if folder.is_dir() else None
         if path is not None:
             module = RETINAFACE_MOBILENET.build()

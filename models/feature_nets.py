@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from synth import atomic
-from synth.state_dicts import SUFFIXES, load_state_dict
+from core import files
+from core.weights_files import SUFFIXES, load_state_dict, weights_folder
 
 FEATURE_NETS = ("vgg19", "squeezenet", "random")
 FILE_PREFIX = {"vgg19": "vgg19", "squeezenet": "squeezenet1_1"}
@@ -94,7 +94,7 @@ def require_file(name: str, weights_dir: Path | None) -> Path | None:
     if name == "random":
         return None
     prefix = FILE_PREFIX[name]
-    folder = Path(weights_dir) if weights_dir else Path("weights")
+    folder = Path(weights_dir) if weights_dir else weights_folder()
     for path in sorted(folder.rglob(f"{prefix}*")) if folder.is_dir() else []:
         if path.is_file() and path.suffix in SUFFIXES:
             return path
@@ -108,7 +108,7 @@ def require_file(name: str, weights_dir: Path | None) -> Path | None:
 def identity_of(name: str, weights_dir: Path | None) -> str:
     """What the configuration of a training says about a feature network: its name and its file's sha256."""
     path = require_file(name, weights_dir)
-    return name if path is None else f"{name} {atomic.sha256_of(path)}"
+    return name if path is None else f"{name} {files.sha256_of(path)}"
 
 
 def _tap(name: str, layer: str) -> int:

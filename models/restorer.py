@@ -1,24 +1,73 @@
-"""From a name and a weights file to something that restores frames."""
+"""From a name and a weights file to something that restores frames.
+
+Self-ensemble: the mean over the eight flips and quarter turns of an image.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import tee
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from core.memory import free_bytes, keep_freed_memory
 from models.baselines import BASELINES
-from models.ensemble import SelfEnsemble
 from models.faces import FaceRestorer
 from models.fused import fused
-from models.memory import free_bytes
+from models.network_weights import load_into
 from models.spec import RESTORER_TASKS, SWITCHES, Method, ModelSpec
 from models.tiling import AutoSide, Tiled, check_tile
-from models.weights import load_into
 from models.zoo import MODELS
-from synth.memory import keep_freed_memory
+
+# (mirrored left to right first?, quarter turns after it)
+POSES = tuple((mirrored, turns) for mirrored in (False, True) for turns in range(4))
+
+
+def posed(image: Tensor, mirrored: bool, turns: int) -> Tensor:
+    """An image in another pose. Shape: [3, H, W] -> [3, H, W], or [3, W, H] after an odd number of turns."""
+    image = image.flip(-1) if mirrored else image
+    return torch.rot90(image, turns, (-2, -1)).contiguous()
+
+
+def unposed(image: Tensor, mirrored: bool, turns: int) -> Tensor:
+    """Undoes `posed`."""
+    image = torch.rot90(image, -turns, (-2, -1))
+    return image.flip(-1) if mirrored else image
+
+
+class SelfEnsemble:
+    """Restores every clip in the eight poses, side by side, each with a state of its own, and takes the mean.
+
+    The mean is that of the clamped results, without rounding between. A network that reads a clip to its end before it
+    answers then holds it eight times.
+    Source: Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR 2016, section 3.6.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        copies = tee(frames, len(POSES))
+        streams = [self.method.restore(_posed(copy, *pose)) for copy, pose in zip(copies, POSES, strict=True)]
+        while True:
+            total: Tensor | None = None
+            for stream, pose in zip(streams, POSES, strict=True):
+                restored = next(stream, None)
+                if restored is None:
+                    return
+                restored = unposed(restored, *pose).float()
+                total = restored.clone() if total is None else total.add_(restored)
+            if total is not None:
+                yield total.div_(len(POSES))
+
+
+def _posed(frames: Iterator[Tensor], mirrored: bool, turns: int) -> Iterator[Tensor]:
+    for frame in frames:
+        yield posed(frame, mirrored, turns)
+
 
 KEPT_SHARE = 0.25  # of the free memory: freed features that the next layers use again
 LOCAL_WINDOW_PX = 384  # 1.5 times the training crop of 256 (Chu et al., TLC, ECCV 2022, arXiv:2112.04491)
@@ -71,7 +120,7 @@ class Restorer:
     switches: those of models.spec.SWITCHES to turn on. tile: "none", "auto" (still networks: only where the image
     would not fit in half of the free memory) or the side of square tiles in pixels; see models/tiling.py.
     Weights are laid out channels-last; on a CPU the network runs as the copy that models/fused.py makes, and what
-    its features took is kept for the next ones (synth/memory.py). fuse=False: the network itself, layer by layer.
+    its features took is kept for the next ones (core/memory.py). fuse=False: the network itself, layer by layer.
     Errors: ValueError for a part, a switch or a tile that does not suit the network or the device.
     """
 

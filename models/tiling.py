@@ -9,13 +9,17 @@ at the image as a whole (norms with the image's own statistics, attention over a
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import chain, tee
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from models.memory import free_bytes, peak_tensor_bytes
+from core.memory import free_bytes
 from models.spec import Method, ModelSpec
 
 OVERLAP_PX = 48
@@ -207,3 +211,40 @@ class Compared:
             f"tiled against whole image: largest difference {255 * self.largest:.2f} levels of 255, mean "
             f"{255 * self.mean / self.images:.4f}, PSNR {psnr:.1f} dB ({self.images} images)"
         )
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Adds up the memory of tensors made while it is active, for as long as they live. Scratch memory is not seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return outputs
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        place, size = id(storage), storage.nbytes()
+        if place in self._known:
+            return
+        self._known.add(place)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, place, size)
+
+    def _forget(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self.now -= size
+
+
+def peak_tensor_bytes(work: Callable[[], object]) -> int:
+    """The most memory that tensors made by `work` take at one time, on any device. The same on every run."""
+    tensors = _LiveTensors()
+    with tensors:
+        work()
+    return tensors.peak

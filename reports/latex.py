@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from benchmark.results import Row
 from reports.leaderboard import best_value, digits_of, leading, number_text, ranked, table_title, training
-from reports.measures import measure, protocol_words
-from reports.rows import tables_of
+from reports.rows import measure, protocol_words, tables_of
 
 # "[" and "*" would be read as arguments of the line end before them; <, > and | are other signs in LaTeX's own fonts.
 _SPECIAL = {

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 
 from benchmark.results import Row
-from reports.measures import PREFERENCE_NOTE, measure, protocol_words
-from reports.rows import tables_of, train_test_matrix
+from reports.rows import PREFERENCE_NOTE, measure, protocol_words, tables_of, train_test_matrix
 
 SIMULATED_NOTE = (
     "A set titled *(mini, simulated)* was rendered by this project from photographs, in the official layout of the set "

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.results import Row, ScoreRow
-from reports.measures import BT_LOG_ODDS, BT_ODDS, PREFERENCE
+from reports.rows import BT_LOG_ODDS, BT_ODDS, PREFERENCE
 
 FILE, IMAGES_FILE = "preference.csv", "preference_images.csv"
 TESTSET = "lai-real"  # where the file does not say it

@@ -28,16 +28,15 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from synth.camera import CameraResponse, response, to_8bit
-from synth.exposure import GapJob, integrate_gap, measure_gap, with_neighbours
-from synth.ghosting import ghost_residual
-from synth.image_files import read_image, write_image
+from core.camera_response import CameraResponse, response, to_8bit
+from core.image_files import read_image, write_image
+from core.video import open_source
+from synth.gaps import GapJob, integrate_gap, measure_gap, with_neighbours
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
 from synth.interp.rife import RifeRecursive
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, WINDOW_FRAMES, Scene
-from synth.truth import blur_psnr
-from synth.video import open_source
+from synth.truth import blur_psnr, ghost_residual
 
 NAIVE = ("plain", "trapezoid")
 EXTENTS_PX = (5, 20, 60, 120)

@@ -29,28 +29,30 @@ from collections import Counter
 from dataclasses import replace
 from typing import NoReturn
 
-from synth import provenance
-from synth.auto_factor import DEFAULT_MOST, auto_factor
-from synth.cluster import cluster
+from core import provenance
+from core.pool import cluster
+from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
-from synth.device_work import DEVICES, choose_device
-from synth.exposure import WindowPlan, count_windows
+from synth.exposure import WindowPlan
+from synth.gaps import count_windows
+from synth.gaps_in_torch import DEVICES, choose_device
 from synth.interp import INTERPOLATORS
+from synth.manifest import LAYOUTS, SPLITS
 from synth.pair_set import RUN_FILE, Damage, PairSet, Refusal, open_set, verify
-from synth.pairs import LAYOUTS, SPLITS
 from synth.photographs import PhotographsConfig
 from synth.photographs import make as make_of_photographs
-from synth.progress import PairProgress
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
 from synth.report_page import write_page
 from synth.selection import select
 from synth.sensor import CAMERAS
 from synth.settings import (
+    DEFAULT_MOST,
     DEFAULT_SHARD_PAIRS,
     DEFAULT_WINDOW,
     SynthesisConfig,
     SynthesisPlan,
+    auto_factor,
     make_plan,
     parse_factor,
     parse_list,

@@ -14,18 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from synth import atomic, provenance, shards
+from core import files, provenance, shards
+from core.files import append_line, rewrite_lines
 from synth.exposure import Window
-from synth.pairs import (
-    MANIFEST,
-    PairRecord,
-    append_line,
-    append_record,
-    manifest_values,
-    read_whole_lines,
-    rewrite_lines,
-    rewrite_manifest,
-)
+from synth.manifest import MANIFEST, PairRecord, append_record, manifest_values, read_whole_lines, rewrite_manifest
 from synth.settings import differences
 from synth.truth import TruthRecord, summary
 
@@ -90,7 +82,7 @@ class PairSet:
         blur_gamma_png: bytes | None = None,
     ) -> None:
         """Write a pair: the images first, the manifest's line last. Errors: OSError; the set stays valid."""
-        write: Callable[[Path, bytes], object] = atomic.write_bytes
+        write: Callable[[Path, bytes], object] = files.write_bytes
         if self.shard_pairs:
             shard = shards.shard_name(record.split, len(self.records) // self.shard_pairs)
             gamma = f"{shard}/{record.blur_gamma}" if record.blur_gamma else ""
@@ -195,7 +187,7 @@ class PairSet:
                 "pairs": len(self.truths),
                 **summary(self.truths),
             }
-        atomic.write_json(self.folder / RUN_FILE, values)
+        files.write_json(self.folder / RUN_FILE, values)
         self._noted = monotonic()
 
 

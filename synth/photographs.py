@@ -18,16 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from synth import atomic, camera
+from core import camera_response
+from core.files import sha256_of
+from core.image_files import encode_png, image_size, list_images
+from core.pool import ordered_map
+from core.progress import PairProgress
+from core.provenance import cpu_count
+from core.random_streams import stream
 from synth.degrade import DEGRADATIONS
 from synth.exposure import Window
-from synth.image_files import encode_png, image_size, list_images
+from synth.manifest import SPLITS, PairRecord, pair_names, sequence_names
 from synth.pair_set import Refusal, open_set
-from synth.pairs import SPLITS, PairRecord, pair_names, sequence_names
-from synth.parallel import ordered_map
-from synth.progress import PairProgress
-from synth.provenance import cpu_count
-from synth.rng import stream
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, WINDOW_FRAMES, Scene
 
 WINDOW_GAPS = WINDOW_FRAMES - 1
@@ -122,7 +123,7 @@ def _files(folders: Sequence[Path]) -> list[Path]:
 def _identity(config: PhotographsConfig, files: Sequence[Path]) -> dict[str, object]:
     """What decides the bytes of the set, as JSON has it."""
     values = {
-        "photographs": [f"{path.name} {atomic.sha256_of(path)}" for path in files],
+        "photographs": [f"{path.name} {sha256_of(path)}" for path in files],
         "blurs": config.blurs,
         "extent_px": config.extent_px,
         "scale": config.scale,
@@ -168,7 +169,7 @@ def _shots(config: PhotographsConfig, files: Sequence[Path]) -> Iterator[Shot]:
 
 def _rendered(config: PhotographsConfig, shot: Shot) -> tuple[PairRecord, bytes, bytes]:
     """A pair: its line of the manifest and its two PNG files."""
-    response, scene = camera.response("srgb"), shot.scene
+    response, scene = camera_response.response("srgb"), shot.scene
     sharp_lin = scene.frame_lin(CENTRE)
     if shot.trajectory:
         factor = 1
@@ -177,7 +178,9 @@ def _rendered(config: PhotographsConfig, shot: Shot) -> tuple[PairRecord, bytes,
     else:
         factor = _factor(scene)
         blur_lin = _blur_lin(scene, factor)
-    blur_png, sharp_png = (encode_png(camera.to_8bit(response.to_encoded(light))) for light in (blur_lin, sharp_lin))
+    blur_png, sharp_png = (
+        encode_png(camera_response.to_8bit(response.to_encoded(light))) for light in (blur_lin, sharp_lin)
+    )
     key, blur, sharp = pair_names("flat", config.split, shot.sequence, 0)
     window = Window(index=0, first=0, frames=WINDOW_FRAMES)
     record = PairRecord(

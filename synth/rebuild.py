@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from synth import provenance
+from core import provenance
+from core.shards import member_of
 from synth.exposure import Window
+from synth.manifest import PairRecord, read_whole_lines
 from synth.pair_set import Damage, Refusal, configuration_of, open_set
-from synth.pairs import PairRecord, read_whole_lines
 from synth.settings import SynthesisConfig, make_plan
-from synth.shards import member_of
 from synth.synthesis import synthesise
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from synth import atomic
-from synth.image_files import encode_jpeg, read_image
+from core import files
+from core.image_files import encode_jpeg, read_image
+from synth.manifest import PairRecord
 from synth.pair_set import PairSet
-from synth.pairs import PairRecord
 from synth.settings import SynthesisPlan
 
 PAGE = "report.html"
@@ -55,7 +55,7 @@ def write_page(plan: SynthesisPlan, pair_set: PairSet) -> Path:
     parts.append(f"<h2>Rejected windows: {len(pair_set.skipped)}</h2>")
     parts += _rejected(plan, pair_set)
     path = pair_set.folder / PAGE
-    atomic.write_bytes(path, "\n".join(parts).encode())
+    files.write_bytes(path, "\n".join(parts).encode())
     return path
 
 

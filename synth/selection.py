@@ -7,9 +7,9 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from synth import atomic, shards
+from core import files, shards
+from synth.manifest import PairRecord, read_manifest
 from synth.pair_set import Refusal, open_set, run_values
-from synth.pairs import PairRecord, read_manifest
 
 
 def select(folder: Path, where: str, out: Path) -> str:
@@ -60,7 +60,7 @@ def _loose(folder: Path, record: PairRecord, out: Path) -> PairRecord:
     for name in names:
         source, target = folder / name, out / shards.member_of(name)
         if shards.inside_shard(source):
-            atomic.write_bytes(target, shards.read_bytes(source))
+            files.write_bytes(target, shards.read_bytes(source))
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{os.getpid()}.part")

@@ -1,22 +1,129 @@
 """Camera models: what a sensor and its image pipeline do to the light of an exposure.
 
 A model is applied to the blurred image in linear light, before it is encoded, in the order of a camera: highlights,
-noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG or H.264. Averaging many frames removes their
-noise, and an 8-bit frame cannot say how bright its highlights were: both are put back here. What each is worth: Rim
-et al., Realistic Blur Synthesis for Learning Image Deblurring, ECCV 2022.
+noise (on light, or on a Bayer mosaic followed by the ISP), response, JPEG or H.264 (as the key frame of a video).
+Averaging many frames removes their noise, and an 8-bit frame cannot say how bright its highlights were: both are put
+back here. What each is worth: Rim et al., Realistic Blur Synthesis for Learning Image Deblurring, ECCV 2022.
+
+The image signal processor and its inverse: linear light, float32, full scale 1.0. Sources: Brooks et al., Unprocessing
+Images for Learned Raw Denoising, CVPR 2019 (the order of the steps and the ranges of the gains); Malvar, He and Cutler,
+High-quality Linear Interpolation for Demosaicing of Bayer-patterned Color Images, ICASSP 2004 (the filters).
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import cv2
 import numpy as np
 
-from synth import isp
-from synth.camera import CameraResponse, to_8bit
-from synth.h264 import through_h264
-from synth.image_files import decode_jpeg, encode_jpeg
+from core.camera_response import CameraResponse, to_8bit
+from core.image_files import decode_jpeg, encode_jpeg
+
+BAYER_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")  # colours of the first two px of the first two rows
+RED_GAINS = (1.9, 2.4)
+BLUE_GAINS = (1.5, 1.9)
+
+# XYZ (D65) to camera, times 10000: facts about cameras that Adobe's DNG converter publishes in its profiles.
+CAMERA_MATRICES: dict[str, tuple[int, ...]] = {
+    "Sony ILCE-7": (5271, -712, -347, -6153, 13653, 2763, -1601, 2366, 7242),
+    "Sony ILCE-7R": (4913, -541, -202, -6130, 13513, 2906, -1564, 2151, 7183),
+    "Sony ILCE-7RM2": (6629, -1900, -483, -4618, 12349, 2550, -622, 1381, 6514),
+    "Sony ILCE-7S": (5838, -1430, -246, -3497, 11477, 2297, -748, 1885, 5778),
+}
+# Linear sRGB to XYZ (IEC 61966-2-1).
+_SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+# Malvar's filters, times 8. Rows and columns from -2 to 2; the missing colour at a pixel of another one.
+_GREEN = ((0, 0, -1, 0, 0), (0, 0, 2, 0, 0), (-1, 2, 4, 2, -1), (0, 0, 2, 0, 0), (0, 0, -1, 0, 0))
+_ALONG_ROW = ((0, 0, 0.5, 0, 0), (0, -1, 0, -1, 0), (-1, 4, 5, 4, -1), (0, -1, 0, -1, 0), (0, 0, 0.5, 0, 0))
+_DIAGONAL = ((0, 0, -1.5, 0, 0), (0, 2, 0, 2, 0), (-1.5, 0, 6, 0, -1.5), (0, 2, 0, 2, 0), (0, 0, -1.5, 0, 0))
+
+
+def camera_matrix(name: str) -> np.ndarray:
+    """Linear sRGB to a camera's own colours; white stays white. Shape: [3, 3] float32, rows sum to 1.
+
+    Errors: ValueError for a camera that is not in CAMERA_MATRICES.
+    """
+    if name not in CAMERA_MATRICES:
+        raise ValueError(f"there is no colour matrix of {name!r}; there are {', '.join(CAMERA_MATRICES)}")
+    matrix = np.array(CAMERA_MATRICES[name], dtype=np.float64).reshape(3, 3) @ _SRGB_TO_XYZ
+    return (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def through_matrix(image_lin: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Every pixel's colour multiplied by a matrix. Shape: [H, W, 3] and [3, 3] -> [H, W, 3] float32, new."""
+    return cv2.transform(np.ascontiguousarray(image_lin, dtype=np.float32), matrix)
+
+
+def gain_map(height: int, width: int, bayer: str, red_gain: float, blue_gain: float) -> np.ndarray:
+    """White-balance gain of every pixel of a mosaic. Shape: [H, W] float32."""
+    gains = {"R": red_gain, "G": 1.0, "B": blue_gain}
+    tile = np.array([gains[colour] for colour in bayer], dtype=np.float32).reshape(2, 2)
+    return np.tile(tile, ((height + 1) // 2, (width + 1) // 2))[:height, :width]
+
+
+def mosaic(image_lin: np.ndarray, bayer: str) -> np.ndarray:
+    """The one colour of each pixel that a Bayer sensor sees. Shape: [H, W, 3] -> [H, W], a new array."""
+    raw = np.empty(image_lin.shape[:2], dtype=np.float32)
+    for index, colour in enumerate(bayer):
+        place = np.s_[index // 2 :: 2, index % 2 :: 2]
+        raw[place] = image_lin[..., "RGB".index(colour)][place]
+    return raw
+
+
+def demosaic(raw: np.ndarray, bayer: str) -> np.ndarray:
+    """Colours from a mosaic by Malvar's linear filters; the border is mirrored, which keeps the pattern.
+
+    Shape: [H, W] float32 -> [H, W, 3] float32. Range: as given; edges may overshoot a little.
+    Errors: ValueError for a mosaic smaller than 3 px on a side.
+    """
+    height, width = raw.shape
+    if min(height, width) < 3:
+        raise ValueError(f"a mosaic is at least 3 px high and wide, got {width}x{height}")
+    green, along_row, diagonal = (_filtered(raw, kernel) for kernel in (_GREEN, _ALONG_ROW, _DIAGONAL))
+    along_column = _filtered(raw, tuple(zip(*_ALONG_ROW, strict=True)))
+    image = np.empty((height, width, 3), dtype=np.float32)
+    for index, colour in enumerate(bayer):
+        place = np.s_[index // 2 :: 2, index % 2 :: 2]
+        if colour == "G":
+            neighbour = "RGB".index(bayer[index ^ 1])  # the other colour of this row
+            image[..., neighbour][place] = along_row[place]
+            image[..., 2 - neighbour][place] = along_column[place]
+            image[..., 1][place] = raw[place]
+        else:
+            own = "RGB".index(colour)
+            image[..., own][place] = raw[place]
+            image[..., 1][place] = green[place]
+            image[..., 2 - own][place] = diagonal[place]
+    return image
+
+
+def _filtered(raw: np.ndarray, kernel: tuple[tuple[float, ...], ...]) -> np.ndarray:
+    return cv2.filter2D(raw, cv2.CV_32F, np.array(kernel, dtype=np.float32) / 8, borderType=cv2.BORDER_REFLECT_101)
+
+
+def through_h264(rgb: np.ndarray, crf: int) -> np.ndarray:
+    """Encode with x264 at a constant rate factor and decode; one thread, so the same picture every time.
+
+    Shape: [H, W, 3] uint8 RGB, kept; odd sides are padded by their last row or column for the codec.
+    """
+    import av
+
+    height, width = rgb.shape[:2]
+    even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    stored = io.BytesIO()
+    with av.open(stored, "w", format="matroska") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "threads": "1"})
+        stream.height, stream.width, stream.pix_fmt = even.shape[0], even.shape[1], "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
+        container.mux(stream.encode())
+    stored.seek(0)
+    with av.open(stored, "r") as container:
+        frame = next(container.decode(video=0))
+        return np.ascontiguousarray(frame.to_ndarray(format="rgb24")[:height, :width])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +243,7 @@ CAMERAS: dict[str, CameraModel] = {
         source="Brooks et al., CVPR 2019: inverse colour matrix and white balance, Bayer mosaic, noise, demosaicing",
         noise=brooks_noise,
         raw=True,
-        matrices=tuple(isp.CAMERA_MATRICES),
+        matrices=tuple(CAMERA_MATRICES),
         sharp_too=True,
         unverified=("matrices: four cameras of our choice, not those of the paper",),
     ),
@@ -175,9 +282,9 @@ def draw_settings(model: CameraModel, rng: np.random.Generator) -> CameraSetting
         highlight_scale=float(rng.uniform(*model.highlights)) if model.highlights else None,
         shot=level.shot if level else None,
         read=level.read if level else None,
-        bayer=str(rng.choice(isp.BAYER_PATTERNS)) if model.raw else None,
-        red_gain=float(rng.uniform(*isp.RED_GAINS)) if model.raw else None,
-        blue_gain=float(rng.uniform(*isp.BLUE_GAINS)) if model.raw else None,
+        bayer=str(rng.choice(BAYER_PATTERNS)) if model.raw else None,
+        red_gain=float(rng.uniform(*RED_GAINS)) if model.raw else None,
+        blue_gain=float(rng.uniform(*BLUE_GAINS)) if model.raw else None,
         matrix=str(rng.choice(model.matrices)) if model.raw else None,
         jpeg_quality=int(rng.integers(model.jpeg[0], model.jpeg[1] + 1)) if model.jpeg else None,
         h264_crf=int(rng.integers(model.h264[0], model.h264[1] + 1)) if model.h264 else None,
@@ -245,16 +352,16 @@ def add_noise(light: np.ndarray, level: NoiseLevel, rng: np.random.Generator) ->
 def _through_raw(light: np.ndarray, settings: CameraSettings, rng: np.random.Generator | None) -> np.ndarray:
     """Inverse ISP, noise on the mosaic (none without `rng`), ISP. Shape: [H, W, 3] float32, new."""
     assert settings.bayer and settings.matrix and settings.red_gain and settings.blue_gain
-    matrix = isp.camera_matrix(settings.matrix)
-    raw = isp.mosaic(isp.through_matrix(light, matrix), settings.bayer)
+    matrix = camera_matrix(settings.matrix)
+    raw = mosaic(through_matrix(light, matrix), settings.bayer)
     height, width = raw.shape
-    gains = isp.gain_map(height, width, settings.bayer, settings.red_gain, settings.blue_gain)
+    gains = gain_map(height, width, settings.bayer, settings.red_gain, settings.blue_gain)
     raw /= gains
     if rng is not None and settings.shot is not None and settings.read is not None:
         raw = add_noise(raw, NoiseLevel(shot=settings.shot, read=settings.read), rng)  # black level: may be below 0
     raw *= gains
     back = np.linalg.inv(matrix.astype(np.float64)).astype(np.float32)
-    return isp.through_matrix(isp.demosaic(np.minimum(raw, 1.0), settings.bayer), back)
+    return through_matrix(demosaic(np.minimum(raw, 1.0), settings.bayer), back)
 
 
 def require_camera(name: str) -> CameraModel:

@@ -1,25 +1,33 @@
-"""The configuration of a synthesis run: what decides its bytes, checked once, before anything is written."""
+"""The configuration of a synthesis run: what decides its bytes, checked once, before anything is written.
+
+`--interp auto`: the factor that puts virtual frames at most 1 px apart, told from the motion in the sources.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synth.camera import CameraResponse, response
+import numpy as np
+
+from core.camera_response import CameraResponse, response
+from core.video import VideoSource, open_source
+from synth.continuity import continuity
 from synth.degrade import DEGRADATIONS
 from synth.degrade.base import Degradation, require_order
-from synth.device_work import torch_device
+from synth.exposure import Exposure, require_duty, require_window
+from synth.gaps_in_torch import torch_device
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
-from synth.interp.flow import Flow
+from synth.interp.flow import TIERS, Flow
 from synth.interp.rife import RifeRecursive
-from synth.pairs import LAYOUTS, SPLITS, sequence_names
+from synth.manifest import LAYOUTS, SPLITS, sequence_names
 from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
+from synth.scenes import SceneFrames, default_scenes
 from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
-from synth.shutter import Exposure, require_duty, require_window
-from synth.video import SceneFrames, VideoSource, open_source
 
 DEFAULT_WINDOW = 11
 MAX_FACTOR = 1024
@@ -34,7 +42,7 @@ class SynthesisConfig:
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
     "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
     row_delay_s: a rolling shutter's time from one row to the next. shard_pairs: pairs in a tar of --layout webdataset.
-    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.device_work`).
+    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.gaps_in_torch`).
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -238,8 +246,6 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
     if config.videos:
         sources: list[VideoSource] = [open_source(path, config.fps) for path in config.videos]
     else:
-        from synth.scenes import default_scenes
-
         # A recipe that averages pixel values needs frames that were encoded before.
         encoding = response("srgb") if RECIPES[config.recipe]().averages_encoded else curve
         sources = [SceneFrames(clip, encoding) for clip in default_scenes(config.split, config.seed)]
@@ -332,3 +338,43 @@ def _source_differences(old: object, new: object) -> list[str]:
 def _short(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+PROBED_GAPS = 24  # a clip, spread over its length
+PROBE_EVERY = 16  # gaps, where a clip's length is not known
+SPEED_PERCENTILE = 99.0
+DEFAULT_MOST = 64
+
+
+def auto_factor(clips: Iterable[Clip], most: int, *, power_of_two: bool) -> int:
+    """One factor for all clips: their fastest motion (99th percentile over a frame, px per gap), rounded up.
+
+    Some gaps of every clip are looked at, cuts left out. At least 2, at most `most`.
+    Errors: ValueError if `most` is below 2.
+    """
+    if most < 2:
+        raise ValueError(f"--max-interp is at least 2, got {most}")
+    speed = max((clip_speed_px(clip) for clip in clips), default=0.0)
+    factor = max(2, math.ceil(speed))
+    if power_of_two:
+        factor = 1 << (factor - 1).bit_length()
+        most = 1 << (most.bit_length() - 1)
+    return min(factor, most)
+
+
+def clip_speed_px(clip: Clip) -> float:
+    """The fastest motion found in some gaps of a clip. Units: px per gap."""
+    flow = Flow(TIERS["fast"])
+    count = clip.source.frame_count or clip.source.frames_promised
+    every = max(1, (count - 1) // PROBED_GAPS) if count else PROBE_EVERY
+    fastest = 0.0
+    previous: np.ndarray | None = None
+    for index, frame in enumerate(clip.source.frames(lambda index: index % every < 2, [])):
+        if previous is not None and frame is not None and index % every == 1 % every:
+            state = continuity(previous, frame)
+            if not state.cut and not state.repeated:
+                motion_px = flow.motion(previous, frame)
+                lengths = np.hypot(motion_px[::4, ::4, 0], motion_px[::4, ::4, 1])
+                fastest = max(fastest, float(np.percentile(lengths, SPEED_PERCENTILE)))
+        previous = frame
+    return fastest

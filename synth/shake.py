@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.rng import stream
+from core.random_streams import stream
 
 AXES = ("shift_x", "shift_y", "roll", "zoom", "tilt_x", "tilt_y")
 # Hand shake is mostly a shift of the image; the other axes move the corners by these shares of it.

@@ -1,9 +1,12 @@
-"""From clips to pairs: one thread reads frames and writes files, workers compute gaps and encode pictures."""
+"""From clips to pairs: one thread reads frames and writes files, workers compute gaps and encode pictures.
+
+From the light of an exposure to the images of a pair: camera, encoding, bit depth, files.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,30 +16,80 @@ from itertools import chain, islice
 import cv2
 import numpy as np
 
-from synth.camera import CameraResponse
-from synth.cluster import RemoteIntegrate, RemoteMeasure, cluster
-from synth.development import develop
-from synth.device_work import GAPS_AT_ONCE, integrate_batch, measure_batch
-from synth.exposure import (
-    BlurWindow,
-    GapIntegral,
-    GapJob,
-    Window,
-    WindowPlan,
-    blur_windows,
-    integrate_gap,
-    measure_gap,
-    with_neighbours,
-)
-from synth.memory import keep_freed_memory
+from core.camera_response import CameraResponse, to_8bit, to_16bit
+from core.image_files import encode_png
+from core.memory import keep_freed_memory
+from core.pool import cluster, ordered_map
+from core.random_streams import stream
+from synth.exposure import SHUT, Exposure, GapShare, Window, WindowPlan
+from synth.gaps import BlurWindow, GapIntegral, GapJob, blur_windows, integrate_gap, measure_gap, with_neighbours
+from synth.gaps_in_torch import GAPS_AT_ONCE, integrate_batch, measure_batch
+from synth.gaps_on_cluster import RemoteIntegrate, RemoteMeasure
+from synth.manifest import PairRecord, gamma_name, pair_names
 from synth.pair_set import PairSet
-from synth.pairs import PairRecord, gamma_name, pair_names
-from synth.parallel import ordered_map
 from synth.quality import pair_quality
+from synth.scenes import SceneFrames
+from synth.sensor import draw_settings, photograph, sharp_photograph
 from synth.settings import Clip, SynthesisPlan
-from synth.shutter import SHUT, GapShare
 from synth.truth import TruthRecord, blur_psnr
-from synth.video import SceneFrames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Developed:
+    """The files of a pair and what the manifest says about how they were made."""
+
+    blur_png: bytes
+    sharp_png: bytes
+    blur_gamma_png: bytes | None
+    sharp_transform: str
+    camera_settings: dict[str, float | int | str]
+
+
+def develop(
+    plan: SynthesisPlan, sequence: str, exposure: Exposure, blur: BlurWindow, blur_lin: np.ndarray
+) -> Developed:
+    """Take the exposure of a complete window through degradations and the plan's camera and encode both images.
+
+    blur_lin: [H, W, 3] float32, linear light. The sharp image is the captured frame, 8 bit, unless the camera changes
+    it. The result depends on the plan's seed, the sequence and the window alone.
+    """
+    assert blur.sharp is not None and blur.first is not None and blur.last is not None
+    also_lin: Sequence[np.ndarray | None] = blur.also_lin
+    rng = stream(plan.config.seed, sequence, blur.window.first, "camera", plan.camera.name)
+    settings = draw_settings(plan.camera, rng)
+    highlights = blur_gamma_png = None
+    for curve, total_lin in zip(plan.also, also_lin, strict=True):
+        assert total_lin is not None
+        light = exposure.blur_lin(total_lin, curve.to_linear(blur.first), curve.to_linear(blur.last))
+        if curve is plan.twin:
+            blur_gamma_png = _png(curve.to_encoded(light), plan.config.bits)
+        else:
+            highlights = light
+    for degradation in plan.degradations:
+        if degradation.domain == "linear":
+            blur_lin = degradation(np.clip(blur_lin, 0.0, 1.0), _chance(plan, sequence, blur, degradation.name))
+    if plan.camera.name == "none":
+        encoded = plan.response.to_encoded(blur_lin)
+    else:
+        encoded = photograph(plan.camera, settings, blur_lin, highlights, plan.response, rng)
+    for degradation in plan.degradations:
+        if degradation.domain == "encoded":
+            encoded = degradation(np.clip(encoded, 0.0, 1.0), _chance(plan, sequence, blur, degradation.name))
+    return Developed(
+        blur_png=_png(encoded, plan.config.bits),
+        sharp_png=encode_png(sharp_photograph(plan.camera, settings, blur.sharp, plan.response)),
+        blur_gamma_png=blur_gamma_png,
+        sharp_transform=plan.camera.sharp_transform,
+        camera_settings=settings.drawn(),
+    )
+
+
+def _chance(plan: SynthesisPlan, sequence: str, blur: BlurWindow, name: str) -> np.random.Generator:
+    return stream(plan.config.seed, sequence, blur.window.first, "degrade", name)
+
+
+def _png(encoded: np.ndarray, bits: int) -> bytes:
+    return encode_png(to_16bit(encoded) if bits == 16 else to_8bit(encoded))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +113,7 @@ class FrameCount:
 
 @dataclass(frozen=True, kw_only=True)
 class GapWork:
-    """Where gaps are computed: threads of this process, or the workers of a cluster (`synth.cluster`)."""
+    """Where gaps are computed: threads of this process, or the workers of a cluster (`synth.gaps_on_cluster`)."""
 
     pool: Executor
     workers: int

@@ -5,20 +5,34 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("synth", "models", "benchmark", "reports")
-FLOOR = ("benchmark.protocol", "benchmark.metrics")
+PACKAGES = ("core", "synth", "models", "benchmark", "reports")
+FLOOR = ("benchmark.protocols", "benchmark.metrics")
 
-# Which of our packages a module of a package may import. The ground floor (FLOOR) is open to models and synth.compare.
+# Which of our packages a module of a package may import. FLOOR is open to models and synth.compare, too.
 ALLOWED = {
-    "synth": {"synth"},
-    "models": {"models", "synth"},
-    "benchmark": {"benchmark", "models", "synth"},
-    "reports": {"reports"},
+    "core": {"core"},
+    "synth": {"synth", "core"},
+    "models": {"models", "synth", "core"},
+    "benchmark": {"benchmark", "models", "synth", "core"},
+    "reports": {"reports", "core"},
+}
+
+# Imports of our own modules inside a function: each keeps a heavy library (torch, numba) out of entry points that can
+# do without it. There are no others.
+HEAVY = {
+    ("synth.gaps_in_torch", "synth.interp.integral_in_torch"),
+    ("synth.interp.flow", "synth.interp.integral"),
+    ("synth.interp.rife", "synth.interp.nets.rife_v36"),
+    ("synth.interp.rife", "synth.interp.nets.rife_v4"),
+    ("synth.interp.spynet", "synth.interp.nets.spynet"),
 }
 
 
@@ -26,41 +40,79 @@ def python_files() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "out" not in path.parts)
 
 
-def imports_of(path: Path) -> list[tuple[str, int]]:
-    """(module, level) of every import in a file, inside functions too."""
-    found: list[tuple[str, int]] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+OURS = {name_of(path) for path in python_files()}
+
+
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Our modules that these imports name; `from package import module` names the module. Types only: not counted."""
+    found: set[str] = set()
+    for node in nodes:
         if isinstance(node, ast.Import):
-            found += [(alias.name, 0) for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.append((node.module or "", node.level))
-    return found
+            assert node.level == 0, f"relative import of {node.module!r}; imports are absolute here"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in OURS else node.module or "" for name in names}
+    return {name for name in found if name.split(".")[0] in PACKAGES}
+
+
+@cache
+def imports_of(path: Path) -> tuple[set[str], set[str]]:
+    """(all of our modules that a file imports when it runs, those of them inside functions)"""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    types_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = imported(inner for function in functions for inner in ast.walk(function))
+    return imported(node for node in ast.walk(tree) if id(node) not in types_only), inside
 
 
 def on_floor(module: str) -> bool:
     return any(module == name or module.startswith(name + ".") for name in FLOOR)
 
 
-def allowed(importer: Path, module: str) -> bool:
-    package = importer.relative_to(ROOT).parts[0]
-    target = module.split(".")[0]
-    if target not in PACKAGES:
-        return True
-    dotted = ".".join(importer.relative_to(ROOT).with_suffix("").parts)
-    if dotted.startswith("benchmark.metrics") or dotted == "benchmark.protocol":
-        return module.startswith(("benchmark.metrics", "benchmark.protocol"))
+def allowed(importer: str, module: str) -> bool:
+    package, target = importer.split(".")[0], module.split(".")[0]
+    if on_floor(importer):
+        return target == "core" or on_floor(module)
     if target in ALLOWED[package]:
         return True
-    if package == "models" or dotted == "synth.compare":
+    if package == "models" or importer == "synth.compare":
         return on_floor(module)
     return package == "reports" and module == "benchmark.results"
 
 
 @pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_import_directions(path: Path) -> None:
-    for module, level in imports_of(path):
-        assert level == 0, f"{path}: relative import of {module!r}; imports are absolute here"
-        assert allowed(path, module), f"{path} may not import {module}"
+    importer = name_of(path)
+    everything, inside = imports_of(path)
+    for module in everything:
+        assert allowed(importer, module), f"{path} may not import {module}"
+    assert {(importer, module) for module in inside} <= HEAVY, f"{path} hides an import of ours inside a function"
+
+
+def test_the_list_of_hidden_imports_is_exact() -> None:
+    found = {(name_of(path), module) for path in python_files() for module in imports_of(path)[1]}
+    assert found == HEAVY
+
+
+def test_no_circle() -> None:
+    """Imports inside functions count, too."""
+    graph = {name_of(path): imports_of(path)[0] - {name_of(path)} for path in python_files()}
+    order: list[str] = []
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    assert len(order) >= len(graph)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

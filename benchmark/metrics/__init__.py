@@ -8,11 +8,16 @@ from benchmark.metrics.niqe import NIQE
 from benchmark.metrics.perceptual import LPIPS_ALEX, LPIPS_SQUEEZE, LPIPS_VGG
 from benchmark.metrics.psnr import PSNR
 from benchmark.metrics.pyiqa_metrics import is_pyiqa, pyiqa_metric
-from benchmark.metrics.ssim import SSIM_GAUSS_VALID, SSIM_LUMA, SSIM_WANG_DOWNSAMPLED
-from benchmark.metrics.ssim_skimage import SSIM_SKIMAGE_GAUSS, SSIM_SKIMAGE_UNIFORM7
-from benchmark.metrics.ssim_volume import SSIM_MATLAB_3D
-from benchmark.metrics.ssim_wavelet import SSIM_CW
-from benchmark.protocol import Metric
+from benchmark.metrics.ssim import (
+    SSIM_CW,
+    SSIM_GAUSS_VALID,
+    SSIM_LUMA,
+    SSIM_MATLAB_3D,
+    SSIM_SKIMAGE_GAUSS,
+    SSIM_SKIMAGE_UNIFORM7,
+    SSIM_WANG_DOWNSAMPLED,
+)
+from benchmark.protocols import Metric
 
 
 class MetricsById(dict[str, Metric]):

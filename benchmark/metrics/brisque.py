@@ -21,8 +21,8 @@ from scipy.special import gammaln
 
 from benchmark.metrics.images import checked_single, to_array
 from benchmark.metrics.niqe import aggd_deviations, rounded_luma
-from benchmark.metrics.weights_dir import find_file, missing_sentence, weights_dir
-from benchmark.protocol import Metric
+from benchmark.protocols import Metric
+from core.weights_files import find_file, missing_sentence, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +77,7 @@ def brisque(restored: Tensor, sharp: Tensor | None = None) -> float:
 
     Errors: ValueError for a missing or unsuitable model file, or an image that is too small or flat.
     """
-    model = _model(weights_dir())
+    model = _model(weights_folder())
     features = brisque_features(rounded_luma(to_array(restored)) / 255)
     least, greatest = np.array(LEAST), np.array(GREATEST)
     return model(2 * (features - least) / (greatest - least) - 1)

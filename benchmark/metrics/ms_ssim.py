@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.metrics.images import checked_pair, luma, to_array
 from benchmark.metrics.ssim import C1, C2, RADIUS_PX, bands, gaussian_window
-from benchmark.protocol import Metric
+from benchmark.protocols import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor

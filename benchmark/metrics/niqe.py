@@ -16,8 +16,8 @@ import numpy as np
 from scipy.special import gammaln
 
 from benchmark.metrics.images import checked_single, luma, to_array
-from benchmark.metrics.weights_dir import find_file, missing_sentence, weights_dir
-from benchmark.protocol import Metric
+from benchmark.protocols import Metric
+from core.weights_files import find_file, missing_sentence, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ def niqe(restored: Tensor, sharp: Tensor | None = None) -> float:
 
     Errors: ValueError for a missing or unsuitable model file, or an image without two textured blocks of 96 x 96 px.
     """
-    mean, covariance, window = _model(weights_dir())
+    mean, covariance, window = _model(weights_folder())
     return niqe_of_luma(rounded_luma(to_array(restored)), mean, covariance, window)
 
 

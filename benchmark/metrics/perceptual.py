@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.metrics.images import checked_pair
-from benchmark.metrics.torchvision_shim import ensure_torchvision
-from benchmark.metrics.weights_dir import find_file, missing_sentence, weights_dir
-from benchmark.protocol import Metric
+from benchmark.protocols import Metric
+from core.torchvision_shim import ensure_torchvision
+from core.weights_files import find_file, missing_sentence, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +51,7 @@ def lpips_distance(restored: Tensor, sharp: Tensor | None, net: str) -> float:
         size = f"{restored.shape[2]} x {restored.shape[1]}"
         raise ValueError(f"lpips-{net} needs images of at least {MIN_SIDE_PX[net]} px a side, got {size}")
     with _building:
-        network = _network(net, weights_dir(), str(restored.device))
+        network = _network(net, weights_folder(), str(restored.device))
     pair = [image.detach().to(restored.device).float().expand(3, -1, -1)[None] for image in (restored, sharp)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.images import checked_pair, to_array
-from benchmark.protocol import Metric
+from benchmark.protocols import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor

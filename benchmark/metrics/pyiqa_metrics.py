@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from benchmark.metrics.images import checked_pair, checked_single
-from benchmark.metrics.torchvision_shim import ensure_torchvision
-from benchmark.protocol import Metric
+from benchmark.protocols import Metric
+from core.torchvision_shim import ensure_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -15,16 +15,18 @@ if __name__ == "__main__":  # run as a file: the repository's root in place of t
 
 import numpy as np
 
-from benchmark.preference.agreement import RangeTest, agreement_u, range_test
 from benchmark.preference.bradley_terry import (
+    RangeTest,
+    agreement_u,
     bootstrap_intervals,
     global_scores,
     mean_over_images,
+    range_test,
     scores_per_image,
     separated,
 )
 from benchmark.preference.votes_file import Votes, read_votes
-from synth.atomic import write_text
+from core.files import write_text
 
 DRAWS = 1000
 IMAGES_FOR_CLUSTERS = 20  # fewer clusters make intervals too narrow

@@ -10,10 +10,10 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from benchmark.preference.store import VoteStore, counted_votes
-from benchmark.preference.study import Study, find_study
+from benchmark.preference.study import Study, VoteStore, counted_votes, find_study
 from benchmark.preference.votes_file import write_votes
-from synth.atomic import write_text
+from benchmark.preference.web import study_app
+from core.files import write_text
 
 EPILOG = """\
 DIR holds the results: DIR/<method>/<key>.png, as the benchmark writes reports/out/images/lai-real. Two results of an
@@ -74,8 +74,6 @@ def main(argv: list[str]) -> int:
 def serve(study: Study, store: VoteStore, arguments: argparse.Namespace) -> None:
     """Answer requests until interrupted. Errors: OSError (the port is taken)."""
     from waitress.server import create_server
-
-    from benchmark.preference.web import study_app
 
     app = study_app(study, store, arguments.pairs, arguments.least_seconds, arguments.per_minute)
     server = create_server(app, host=arguments.host, port=arguments.port, threads=8)

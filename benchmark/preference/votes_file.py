@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synth.atomic import write_text
+from core.files import write_text
 
 NAME_AND_SIZE = re.compile(r"(\S+)\s+\d+")
 HEADER = ("Image ID", "Method 1", "Method 2", "Result")

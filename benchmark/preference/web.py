@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.preference.store import CHOICES, VoteStore
-from benchmark.preference.study import Study, trials
+from benchmark.preference.study import CHOICES, Study, VoteStore, trials
 
 if TYPE_CHECKING:
     from flask import Flask

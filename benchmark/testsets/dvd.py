@@ -5,12 +5,22 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import DVD_TEST_SEQUENCES as TEST_SEQUENCES
-from benchmark.protocol import EvalProtocol, scored_positions
-from benchmark.testsets.base import Clip, TestSet, TestSetEntry
-from benchmark.testsets.listing import first_folder, is_mini, listed, mini_problems, paired, pairing_problems, some
+from benchmark.protocols import DVD_TEST_SEQUENCES as TEST_SEQUENCES
+from benchmark.protocols import EvalProtocol, scored_positions
+from benchmark.testsets.base import (
+    Clip,
+    TestSet,
+    TestSetEntry,
+    first_folder,
+    is_mini,
+    listed,
+    mini_problems,
+    paired,
+    pairing_problems,
+    some,
+)
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, render_plan
-from synth.image_files import natural_sorted
+from core.image_files import natural_sorted
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, Scene, blur_lin
 
 TEST_LENGTH = 100

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.listing import (
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import (
+    Clip,
+    Sample,
+    TestSet,
+    TestSetEntry,
     images_by_stem,
     is_mini,
     listed,
@@ -22,7 +25,7 @@ from benchmark.testsets.listing import (
     whole_clip,
 )
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, png, render_plan
-from synth.image_files import natural_sorted
+from core.image_files import natural_sorted
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, Scene
 
 # Test sequences and how many pairs each has: 11 sequences, 1111 pairs, 1280x720.

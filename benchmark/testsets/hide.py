@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.listing import images_by_stem, listed, some, still
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry, images_by_stem, listed, some, still
 
 COUNT = 2025  # as papers state it; no source of the authors was read
 FOLDERS = ("HIDE_dataset", "HIDE", "test/HIDE")

@@ -8,9 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.listing import first_folder, images_by_stem, is_mini, listed, mini_problems, some, still
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import (
+    Clip,
+    Sample,
+    TestSet,
+    TestSetEntry,
+    first_folder,
+    images_by_stem,
+    is_mini,
+    listed,
+    mini_problems,
+    some,
+    still,
+)
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, png, render_plan, with_noise
 from synth.scenes import VIRTUAL_FPS, Scene
 

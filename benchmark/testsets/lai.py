@@ -1,4 +1,9 @@
-"""Lai et al. 2016: the synthetic uniform and non-uniform sets, and the real images, which have no ground truth."""
+"""Lai et al. 2016: the synthetic uniform and non-uniform sets, the real images, and rendered stand-ins for the three.
+
+Rendered stand-ins for the three Lai sets, in their layout: uniform, non-uniform, and images without ground truth.
+
+Lai et al. 2016: the synthetic uniform and non-uniform sets, and the real images, which have no ground truth.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,193 @@ import re
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.lai_mini import render_nonuniform, render_real, render_uniform
-from benchmark.testsets.listing import first_folder, images_by_stem, is_mini, listed, mini_problems, some, still
+import cv2
+import numpy as np
+
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import (
+    Clip,
+    Sample,
+    TestSet,
+    TestSetEntry,
+    first_folder,
+    images_by_stem,
+    is_mini,
+    listed,
+    mini_problems,
+    some,
+    still,
+)
+from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, png, render_plan, with_noise
+from core.random_streams import stream
+from synth.scenes import Scene, blur_lin
+from synth.shake import Shake, blur_extent_px, draw_shake, homographies
+
+HEIGHT, WIDTH = 192, 256
+MARGIN_PX = 32  # rendered around an image so that its blur takes in what lies beyond the border
+UNIFORM_NOISE = 0.005
+NONUNIFORM_NOISE = 0.01  # height of uniform noise, as in the authors' script
+EXPOSURE_S = 0.25
+PATH_POSITIONS = 97  # instants of a camera path that are averaged: under 0.4 px apart
+SHARP = {"manmade_01": ("motorcycle_left.png", (0.5, 0.5)), "natural_01": ("chelsea.png", (0.5, 0.5))}
+KERNEL_EXTENTS_PX = {1: 13.0, 2: 19.0}
+GYRO_EXTENTS_PX = {1: 9.0, 2: 15.0}
+REAL_FIRST, REAL_LAST = 0, 160  # virtual frames of the exposure: 11 frames at 240 fps
+
+
+def render_uniform(data_root: Path, seed: int, workers: int) -> None:
+    """Render Lai uniform (mini, simulated): 2 photographs x 2 kernels, 256x192, and the kernels (up to 25 px wide).
+
+    A kernel is the trace of a random camera shake, centred on its mean. As in the real set sRGB values are convolved;
+    Gaussian noise of sigma 0.005 is added. The image takes in what lies beyond its border.
+    """
+    kernels = [partial(_render_kernel, number, seed) for number in KERNEL_EXTENTS_PX]
+    blurred = [partial(_render_uniform, name, number, seed) for name in SHARP for number in KERNEL_EXTENTS_PX]
+    _render_synthetic(data_root, "uniform", seed, workers, [*kernels, *blurred], KERNEL_EXTENTS_PX, UNIFORM_NOISE)
+
+
+def render_nonuniform(data_root: Path, seed: int, workers: int) -> None:
+    """Render Lai nonuniform (mini, simulated): 2 photographs x 2 six-dimensional camera paths, 256x192.
+
+    As in the authors' script: the mean of the image under the path's homographies, in sRGB values, and uniform noise
+    in [0, 0.01). The path is centred on its mean pose, so that the ground truth lies within the blur.
+    """
+    blurred = [partial(_render_nonuniform, name, number, seed) for name in SHARP for number in GYRO_EXTENTS_PX]
+    _render_synthetic(data_root, "nonuniform", seed, workers, blurred, GYRO_EXTENTS_PX, NONUNIFORM_NOISE)
+
+
+def render_real(data_root: Path, seed: int, workers: int) -> None:
+    """Render Lai real (mini, simulated): 4 blurred images of 384x288 with a moving foreground, and no ground truth.
+
+    The blur is the linear-light mean of 161 virtual frames at 3840 fps; Gaussian noise of sigma 0.01 is added.
+    """
+    scenes = real_scenes(seed)
+    configuration: dict[str, object] = {"seed": seed, "scenes": [scene.description for scene in scenes]}
+    tasks = tuple(partial(_render_real, scene) for scene in scenes)
+    plan = MiniPlan(testset="lai-real", home="Lai/real_dataset", tasks=tasks, configuration=configuration)
+    render_plan(data_root, plan, workers)
+
+
+def sharp_scene(name: str) -> Scene:
+    """The resting scene behind a ground truth, with the margin. It depends on no seed: two sets share the pictures."""
+    photograph, focus = SHARP[name]
+    return Scene(
+        name=name,
+        photographs=(photograph, ""),
+        height=HEIGHT + 2 * MARGIN_PX,
+        width=WIDTH + 2 * MARGIN_PX,
+        seed=0,
+        extent_px=0.0,
+        focus=focus,
+        foreground=False,
+    )
+
+
+def real_scenes(seed: int) -> tuple[Scene, ...]:
+    """The scenes of the images without ground truth."""
+    rows = (
+        ("simulated_01", ("motorcycle_right.png", "chelsea.png"), 10.0),
+        ("simulated_02", ("camera.png", "coins.png"), 14.0),
+        ("simulated_03", ("chelsea.png", "text.png"), 18.0),
+        ("simulated_04", ("text.png", "gravel.png"), 8.0),
+    )
+    return tuple(
+        Scene(name=name, photographs=photographs, height=288, width=384, seed=seed, extent_px=extent_px)
+        for name, photographs, extent_px in rows
+    )
+
+
+def camera_path(kind: str, number: int, extent_px: float, seed: int) -> np.ndarray:
+    """Poses of a camera path of one exposure, centred on their mean. Shape: [positions, 6]. Units: px."""
+    shake: Shake = draw_shake(seed, "lai", kind, number)
+    poses = shake.poses(np.linspace(0, EXPOSURE_S, PATH_POSITIONS))
+    poses -= poses.mean(axis=0)
+    extent = blur_extent_px(homographies(poses, HEIGHT, WIDTH), HEIGHT, WIDTH)
+    return poses * (extent_px / extent)
+
+
+def shake_kernel(number: int, seed: int) -> np.ndarray:
+    """A uniform blur kernel: the trace of a camera shake. Shape: [size, size] float32, odd size; it sums to 1."""
+    shifts = camera_path("kernel", number, KERNEL_EXTENTS_PX[number], seed)[:, :2]
+    radius = int(np.ceil(np.abs(shifts).max())) + 1
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1), dtype=np.float64)
+    between = np.linspace(0, len(shifts) - 1, 64 * len(shifts))  # fine enough for a trace without gaps
+    x, y = (np.interp(between, np.arange(len(shifts)), shifts[:, axis]) + radius for axis in (0, 1))
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    for step_y, step_x in ((0, 0), (0, 1), (1, 0), (1, 1)):  # bilinear share of each position in its four pixels
+        share = np.abs(1 - step_y - (y - top)) * np.abs(1 - step_x - (x - left))
+        np.add.at(kernel, (top + step_y, left + step_x), share)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _render_synthetic(
+    data_root: Path,
+    kind: str,
+    seed: int,
+    workers: int,
+    blurred: list[partial[list[RenderedFile]]],
+    extents_px: dict[int, float],
+    noise: float,
+) -> None:
+    configuration: dict[str, object] = {
+        "seed": seed,
+        "scenes": [sharp_scene(name).description for name in SHARP],
+        "extents_px": list(extents_px.values()),
+        "noise": noise,
+    }
+    plan = MiniPlan(
+        testset=f"lai-{kind}",
+        home=f"Lai/synthetic_dataset/{kind}",
+        tasks=(*blurred, *(partial(_render_sharp, name) for name in SHARP)),
+        configuration=configuration,
+    )
+    render_plan(data_root, plan, workers)
+
+
+def _sharp_with_margin(name: str) -> np.ndarray:
+    return encoded(sharp_scene(name).frame_lin(0))
+
+
+def _cut(image: np.ndarray) -> np.ndarray:
+    return image[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+
+def _render_sharp(name: str) -> list[RenderedFile]:
+    return [(f"Lai/synthetic_dataset/ground_truth/{name}.png", png(_cut(_sharp_with_margin(name))))]
+
+
+def _render_kernel(number: int, seed: int) -> list[RenderedFile]:
+    kernel = shake_kernel(number, seed)
+    picture = np.repeat((kernel / kernel.max())[..., None], 3, axis=2)
+    return [(f"Lai/synthetic_dataset/kernel/kernel_{number:02d}.png", png(picture))]
+
+
+def _render_uniform(name: str, number: int, seed: int) -> list[RenderedFile]:
+    kernel = shake_kernel(number, seed)
+    # filter2D correlates; a convolution spreads each point along the kernel as it is drawn.
+    blur = _cut(cv2.filter2D(_sharp_with_margin(name), -1, cv2.flip(kernel, -1)))
+    blur = with_noise(blur, UNIFORM_NOISE, seed, "lai-uniform", name, number)
+    return [(f"Lai/synthetic_dataset/uniform/{name}_kernel_{number:02d}.png", png(blur))]
+
+
+def _render_nonuniform(name: str, number: int, seed: int) -> list[RenderedFile]:
+    sharp = _sharp_with_margin(name)
+    height, width = sharp.shape[:2]
+    total = np.zeros_like(sharp)
+    for motion in homographies(camera_path("gyro", number, GYRO_EXTENTS_PX[number], seed), height, width):
+        total += cv2.warpPerspective(
+            sharp, motion, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
+    blur = _cut(total / np.float32(PATH_POSITIONS))
+    noise = stream(seed, "lai-nonuniform", name, number, "noise").random(blur.shape, dtype=np.float32)
+    blur = blur + np.float32(NONUNIFORM_NOISE) * noise
+    return [(f"Lai/synthetic_dataset/nonuniform/{name}_gyro_{number:02d}.png", png(blur))]
+
+
+def _render_real(scene: Scene) -> list[RenderedFile]:
+    blur = with_noise(encoded(blur_lin(scene, REAL_FIRST, REAL_LAST)), 0.01, scene.seed, "lai-real", scene.name)
+    return [(f"Lai/real_dataset/{scene.name}.png", png(blur))]
+
 
 SOURCE = "Lai et al., A Comparative Study for Single Image Blind Deblurring, CVPR 2016"
 LICENCE = "none stated; see http://vllab.ucmerced.edu/wlai24/cvpr16_deblur_study/ (not redistributed here)"

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
-from benchmark.testsets.listing import MARKER
-from synth import atomic, camera
-from synth.image_files import encode_jpeg, encode_png
-from synth.rng import stream
+from benchmark.testsets.base import MARKER
+from core import camera_response
+from core.files import sha256_of, write_bytes, write_json
+from core.image_files import encode_jpeg, encode_png
+from core.random_streams import stream
 
 MINI_VERSION = 2  # raise it when a mini set's pictures change
 
@@ -53,28 +54,28 @@ def render_plan(data_root: Path, plan: MiniPlan, workers: int) -> None:
     if _finished(data_root, home, configuration):
         return
     _clear(home)
-    atomic.write_json(home / MARKER, {"finished": False, **configuration})
+    write_json(home / MARKER, {"finished": False, **configuration})
     digests: dict[str, str] = {}
     rendered = Parallel(n_jobs=workers, prefer="threads", return_as="generator")(delayed(task)() for task in plan.tasks)
     for files in rendered:
         for name, data in files:
-            digests[name] = atomic.write_bytes(data_root / name, data)
-    atomic.write_json(home / MARKER, {"finished": True, **configuration, "files": digests})
+            digests[name] = write_bytes(data_root / name, data)
+    write_json(home / MARKER, {"finished": True, **configuration, "files": digests})
 
 
 def encoded(image_lin: np.ndarray) -> np.ndarray:
     """sRGB-encoded float32 values of linear light, same shape, in [0, 1]."""
-    return camera.response("srgb").to_encoded(image_lin)
+    return camera_response.response("srgb").to_encoded(image_lin)
 
 
 def png(image: np.ndarray) -> bytes:
     """PNG of an encoded float image [H, W, 3] in [0, 1], rounded to 8 bits."""
-    return encode_png(camera.to_8bit(np.clip(image, 0.0, 1.0)))
+    return encode_png(camera_response.to_8bit(np.clip(image, 0.0, 1.0)))
 
 
 def jpeg(image: np.ndarray) -> bytes:
     """JPEG (quality 95) of an encoded float image [H, W, 3] in [0, 1], rounded to 8 bits."""
-    return encode_jpeg(camera.to_8bit(np.clip(image, 0.0, 1.0)))
+    return encode_jpeg(camera_response.to_8bit(np.clip(image, 0.0, 1.0)))
 
 
 def with_noise(image: np.ndarray, sigma: float, seed: int, *names: str | int) -> np.ndarray:
@@ -89,7 +90,7 @@ def _finished(data_root: Path, home: Path, configuration: dict[str, object]) -> 
         files = marker.pop("files", {})
         if marker != {"finished": True, **configuration} or not files:
             return False
-        return all(atomic.sha256_of(data_root / name) == digest for name, digest in files.items())
+        return all(sha256_of(data_root / name) == digest for name, digest in files.items())
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -6,11 +6,10 @@ import json
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.listing import ListedTestSet, some, whole_clip
-from synth import shards
-from synth.pairs import MANIFEST, PairRecord, read_manifest
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import Clip, ListedTestSet, Sample, TestSet, TestSetEntry, some, whole_clip
+from core import shards
+from synth.manifest import MANIFEST, PairRecord, read_manifest
 
 RENDERED = ("scene:", "photograph:")  # beginnings of sources whose blur no camera recorded
 

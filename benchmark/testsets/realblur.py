@@ -9,9 +9,20 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.listing import first_list, listed, paired, pairing_problems, pairs_of_list, some, still
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import (
+    Clip,
+    Sample,
+    TestSet,
+    TestSetEntry,
+    first_list,
+    listed,
+    paired,
+    pairing_problems,
+    pairs_of_list,
+    some,
+    still,
+)
 
 COUNT = 980  # test pairs of 50 scenes, in each of the two sets
 _OFFICIAL = "RealBlur-{}_ECC_IMCORR_centroid_itensity_ref"

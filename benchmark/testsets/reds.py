@@ -5,9 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, TestSet, TestSetEntry
-from benchmark.testsets.listing import first_folder, listed, paired, pairing_problems, some, whole_clip
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import (
+    Clip,
+    TestSet,
+    TestSetEntry,
+    first_folder,
+    listed,
+    paired,
+    pairing_problems,
+    some,
+    whole_clip,
+)
 
 CLIPS, LENGTH = 30, 100  # 000 to 029, 00000000 to 00000099, 1280x720
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocol import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry
-from benchmark.testsets.listing import first_folder, first_list, listed, pairs_of_list, some, still
+from benchmark.protocols import EvalProtocol
+from benchmark.testsets.base import (
+    Clip,
+    Sample,
+    TestSet,
+    TestSetEntry,
+    first_folder,
+    first_list,
+    listed,
+    pairs_of_list,
+    some,
+    still,
+)
 
 COUNT = 3360  # test pairs of 13,358, as the paper states it
 TEST_LISTS = ("RSBlur_real_test.txt", "datalist/RSBlur/RSBlur_real_test.txt")

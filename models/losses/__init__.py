@@ -25,8 +25,7 @@ from models.losses.adversarial import (
 )
 from models.losses.features import contrastive, perceptual
 from models.losses.gfpgan import gram_style, identity, pyramid_l1
-from models.losses.pixel import charbonnier, l1, mse, psnr, psnr_40
-from models.losses.spectral import mimo_frequency
+from models.losses.pixel import charbonnier, l1, mimo_frequency, mse, psnr, psnr_40
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "l1": l1,

@@ -1,7 +1,13 @@
-"""Losses on pixel values."""
+"""Losses on pixel values and on their Fourier transform.
+
+Losses on pixel values.
+
+Losses on the Fourier transform.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -45,3 +51,12 @@ def psnr_40(restored: Tensor, sharp: Tensor) -> Tensor:
     Ours. On small crops, many of which are flat, the plain form is led by those where there is nothing to restore.
     """
     return psnr(restored, sharp, epsilon=1e-4)
+
+
+def mimo_frequency(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Mean absolute difference of real and imaginary parts of the two-dimensional Fourier transforms (not normalised).
+
+    Shape: two tensors [B, C, H, W] -> scalar. MIMO-UNet sums it over three scales and weighs the sum by 0.1.
+    Source: Cho et al., ICCV 2021, equation 7. The mean runs over both parts, as in the authors' program.
+    """
+    return torch.view_as_real(torch.fft.fft2(restored - sharp)).abs().mean()

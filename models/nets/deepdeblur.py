@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Nah et al., CVPR 2017, arXiv:1612.02177; github.com/SeungjunNah/DeepDeblur-PyTorch"

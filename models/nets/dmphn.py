@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.nets.padding import pad_to_multiple
+from core.weights_files import load_state_dict
+from models.nets.layers import pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
-from synth.state_dicts import load_state_dict
 
 SOURCE = "Zhang et al., CVPR 2019, arXiv:1904.03468; github.com/HongguangZhang/DMPHN-cvpr19-master"
 _SHA256 = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.faces import FaceRestorer
-from models.nets.stylegan2_clean import SLOPE, StyleGAN2WithSFT, resized
+from models.nets.stylegan2 import SLOPE, StyleGAN2WithSFT, resized
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Wang et al., CVPR 2021, arXiv:2101.04061; github.com/TencentARC/GFPGAN"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Cho et al., ICCV 2021, arXiv:2108.05054; github.com/chosj95/MIMO-UNet"

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.local_mean import LocalMean
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import LocalMean, pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Zamir et al., CVPR 2021, arXiv:2102.02808; github.com/swz30/MPRNet"

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.nets.layer_norm import channel_norm
-from models.nets.local_mean import LocalMean
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import LocalMean, channel_norm, pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Chen et al., ECCV 2022, arXiv:2204.04676; github.com/megvii-research/NAFNet"

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layer_norm import channel_norm
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import channel_norm, pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Zamir et al., CVPR 2022, arXiv:2111.09881; github.com/swz30/Restormer"

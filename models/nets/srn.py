@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import pad_to_multiple
 from models.spec import Method, ModelSpec
 
 SOURCE = "Tao et al., CVPR 2018, arXiv:1802.01770; third-party port github.com/ljzycmd/SimDeblur, not the authors' code"

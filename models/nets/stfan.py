@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.padding import pad_to_multiple
+from models.nets.layers import pad_to_multiple
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Zhou et al., ICCV 2019, arXiv:1904.12257; github.com/sczhou/STFAN"

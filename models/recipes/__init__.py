@@ -1,19 +1,25 @@
 """Training recipes: what a paper (or the quick profile) says about training, in one readable function each.
 
-How a network is fed, and what its outputs are compared with, belongs to the network: models/training_forms.py.
+How a network is fed, and what its outputs are compared with, belongs to the network: models/training/forms.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from models.recipes.base import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
 from models.recipes.deblurgan import charbonnier, deblurgan, deblurgan_v2, restore_mix
 from models.recipes.esrgan import esrgan, real_esrgan
-from models.recipes.faces import gfpgan
-from models.recipes.mimo_unet import mimo_unet, mimo_unet_contrastive
-from models.recipes.photographs import photographs
-from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
-from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, nafnet
+from models.recipes.gfpgan import gfpgan
+from models.recipes.still import (
+    deepdeblur,
+    highres_atrous,
+    highres_mlfa,
+    mimo_unet,
+    mimo_unet_contrastive,
+    nafnet,
+    photographs,
+)
 from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
 
 __all__ = [

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.quick import quick, quick_stages, quick_terms
-from models.recipes.recipe import Adversary, Augmentation, Features, Recipe
+from models.recipes.base import Adversary, Augmentation, Features, Recipe, quick, quick_stages, quick_terms
 
 
 def esrgan(profile: str) -> Recipe:

@@ -1,11 +1,17 @@
-"""Networks for one image that are trained by a loss on pixels alone: NAFNet, DeepDeblur, the high-resolution ones."""
+"""Networks for one image without a discriminator: NAFNet, DeepDeblur, the high-resolution one, MIMO-UNet, our own.
+
+Networks for one image that are trained by a loss on pixels alone: NAFNet, DeepDeblur, the high-resolution ones.
+
+MIMO-UNet, and the same with a contrastive term.
+
+The recipe of the network that is kept in models/pretrained: no paper's, made for pairs of still photographs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.quick import quick, quick_stages
-from models.recipes.recipe import Augmentation, Recipe
+from models.recipes.base import Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
 
 
 def nafnet(profile: str) -> Recipe:
@@ -104,3 +110,85 @@ def _two_stages(name: str, profile: str, clip_frames: int = 1) -> Recipe:
         for part, steps in zip((first, second), lengths, strict=True)
     )
     return quick_stages(first, (stages[0], replace(stages[1], starts_at_blur=False)))
+
+
+def mimo_unet(profile: str) -> Recipe:
+    """Multi-scale content + 0.1 multi-scale frequency reconstruction loss.
+
+    Source: Cho et al., ICCV 2021, section 4.1: batch 4, crops of 256, random horizontal flips, Adam, 1e-4, halved every
+    500 of 3000 epochs. Quick differs: see quick.py.
+    """
+    paper = _paper()
+    return paper if profile == "paper" else quick(paper, steps=300, crop_px=64)
+
+
+def mimo_unet_contrastive(profile: str) -> Recipe:
+    """`mimo-unet` + 0.1 contrastive loss in VGG19's feature space, with negatives that grow sharper.
+
+    Source: Jan, "Contrastive Learning Aided Image Deblurring", master's thesis, National Central University, 2022 (its
+    abstract only was read): anchor the restored image, positive the sharp one, negatives made from the blurred one,
+    sharper from one interval of epochs to the next. The constants are not in it and are derived here:
+    - the form of the loss, its layers, their weights and 0.1 from AECR-Net (Wu et al., CVPR 2021, arXiv:2104.09367),
+      which the thesis builds on;
+    - the negative is blur + share * (sharp - blur). A negative must stay further from the sharp image than the anchor,
+      or the loss pushes the wrong way. MIMO-UNet gains 6.1 dB on GoPro (25.64 to 31.73), so that its error ends at half
+      of the blur's, and a share must stay below 1/2: four intervals of 750 epochs with 0, 1/8, 2/8, 3/8.
+    Quick does not start at the blurred image: that is the first negative, and the loss divides by the distance to it
+    (docs/log.md: 2.3 dB lost).
+    """
+    paper = replace(
+        _paper(),
+        name="mimo-unet-contrastive",
+        source="Jan, master's thesis, NCU 2022 (abstract), with constants of AECR-Net, CVPR 2021",
+        contrast=Contrast(
+            weight=0.1,
+            layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+            layer_weights=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
+            shares=(0.0, 1 / 8, 2 / 8, 3 / 8),
+        ),
+    )
+    return paper if profile == "paper" else replace(quick_terms(paper, steps=180, crop_px=64), starts_at_blur=False)
+
+
+def _paper() -> Recipe:
+    return Recipe(
+        name="mimo-unet",
+        profile="paper",
+        source="Cho et al., ICCV 2021, section 4.1",
+        losses=(("l1", 1.0), ("mimo-frequency", 0.1)),
+        batch=4,
+        crop_px=256,
+        epochs=3000,
+        schedule="step",
+        milestones=(1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6),
+        flips=("horizontal",),
+    )
+
+
+def photographs(profile: str) -> Recipe:
+    """Minus the PSNR up to 40 dB, Adam, cosine from 1e-3 to zero, crops of 128, batch 8.
+
+    Source: ours. The loss counts every crop alike, however strong its blur is; crops above 40 dB do not lead. Half of
+    the samples are shown through other camera responses, so that blur averaged as pixel values (GoPro's) is seen as
+    well as blur averaged as light; an average of the weights over about 1000 steps is what is kept. Made for
+    `synth/make_pairs.py photos`; fits every network for single images.
+    """
+    full = Recipe(
+        name="photographs",
+        profile="paper",
+        source="ours, for pairs of photographs (docs/log.md)",
+        losses=(("psnr-40", 1.0),),
+        batch=8,
+        crop_px=128,
+        steps=16_000,
+        learning_rate=1e-3,
+        warmup_steps=200,
+        ema_decay=0.999,
+        gradient_clip=1.0,
+        flips=("horizontal", "vertical", "transpose"),
+        response_share=0.5,
+        starts_at_blur=True,
+        checkpoint_every=500,
+        validate_every=1000,
+    )
+    return full if profile == "paper" else quick(full, steps=600, crop_px=128)

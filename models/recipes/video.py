@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.quick import quick, quick_stages, quick_terms
-from models.recipes.recipe import Augmentation, Features, Recipe
+from models.recipes.base import Augmentation, Features, Recipe, quick, quick_stages, quick_terms
 
 
 def stfan(profile: str) -> Recipe:
@@ -13,7 +12,7 @@ def stfan(profile: str) -> Recipe:
 
     Source: Zhou et al., ICCV 2019, arXiv:1904.12257, sections 4 and 5.1: random reversal, brightness and contrast in
     [0.8, 1.2], flips, crops of 256, Gaussian noise of sigma 0.01 of full scale (the authors' program draws sigma up to
-    1e-4: synth/degrade/noise.py has that), Adam 1e-4, divided by 10 every 400k of 900k steps, Kaiming initialisation:
+    1e-4: synth/degrade/steps.py has that), Adam 1e-4, divided by 10 every 400k of 900k steps, Kaiming initialisation:
     torch's own for convolutions, which is Kaiming's uniform one with a slope of sqrt(5) (the plain normal one lets this
     recurrence grow by 1e7 a frame, docs/log.md). Saturation, which their program changes as well, is left out.
     """

@@ -2,11 +2,11 @@
 
 from synth.degrade.base import Degradation
 from synth.degrade.bsrgan import bsrgan as shuffled
-from synth.degrade.faces import degraded_face
+from synth.degrade.gfpgan import degraded_face
 from synth.degrade.motion import uniform_motion, varying_motion
-from synth.degrade.noise import stfan_noise
 from synth.degrade.restoration_mix import restoration_mix as mixed
 from synth.degrade.second_order import second_order as twice
+from synth.degrade.steps import stfan_noise
 
 DEGRADATIONS: dict[str, Degradation] = {
     "real-esrgan": Degradation(

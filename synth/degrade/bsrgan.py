@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.camera import response
-from synth.degrade.kernels import Kernel, filtered
-from synth.degrade.noise import add_gaussian
-from synth.degrade.resizing import draw_mode, jpeg, resized
+from core.camera_response import response
+from synth.degrade.steps import Kernel, add_gaussian, draw_mode, filtered, jpeg, resized
 from synth.sensor import CAMERAS, draw_settings, photograph
 
 STEPS = ("blur", "blur-again", "reduce", "reduce-rest", "gaussian", "jpeg", "camera")

@@ -10,9 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.degrade.kernels import FIRST_SIGMA_PX, SECOND_SIGMA_PX, Kernel, draw_final_sinc, draw_kernel, filtered
-from synth.degrade.noise import add_gaussian, add_poisson
-from synth.degrade.resizing import draw_mode, jpeg, resized
+from synth.degrade.steps import (
+    FIRST_SIGMA_PX,
+    SECOND_SIGMA_PX,
+    Kernel,
+    add_gaussian,
+    add_poisson,
+    draw_final_sinc,
+    draw_kernel,
+    draw_mode,
+    filtered,
+    jpeg,
+    resized,
+)
 
 GREY_NOISE_SHARE = 0.4
 GAUSSIAN_SHARE = 0.5

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from synth.camera import CameraResponse
+from core.camera_response import CameraResponse
 
 if TYPE_CHECKING:
     from synth.interp.integral import GapPath

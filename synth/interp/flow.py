@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from synth.camera import CameraResponse
+from core.camera_response import CameraResponse
 from synth.interp.base import require_gap, require_phases
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from synth.camera import CameraResponse
+from core.camera_response import CameraResponse
 
 # LLVM's vectorisation of straight code, which numba leaves off: the four channels of a pixel become one instruction.
 # It must be asked for before numba is imported, and halves the time of a gap.

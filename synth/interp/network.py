@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from synth.state_dicts import SUFFIXES
+from core.weights_files import SUFFIXES, weights_folder
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-# The folder of the users' weights files, for the whole project.
-FOLDER_VARIABLE = "DEBLUR_BENCH_WEIGHTS"
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 
 
 def weights_file(interpolator: str, variable: str, patterns: Sequence[str], where: str) -> Path:
@@ -33,7 +29,7 @@ def weights_file(interpolator: str, variable: str, patterns: Sequence[str], wher
         if not Path(named).is_file():
             raise ValueError(f"{variable} names the weights file {named}, which does not exist")
         return Path(named)
-    folder = Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+    folder = weights_folder()
     files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
     for pattern in patterns:
         for path in files:

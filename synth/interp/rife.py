@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synth import atomic
-from synth.camera import CameraResponse
+from core import files
+from core.camera_response import CameraResponse
+from core.weights_files import load_state_dict, load_strictly
 from synth.interp.base import require_gap, require_phases
 from synth.interp.flow import Flow
 from synth.interp.network import to_array, to_batch, weights_file
-from synth.state_dicts import load_state_dict, load_strictly
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ class RifeNetwork:
 
         self._module, self._multiple = _load(path)
         self._device = torch.device("cpu")
-        self.weights_sha256 = atomic.sha256_of(path)
+        self.weights_sha256 = files.sha256_of(path)
 
     def middle(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The middle of the gap between two frames.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synth import atomic
+from core import files
+from core.weights_files import load_state_dict, load_strictly
 from synth.interp.flow import Flow, to_the_middle
 from synth.interp.network import to_array, to_batch, weights_file
-from synth.state_dicts import load_state_dict, load_strictly
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class Spynet(Flow):
 
         self._network = _load(path)
         self._device = torch.device("cpu")
-        self.weights_sha256 = atomic.sha256_of(path)
+        self.weights_sha256 = files.sha256_of(path)
 
     def motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """As `Flow.motion`, from the network's flows in both directions."""

@@ -10,8 +10,8 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from benchmark.metrics.torchvision_shim import ensure_torchvision
-from synth.rng import stream
+from core.random_streams import stream
+from core.torchvision_shim import ensure_torchvision
 
 HEIGHT, WIDTH = 163, 197  # odd on purpose, two NIQE blocks wide, five scales of MS-SSIM high
 

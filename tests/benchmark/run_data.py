@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from benchmark import run
-from synth.image_files import write_image
-from synth.rng import stream
+from core.image_files import write_image
+from core.random_streams import stream
 
 FRAMES, HEIGHT, WIDTH = 3, 48, 64
 SEQUENCES = ("GOPR0001_11_00", "GOPR0002_11_00")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark import cost
-from benchmark.published_costs import published_macs
+from benchmark.cost import published_macs
 from models.macs import counted_macs, deformable_operations, macs_at
 from models.zoo import MODELS
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import doctor, doctor_sets, inspection, run
-from benchmark.findings import Finding, fail, ok, warn
+from benchmark import data_checks, doctor, run
+from benchmark.data_checks import Finding, displacement, fail, jpeg_steps, luma_of, ok, perceptual_hash, warn
 from benchmark.metrics import METRICS
-from benchmark.metrics.weights_dir import set_weights_dir
 from benchmark.plan import RunConfig
 from benchmark.testsets import TESTSETS
-from synth.atomic import sha256_of
-from synth.image_files import decode_jpeg, encode_jpeg, read_image, write_image
-from synth.rng import stream
+from core.files import sha256_of
+from core.image_files import decode_jpeg, encode_jpeg, read_image, write_image
+from core.random_streams import stream
+from core.weights_files import set_weights_dir
 from tests.benchmark.metric_data import write_weights
 
 HEIGHT, WIDTH, FRAMES, STEP_PX = 256, 384, 6, 3
@@ -80,7 +80,7 @@ def examine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     """The findings, with the size of the made-up set in place of GoPro's."""
     entry = replace(TESTSETS["gopro"], sizes=((HEIGHT, WIDTH),))
     monkeypatch.setitem(TESTSETS, "gopro", entry)
-    return list(doctor_sets.examine_set("gopro", folder))
+    return list(data_checks.examine_set("gopro", folder))
 
 
 def change(folder: Path, kind: str, edit: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -202,13 +202,13 @@ def test_leaks(healthy: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "pairs" / "pairs.jsonl"
     manifest.write_text("\n".join(lines), encoding="utf-8")
     sets = [("gopro", healthy)]
-    (found,) = doctor_sets.leaks([tmp_path / "pairs"], sets)
+    (found,) = data_checks.leaks([tmp_path / "pairs"], sets)
     assert (found.level, found.check) == ("fail", "gopro: leaks")
     assert f"{SEQUENCES[1]}/000004 = train/1" in found.sentence
     assert "train/0" not in found.sentence
     manifest.write_text(lines[0], encoding="utf-8")
-    assert [finding.level for finding in doctor_sets.leaks([tmp_path / "pairs"], sets)] == ["ok"]
-    (found,) = doctor_sets.leaks([tmp_path / "nothing"], sets)
+    assert [finding.level for finding in data_checks.leaks([tmp_path / "pairs"], sets)] == ["ok"]
+    (found,) = data_checks.leaks([tmp_path / "nothing"], sets)
     assert (found.level, "no training pairs there yet" in found.sentence) == ("ok", True)
 
 
@@ -295,8 +295,8 @@ def test_from_the_command_line(healthy: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_untouched_pixels_show_no_jpeg() -> None:
-    assert inspection.jpeg_steps(inspection.luma_of(pair(scene("plain"), 1)["sharp"])) == {}
+    assert jpeg_steps(luma_of(pair(scene("plain"), 1)["sharp"])) == {}
     flat = np.full((64, 64, 3), 90, dtype=np.uint8)
-    assert inspection.jpeg_steps(inspection.luma_of(flat)) == {}
-    assert inspection.perceptual_hash(flat) is None
-    assert inspection.displacement(*[inspection.luma_of(flat)] * 2) == (1.0, 0, 0)
+    assert jpeg_steps(luma_of(flat)) == {}
+    assert perceptual_hash(flat) is None
+    assert displacement(*[luma_of(flat)] * 2) == (1.0, 0, 0)

@@ -14,7 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmark.metrics import METRICS
 from benchmark.metrics.ssim import box_reduced
-from benchmark.metrics.weights_dir import find_file, set_weights_dir, weights_dir
+from core.weights_files import find_file, set_weights_dir
+from core.weights_files import weights_folder as folder_in_use
 from tests.benchmark.metric_data import noisy, texture, to_tensor, write_weights
 
 ANY_SIZE = ("psnr", "ssim-skimage-uniform7", "ssim-matlab-3d", "ssim-cw")
@@ -246,9 +247,9 @@ def test_where_weights_are_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "deep" / "er" / "squeezenet1_1_from-fp16.pth").write_bytes(b"")
     monkeypatch.setenv("DEBLUR_BENCH_WEIGHTS", str(tmp_path))
     set_weights_dir(None)
-    assert weights_dir() == tmp_path
+    assert folder_in_use() == tmp_path
     assert find_file("squeezenet1_1*.pth") == tmp_path / "deep" / "er" / "squeezenet1_1_from-fp16.pth"
     monkeypatch.delenv("DEBLUR_BENCH_WEIGHTS")
-    assert weights_dir().name == "weights"
+    assert folder_in_use().name == "weights"
     with pytest.raises(ValueError, match="does not exist"):
         set_weights_dir(tmp_path / "nowhere")

@@ -12,7 +12,7 @@ import torch
 
 from benchmark.metrics import METRICS
 from benchmark.metrics.brisque import GREATEST, LEAST, _shifted, brisque_features, read_regression
-from benchmark.metrics.weights_dir import set_weights_dir
+from core.weights_files import set_weights_dir
 from tests.benchmark.metric_data import noisy, texture, to_tensor, write_brisque_model
 
 LUMA = np.array([0.299, 0.587, 0.114])

@@ -13,8 +13,8 @@ import torch
 
 from benchmark.metrics import METRICS
 from benchmark.metrics.niqe import block_features, fit_aggd, gaussian_window, halved, normalised
-from benchmark.metrics.torchvision_shim import ensure_torchvision
-from benchmark.metrics.weights_dir import find_file, set_weights_dir
+from core.torchvision_shim import ensure_torchvision
+from core.weights_files import find_file, set_weights_dir
 from tests.benchmark.metric_data import noisy, texture, to_tensor, write_niqe_model, write_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,7 +211,7 @@ def test_halving_keeps_constants_and_ramps() -> None:
 def test_torchvision_imports_after_the_shim() -> None:
     """In a fresh process, twice, with lpips behind it: whatever wheels of PyTorch and torchvision are installed."""
     code = (
-        "from benchmark.metrics.torchvision_shim import ensure_torchvision as shim; shim(); shim(); "
+        "from core.torchvision_shim import ensure_torchvision as shim; shim(); shim(); "
         "import torchvision, lpips; shim(); print(len(torchvision.models.alexnet(weights=None).features))"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

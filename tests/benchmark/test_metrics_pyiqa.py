@@ -7,10 +7,10 @@ import importlib.util
 import pytest
 import torch
 
+from benchmark.evaluation import find_metrics
 from benchmark.metrics import METRICS, pyiqa_metrics
-from benchmark.metrics.torchvision_shim import ensure_torchvision
-from benchmark.protocol import PROTOCOLS
-from benchmark.scorer import find_metrics
+from benchmark.protocols import PROTOCOLS
+from core.torchvision_shim import ensure_torchvision
 from tests.benchmark.metric_data import noisy, texture, to_tensor
 
 needs_pyiqa = pytest.mark.skipif(

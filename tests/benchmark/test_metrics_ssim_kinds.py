@@ -8,7 +8,7 @@ import scipy.ndimage
 
 from benchmark.metrics import METRICS
 from benchmark.metrics.ms_ssim import EXPONENTS, low_pass
-from benchmark.metrics.ssim_volume import channel_weights
+from benchmark.metrics.ssim import channel_weights
 from tests.benchmark.metric_data import noisy, texture, to_tensor
 
 C1, C2 = 0.01**2, 0.03**2

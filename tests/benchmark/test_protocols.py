@@ -11,9 +11,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.metrics import METRICS
-from benchmark.protocol import PROTOCOLS, su30_indices
-from benchmark.scorer import (
+from benchmark.evaluation import (
     find_metrics,
     load_image,
     missing_metrics,
@@ -22,7 +20,9 @@ from benchmark.scorer import (
     score_image,
     score_restorations,
 )
-from synth.image_files import write_image
+from benchmark.metrics import METRICS
+from benchmark.protocols import PROTOCOLS, su30_indices
+from core.image_files import write_image
 from tests.benchmark.metric_data import HEIGHT, WIDTH, noisy, texture, to_tensor
 
 PLAIN = [name for name, protocol in PROTOCOLS.items() if protocol.align == "none" and protocol.reference]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmark import score
-from benchmark.protocol import PROTOCOLS, pooled, scored_positions, su30_indices
-from benchmark.scorer import score_image
-from synth.image_files import write_image
+from benchmark.evaluation import score_image
+from benchmark.protocols import PROTOCOLS, pooled, scored_positions, su30_indices
+from core.image_files import write_image
 from tests.benchmark.metric_data import noisy, texture, to_tensor
 from tests.benchmark.test_protocols_kohler import aligned_by_hand, displaced, scores_by_hand
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+from benchmark.evaluation import score_image
 from benchmark.metrics import alignment
-from benchmark.protocol import PROTOCOLS
-from benchmark.scorer import score_image
+from benchmark.protocols import PROTOCOLS
 from tests.benchmark.metric_data import noisy, texture, to_tensor
 
 KOHLER = PROTOCOLS["kohler"]

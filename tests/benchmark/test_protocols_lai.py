@@ -10,9 +10,9 @@ import torch
 from scipy.ndimage import map_coordinates
 from skimage.metrics import structural_similarity
 
-from benchmark.metrics import shift_search
-from benchmark.protocol import PROTOCOLS
-from benchmark.scorer import score_image
+from benchmark.evaluation import score_image
+from benchmark.metrics import alignment
+from benchmark.protocols import PROTOCOLS
 from tests.benchmark.metric_data import noisy, texture, to_tensor
 
 LAI = PROTOCOLS["lai-synthetic"]
@@ -49,23 +49,23 @@ def shifted_pair(down: float, right: float, height: int = 58, width: int = 66) -
 def test_whole_grid_and_minimum(down: float, right: float) -> None:
     restored, sharp = shifted_pair(down, right)
     expected = errors_by_hand(restored, sharp)
-    found = shift_search.squared_errors(restored, sharp, 15)
+    found = alignment.squared_errors(restored, sharp, 15)
     assert found.shape == (81, 81)
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
     row, column = np.unravel_index(np.argmin(expected), expected.shape)
-    best = shift_search.best_shift(restored, sharp, 15)
+    best = alignment.best_shift(restored, sharp, 15)
     assert best == (OFFSETS[row], OFFSETS[column])
     assert best == pytest.approx((down, right), abs=0.25)  # averaging lowers the noise, which may win a quarter px
-    sampled = shift_search.sampled(restored, *best, 15)
+    sampled = alignment.sampled(restored, *best, 15)
     assert sampled == pytest.approx(moved_by_hand(restored, *best, sharp.shape), abs=1e-12)
 
 
 def test_equal_errors_take_the_smallest_shift() -> None:
     flat = np.full((60, 60), 0.3)
-    assert shift_search.best_shift(flat, flat, 15) == (0.0, 0.0)
+    assert alignment.best_shift(flat, flat, 15) == (0.0, 0.0)
     stripes = np.tile(np.sin(np.arange(70) * 2 * np.pi / 6) / 3 + 0.5, (64, 1))
-    assert shift_search.best_shift(stripes, stripes, 15) == (0.0, 0.0)
-    assert shift_search.best_shift(np.roll(stripes, 2, axis=1), stripes, 15) == (0.0, 2.0)
+    assert alignment.best_shift(stripes, stripes, 15) == (0.0, 0.0)
+    assert alignment.best_shift(np.roll(stripes, 2, axis=1), stripes, 15) == (0.0, 2.0)
 
 
 @pytest.mark.parametrize("growth", [(0, 0), (1, -1), (-1, 1), (2, 2)])

@@ -10,9 +10,9 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from benchmark.metrics import homography
-from benchmark.protocol import PROTOCOLS
-from benchmark.scorer import score_image
+from benchmark.evaluation import score_image
+from benchmark.metrics import alignment
+from benchmark.protocols import PROTOCOLS
 from tests.benchmark.metric_data import noisy, texture, to_tensor
 
 PROTOCOL = PROTOCOLS["realblur-j"]
@@ -71,13 +71,13 @@ def test_scores() -> None:
 
 def test_the_mask_leaves_out_what_came_from_outside() -> None:
     restored, sharp = warped_pair()
-    pair = homography.registered(*(np.ascontiguousarray(i.transpose(2, 0, 1)) / 255 for i in (restored, sharp)))
+    pair = alignment.registered(*(np.ascontiguousarray(i.transpose(2, 0, 1)) / 255 for i in (restored, sharp)))
     assert set(np.unique(pair.mask)) == {0.0, 1.0}
     assert 0.9 < pair.mask.mean() < 1
     assert (pair.restored[:, pair.mask == 0] == 0).all()
     assert (pair.sharp[:, pair.mask == 0] == 0).all()
     inside = np.square(pair.restored - pair.sharp)[:, pair.mask == 1].mean()
-    assert homography.masked_mse(pair) == pytest.approx(inside)
+    assert alignment.registered_mse(pair) == pytest.approx(inside)
 
 
 def test_gain_alone() -> None:

@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import checkpoints, cost, run, scoring, stages
-from benchmark.arguments import configuration, parser
-from benchmark.estimates import in_words
+from benchmark import cost, method_work, run, scoring
+from benchmark.methods import make_pairs
 from benchmark.plan import ROOT, RunConfig, _pair_digests, open_targets
 from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
-from benchmark.run import main
-from synth.image_files import write_image
+from benchmark.run import configuration, in_words, main, parser
+from core.image_files import write_image
 from tests.benchmark.run_data import FRAMES, SEQUENCES, World
 
 METHODS = "identity,mimo-unet-test"
@@ -84,7 +83,7 @@ def test_a_value_is_that_of_the_saved_image(world: World) -> None:
     )
     import numpy as np
 
-    from synth.image_files import read_image
+    from core.image_files import read_image
 
     sequence, frame = row.key.split("/")
     restored = read_image(world.home / "first" / "images" / "gopro" / "mimo-unet-test" / f"{row.key}.png")
@@ -238,7 +237,7 @@ def test_pairs_may_be_a_data_set_as_it_unpacks(tmp_path: Path) -> None:
             image = np.full((16, 16, 3), 90, np.uint8)
             write_image(tmp_path / home / "GOPRO_Large" / "train" / "GOPR1" / side / "1.png", image)
     folders = [tmp_path / home / "GOPRO_Large" for home in ("a", "b")]
-    checkpoints.make_pairs(folders, 1)  # nothing to make
+    make_pairs(folders, 1)  # nothing to make
     words = ["--methods", "mimo-unet-test", "--pairs", ",".join(map(str, folders)), "--pairs", str(tmp_path / "a")]
     config = configuration(parser().parse_args(words))
     assert config.pairs == (*folders, tmp_path / "a")
@@ -247,7 +246,7 @@ def test_pairs_may_be_a_data_set_as_it_unpacks(tmp_path: Path) -> None:
     (folders[1] / "train" / "GOPR1" / "sharp" / "1.png").write_bytes(b"another size")
     assert len(set(_pair_digests(folders).values())) == 2
     with pytest.raises(FileNotFoundError, match=r"there is no pairs\.jsonl, and it is no GOPRO_Large"):
-        checkpoints.make_pairs(config.pairs, 1)
+        make_pairs(config.pairs, 1)
 
 
 def test_one_worker_leaves_the_number_of_threads_alone(world: World) -> None:
@@ -268,7 +267,7 @@ def test_one_worker_leaves_the_number_of_threads_alone(world: World) -> None:
 
 def test_the_sheet_shows_images_from_all_over_the_set(world: World) -> None:
     target, *_ = open_targets(RunConfig(methods=("identity",), testsets=("gopro",)), {"gopro": gopro(world)})[0]
-    keys = stages.sheet_keys(target)
+    keys = method_work.sheet_keys(target)
     assert len(keys) == 3 and {key.split("/")[0] for key in keys} == set(SEQUENCES)
     kept = {path.parent.name for path in (world.home / "first" / "images" / "gopro" / "_blur").rglob("*.png")}
     assert kept == set(SEQUENCES)
@@ -388,9 +387,9 @@ def test_an_output_folder_of_something_else_is_refused(world: World, capsys: pyt
 def test_a_full_disk_is_one_sentence_and_what_was_written_stays_valid(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from synth import atomic
+    from core import files
 
-    real, left = atomic.write_bytes, 12
+    real, left = files.write_bytes, 12
 
     def write_bytes(path: Path, data: bytes) -> str:
         nonlocal left
@@ -399,10 +398,10 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays_valid(
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path, data)
 
-    monkeypatch.setattr(atomic, "write_bytes", write_bytes)
+    monkeypatch.setattr(files, "write_bytes", write_bytes)
     assert world.run("full", METHODS) == 1
     assert capsys.readouterr().err.splitlines()[-1].endswith("full: No space left on device; go on with --resume")
-    monkeypatch.setattr(atomic, "write_bytes", real)
+    monkeypatch.setattr(files, "write_bytes", real)
     assert world.run("full", METHODS, "--resume") == 0
     assert world.bytes_of("full") == world.bytes_of("first")
 

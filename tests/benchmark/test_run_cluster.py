@@ -49,7 +49,7 @@ def test_a_bad_image_is_named_by_its_worker(world: World, address: str, tmp_path
 
 
 def test_no_scheduler(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("synth.cluster.ANSWER_S", 1)
+    monkeypatch.setattr("synth.gaps_on_cluster.ANSWER_S", 1)
     assert world.run("alone", "identity", "--scheduler", "tcp://127.0.0.1:1") == 2
     assert "no Dask scheduler answers" in capsys.readouterr().err
     assert not (world.home / "alone").exists()

@@ -13,10 +13,10 @@ from torch import Tensor
 from benchmark import cost, run
 from benchmark.restoring import AreaReduced
 from benchmark.results import CostRow, MethodRow, ScoreRow, read_rows
+from core.image_files import read_image
 from models import weights
 from models.restorer import open_method
 from models.zoo import MODELS
-from synth.image_files import read_image
 from tests.benchmark.run_data import HEIGHT, SEQUENCES, WIDTH, World
 
 KEY = f"{SEQUENCES[0]}/000002"

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.evaluation import score_files
 from benchmark.matching import match
-from benchmark.metrics.weights_dir import set_weights_dir
-from benchmark.protocol import PROTOCOLS, su30_indices
+from benchmark.protocols import PROTOCOLS, su30_indices
 from benchmark.score import main
-from benchmark.scorer import score_files
-from synth.image_files import write_image
+from core.image_files import write_image
+from core.weights_files import set_weights_dir
 from tests.benchmark.metric_data import noisy, texture, write_niqe_model
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.protocol import PROTOCOLS, su30_indices
+from benchmark.protocols import PROTOCOLS, su30_indices
 from benchmark.testsets import TESTSETS, dvd, gopro, kohler
 from benchmark.testsets.base import Clip
 from benchmark.testsets.lai import sharp_stem

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.protocol import PROTOCOLS
-from benchmark.testsets import TESTSETS, dvd, gopro, kohler, lai_mini, mini, render_missing, sets_at_hand
-from benchmark.testsets.base import TestSet
-from benchmark.testsets.listing import MARKER
-from synth import atomic
-from synth.camera import response
-from synth.image_files import image_size, read_image
+from benchmark.protocols import PROTOCOLS
+from benchmark.testsets import TESTSETS, dvd, gopro, kohler, lai, mini, render_missing, sets_at_hand
+from benchmark.testsets.base import MARKER, TestSet
+from core.camera_response import response
+from core.files import write_bytes
+from core.image_files import image_size, read_image
 from synth.scenes import PHOTOGRAPHS
 
 SEED = 4
@@ -66,8 +65,8 @@ def test_only_test_photographs_are_used() -> None:
         *gopro.mini_scenes(0),
         *kohler.mini_scenes(0).values(),
         dvd.mini_scene(0),
-        *(lai_mini.sharp_scene(name) for name in lai_mini.SHARP),
-        *lai_mini.real_scenes(0),
+        *(lai.sharp_scene(name) for name in lai.SHARP),
+        *lai.real_scenes(0),
     ]
     used = {name for scene in scenes for name in scene.photographs if name}
     assert used <= set(PHOTOGRAPHS["test"])
@@ -119,9 +118,8 @@ def test_an_interrupted_rendering_is_noticed_and_redone(
         written.append(path)
         return write_bytes(path, data)
 
-    write_bytes = atomic.write_bytes
     with monkeypatch.context() as patch:
-        patch.setattr(mini.atomic, "write_bytes", write_some)
+        patch.setattr(mini, "write_bytes", write_some)
         with pytest.raises(KeyboardInterrupt):
             render_missing(tmp_path, ["lai-uniform"], SEED, 2)
     folder = entry.find(tmp_path)
@@ -213,9 +211,9 @@ def test_lai_ground_truth_lies_within_the_blur(name: str, minis: Minis) -> None:
         assert 15 < psnr(blur, sharp) < 35
 
 
-@pytest.mark.parametrize("number", lai_mini.KERNEL_EXTENTS_PX)
+@pytest.mark.parametrize("number", lai.KERNEL_EXTENTS_PX)
 def test_lai_kernels(number: int, minis: Minis) -> None:
-    kernel = lai_mini.shake_kernel(number, SEED)
+    kernel = lai.shake_kernel(number, SEED)
     assert kernel.shape[0] == kernel.shape[1]
     assert kernel.shape[0] % 2 == 1
     assert 11 <= kernel.shape[0] <= 29

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from benchmark import run, score
-from benchmark.foreign import find_image
+from benchmark.methods import find_image
 from benchmark.plan import RunConfig, folders
-from benchmark.protocol import PROTOCOLS
+from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
-from synth.image_files import write_image
+from core.image_files import write_image
 from tests.benchmark.metric_data import noisy, texture
 from tests.benchmark.test_testsets_layouts import keys, touch
 

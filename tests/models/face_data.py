@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import training_faces
+from models.training import objective
 from models.zoo import MODELS
 
 
@@ -60,8 +60,8 @@ def use_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name, build in builds.items():
         monkeypatch.setitem(MODELS, name, replace(MODELS[name], build=build, build_for=None))
-    tiny = replace(training_faces.ARCFACE_RESNET18, build=TinyIdentity)
-    monkeypatch.setattr(training_faces, "ARCFACE_RESNET18", tiny)
+    tiny = replace(objective.ARCFACE_RESNET18, build=TinyIdentity)
+    monkeypatch.setattr(objective, "ARCFACE_RESNET18", tiny)
 
 
 def write_landmarks(folder: Path, side: int) -> None:

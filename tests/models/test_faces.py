@@ -14,23 +14,25 @@ from skimage import data
 
 from benchmark.restoring import read_record, restore_clips
 from benchmark.testsets.base import Clip, Sample
-from models import faces, restore, weights
-from models.face_geometry import (
+from core.image_files import read_image, write_image
+from models import faces, restore
+from models.faces import (
     FEATHER,
     OUTSIDE,
     TEMPLATE_PX,
+    FaceRestorer,
     align,
     inverse,
+    open_detector,
     paste,
     sample,
     scale_of,
     similarity,
+    skip_detection,
 )
-from models.faces import FaceRestorer, open_detector, skip_detection
 from models.nets.retinaface import RETINAFACE_MOBILENET, Faces
 from models.restorer import Restorer, check_switches, open_method
 from models.zoo import MODELS
-from synth.image_files import read_image, write_image
 
 # The astronaut's face as the detector with its public weights sees it, rounded.
 ASTRONAUT_PX = ((203.0, 102.0), (246.0, 102.0), (223.0, 128.0), (203.0, 141.0), (244.0, 142.0))
@@ -201,13 +203,13 @@ def test_aligned_pictures_need_no_detector() -> None:
 
 
 def test_without_the_detectors_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", tmp_path / "missing")
+    monkeypatch.setenv("DEBLUR_BENCH_WEIGHTS", str(tmp_path / "missing"))
     with pytest.raises(ValueError, match=r"put retinaface_mobilenet0\.25\.pth \(from github.*aligned"):
         only(FaceRestorer(lambda face: face), torch.zeros(3, 32, 32))
 
 
 def test_the_detectors_weights_may_lie_beside_the_restorers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", tmp_path / "missing")
+    monkeypatch.setenv("DEBLUR_BENCH_WEIGHTS", str(tmp_path / "missing"))
     torch.save(MODELS["gfpgan-test"].build().state_dict(), tmp_path / "net.pth")
     (published,) = RETINAFACE_MOBILENET.weights
     detector = replace(RETINAFACE_MOBILENET, weights=(replace(published, sha256=""),))  # random values, not those

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.local_mean import LocalMean
+from models.nets.layers import LocalMean
 from models.nets.mprnet import ChannelAttention
 from models.nets.nafnet import NAFBlock
 from models.nets.restormer import ChannelSelfAttention

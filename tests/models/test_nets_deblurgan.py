@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.nets.deblurgan_discriminator import PatchDiscriminator
-from models.nets.esrgan_discriminators import UNetDiscriminator, VggStyleDiscriminator
-from models.nets.pyramids import SeparableConvolution
-from models.training_forms import form_of, start_at_the_blurred_image
+from models.nets.deblurgan import PatchDiscriminator
+from models.nets.deblurgan_v2 import SeparableConvolution
+from models.nets.esrgan import UNetDiscriminator, VggStyleDiscriminator
+from models.training.forms import form_of, start_at_the_blurred_image
 from models.zoo import MODELS
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.nets.esrgan_discriminators import VggStyleDiscriminator
-from models.nets.stylegan2_discriminator import ResidualBlock, StyleGAN2Discriminator, _spread, channels_at
+from models.nets.esrgan import VggStyleDiscriminator
+from models.nets.stylegan2 import ResidualBlock, StyleGAN2Discriminator, _spread, channels_at
 from models.zoo import MODELS
 
 

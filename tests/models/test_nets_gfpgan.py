@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.nets.facial_components import Blur, EqualisedConv, FacialComponentDiscriminator, ScaledActivation
 from models.nets.gfpgan import GFPGANv1Clean, ResizingBlock
 from models.nets.retinaface import (
     ANCHOR_SIDES_PX,
@@ -21,7 +20,7 @@ from models.nets.retinaface import (
     detect,
     suppress,
 )
-from models.nets.stylegan2_clean import ModulatedConv
+from models.nets.stylegan2 import Blur, EqualisedConv, FacialComponentDiscriminator, ModulatedConv, ScaledActivation
 from models.zoo import MODELS
 
 

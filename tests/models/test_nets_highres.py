@@ -7,16 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.highres_atrous import (
+from models.nets.highres import (
+    FRAMES,
     RATES,
     SLOPE,
     AtrousBlock,
     HighResAtrous,
+    HighResMLFA,
     ScaledConvolution,
     ScaledDeconvolution,
 )
-from models.nets.highres_mlfa import FRAMES, HighResMLFA
-from models.training_forms import Outputs, form_of, start_at_the_blurred_image
+from models.training.forms import Outputs, form_of, start_at_the_blurred_image
 from models.zoo import MODELS
 
 

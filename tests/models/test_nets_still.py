@@ -12,13 +12,11 @@ from torch.nn import functional
 
 from models.nets.deepdeblur import gaussian_pyramid
 from models.nets.dmphn import DMPHN, merge_folder
-from models.nets.highres_atrous import AtrousBlock, HighResAtrous, ScaledConvolution
-from models.nets.highres_mlfa import HighResMLFA
-from models.nets.layer_norm import channel_norm
-from models.nets.local_mean import LocalMean, local_mean
+from models.nets.highres import AtrousBlock, HighResAtrous, HighResMLFA, ScaledConvolution
+from models.nets.layers import LocalMean, channel_norm, local_mean
 from models.nets.mprnet import MPRNet
 from models.nets.restormer import ChannelSelfAttention, window_starts
-from models.weights import load_into
+from models.network_weights import load_into
 from models.zoo import MODELS
 
 LOCALISED = [name for name, spec in MODELS.items() if spec.localise is not None and name.endswith("-test")]

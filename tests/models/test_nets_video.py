@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.basicvsr import BasicVSR, key_clips, key_frames
-from models.nets.basicvsr_plus_plus import BasicVSRPlusPlus
+from models.nets.basicvsr import BasicVSR, BasicVSRPlusPlus, key_clips, key_frames
 from models.nets.clips import OverlappingPieces, SlidingWindow, continued_indices, window_indices
 from models.nets.edvr import EDVR, TwoStageEDVR, joined_weights
-from models.nets.padding import pad_to_multiple
-from models.nets.video_blocks import warp_features
-from models.training_forms import form_of
+from models.nets.layers import pad_to_multiple, warp_features
+from models.training.forms import form_of
 from models.zoo import MODELS
 
 PIECEWISE = ["basicvsr-x4-test", "iconvsr-x4-test", "basicvsr-deblur-test", "iconvsr-deblur-test", "basicvsr++-test"]

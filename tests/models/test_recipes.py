@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import checkpoint
+from core.weights_files import load_state_dict
 from models.feature_nets import feature_net
 from models.recipes import RECIPES, find_recipe
 from models.spec import ModelSpec
-from models.trainer import TrainConfig, TrainingFailed, _Training, plan, train
-from models.training_adversary import Discriminator
-from models.training_objective import Objective
+from models.training import checkpoint
+from models.training.discriminators import Discriminator
+from models.training.loop import TrainConfig, TrainingFailed, _Training, plan, train
+from models.training.objective import Objective
 from models.weights import interpolate
 from models.zoo import MODELS
 from tests.models.face_data import use_tiny_networks
-from tests.models.training_data import make_pairs
+from tests.models.training.training_data import make_pairs
 
 DISCRIMINATORS = (
     "deblurgan-v2-discriminator",
@@ -188,7 +189,12 @@ def test_gan_and_stages_resume_to_the_same_bytes(
 def test_esrgan_keeps_both_networks_for_interpolation(pairs: Path, tmp_path: Path) -> None:
     info = train(config(pairs, tmp_path, "esrgan", steps=8), resume=False)
     mixed = interpolate(info.folder / "stage-1.safetensors", info.weights, 0.5)
-    MODELS["mimo-unet-test"].build().load_state_dict(mixed)
+    module = MODELS["mimo-unet-test"].build()
+    module.load_state_dict(mixed)
+    first, last = (load_state_dict(path) for path in (info.folder / "stage-1.safetensors", info.weights))
+    key = next(iter(mixed))
+    assert any(not torch.equal(first[name], last[name]) for name in first)
+    assert torch.allclose(module.state_dict()[key], (first[key] + last[key]) / 2)
 
 
 def test_parts_that_are_frozen_stay(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import checkpoint, restore
-from models.restore_files import BT709, _video_writer
+from core.image_files import read_image, write_image
+from core.video import every_frame, open_source
+from models import restore
+from models.restore import BT709, _video_writer
+from models.training import checkpoint
 from models.zoo import MODELS
-from synth.image_files import read_image, write_image
-from synth.video import every_frame, open_source
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_the_newest_finished_training_is_taken(tmp_path: Path, monkeypatch, caps
         meta = {"finished": finished, "profile": "quick", "steps_done": 7}
         (folder / checkpoint.META).write_text(json.dumps(meta))
     monkeypatch.setattr(restore, "DEFAULT_OUT", tmp_path / "checkpoints")
-    monkeypatch.setattr(restore, "DEFAULT_WEIGHTS", tmp_path / "weights")
+    monkeypatch.setenv("DEBLUR_BENCH_WEIGHTS", str(tmp_path / "weights"))
     assert restore.choose_weights("mimo-unet-test", None).parent.name == "new"
     assert "quick, 7 steps" in capsys.readouterr().err
     with pytest.raises(ValueError, match="there are no weights for mimo-unet: name a file with --weights"):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models import memory, restorer, tiling
-from models.ensemble import POSES, SelfEnsemble, posed, unposed
-from models.restorer import Restorer, check_switches, open_method, truncated
+from core import memory
+from models import restorer, tiling
+from models.restorer import POSES, Restorer, SelfEnsemble, check_switches, open_method, posed, truncated, unposed
 from models.spec import SWITCHES
 from models.tiling import OVERLAP_PX, AutoSide, Compared, Tiled, blending, parse_tile, spans
 from models.zoo import MODELS

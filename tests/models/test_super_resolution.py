@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.nets.rrdbnet import RRDBNet
-from models.nets.srvggnet import SRVGGNet
+from models.nets.esrgan import RRDBNet, SRVGGNet
 from models.zoo import MODELS
 
 

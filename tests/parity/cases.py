@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from core import files
+from core.weights_files import SUFFIXES, load_state_dict
 from models.nets import dmphn, nafnet
 from models.zoo import MODELS
-from synth import atomic
-from synth.state_dicts import SUFFIXES, load_state_dict
 from tests.parity import fill
 
 # What a wrong network, a damaged file or a manifest that lacks something throws.
@@ -279,6 +279,6 @@ def _real_weights(manifest: dict, weights_dir: Path | None) -> Path | None:
         if manifest["name"] == "dmphn_124" and path.name == "encoder_lv1.pkl":
             return path  # the notes name the authors' six files by a pattern
         known = path.is_file() and path.suffix in SUFFIXES
-        if known and (path.name in notes or atomic.sha256_of(path) in notes):
+        if known and (path.name in notes or files.sha256_of(path) in notes):
             return path
     return None

@@ -153,7 +153,7 @@ def test_rife_takes_the_scales_of_a_case() -> None:
 def test_real_weights_are_skipped_or_found_by_hash(tmp_path: Path) -> None:
     import torch
 
-    from synth.atomic import sha256_of
+    from core.files import sha256_of
 
     manifest = manifest_of("mimounet")
     manifest["cases"][0]["weights"] = "real"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.results import CostRow, MethodRow, ScoreRow, write_rows
-from synth.image_files import write_image
+from core.image_files import write_image
 
 METRICS = {"psnr": (30.0, 3.0), "ssim-gauss-valid": (0.9, 0.03), "lpips-alex": (0.2, 0.05)}
 

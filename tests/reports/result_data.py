@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.results import CostRow, MethodRow, ScoreRow, write_rows
-from synth.image_files import write_image
+from core.image_files import write_image
 
 KEYS = ("s1/000001", "s1/000002", "s2/000001")
 VALUES = {"identity": (20.0, 22.0, 24.0), "mimo-unet": (21.0, 23.0, 26.0), "stfan": (20.5, 21.0, 22.0)}

@@ -13,7 +13,7 @@ import pytest
 from benchmark.results import MethodRow, Row, ScoreRow, read_rows, write_rows
 from reports import build
 from reports.latex import escaped, latex
-from reports.page_data import INFINITE, UNKNOWN, images_folder, packed
+from reports.page import INFINITE, UNKNOWN, images_folder, packed
 from reports.published import elsewhere, elsewhere_text, load_published
 from reports.rows import train_test_matrix
 from tests.reports.large_data import write_large

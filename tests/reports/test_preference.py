@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.preference import fit
-from benchmark.preference.store import VoteStore
-from benchmark.preference.study import find_study, trials
+from benchmark.preference.study import VoteStore, find_study, trials
 from benchmark.results import Row, read_rows
 from reports import build
-from reports.measures import BT_LOG_ODDS, BT_ODDS, PREFERENCE
+from reports.rows import BT_LOG_ODDS, BT_ODDS, PREFERENCE
 from tests.reports.result_data import write_results
 
 ORDER = ("mimo-unet", "deblurgan-v2-inception", "identity")  # best first; the second is in the study alone

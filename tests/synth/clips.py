@@ -8,8 +8,8 @@ import av
 import cv2
 import numpy as np
 
-from synth.image_files import write_image
-from synth.rng import stream
+from core.image_files import write_image
+from core.random_streams import stream
 
 HEIGHT, WIDTH = 72, 96
 

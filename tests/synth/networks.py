@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
+from core.weights_files import ENVIRONMENT_VARIABLE
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
-from synth.interp.network import FOLDER_VARIABLE
 
 NETWORKS = ("rife", "rife-recursive", "spynet")
 WITHOUT_NETWORK = tuple(name for name in INTERPOLATORS if name not in NETWORKS)
@@ -43,7 +43,7 @@ def make_interpolator(name: str) -> Interpolator:
     """The interpolator of a name, the same object every time."""
     if name in WITHOUT_NETWORK:
         return INTERPOLATORS[name]()
-    with mock.patch.dict(os.environ, {FOLDER_VARIABLE: str(weights_folder())}):
+    with mock.patch.dict(os.environ, {ENVIRONMENT_VARIABLE: str(weights_folder())}):
         return INTERPOLATORS[name]()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.random_streams import stream
 from synth import compare
-from synth.ghosting import ghost_residual
-from synth.rng import stream
+from synth.truth import ghost_residual
 from tests.synth.clips import moving_frames, write_frames
 
 

@@ -11,17 +11,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.image_files import read_image
+from core.random_streams import stream
 from synth import make_pairs
 from synth.degrade import DEGRADATIONS
 from synth.degrade.base import Degradation, require_order
 from synth.degrade.bsrgan import STEPS, draw_shuffle
-from synth.degrade.kernels import KIND_SHARES, KINDS, SIZES_PX, Kernel, draw_final_sinc, draw_kernel, filtered
-from synth.degrade.noise import add_gaussian, add_poisson, stfan_noise
-from synth.degrade.resizing import jpeg
 from synth.degrade.second_order import FIRST, SECOND, Settings, apply_chain, draw_chain
-from synth.image_files import read_image
-from synth.pairs import read_manifest
-from synth.rng import stream
+from synth.degrade.steps import (
+    KIND_SHARES,
+    KINDS,
+    SIZES_PX,
+    Kernel,
+    add_gaussian,
+    add_poisson,
+    draw_final_sinc,
+    draw_kernel,
+    filtered,
+    jpeg,
+    stfan_noise,
+)
+from synth.manifest import read_manifest
 from tests.synth.clips import moving_frames, tree, write_frames
 
 DRAWS = 4000

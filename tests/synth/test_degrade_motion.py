@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.random_streams import stream
 from synth.degrade import motion
 from synth.degrade.motion import TrajectoryRotation, Tremor
-from synth.rng import stream
 
 CALM = Tremor(anxiety=0.0, gaussian=0.0, inertia=0.0, impulse=0.0)
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from core.random_streams import stream
 from synth.degrade import restoration_mix as mix
 from synth.degrade.restoration_mix import RestorationDraw
-from synth.rng import stream
 
 
 def only(

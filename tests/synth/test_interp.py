@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from synth.camera import response, to_8bit
+from core.camera_response import response, to_8bit
+from core.random_streams import stream
 from synth.interp import INTERPOLATORS
 from synth.interp.base import sum_of_virtual_frames
 from synth.interp.flow import TIERS, Flow, Tier
 from synth.interp.integral import GapPath, Sampling, gap_total, padded_lin, path_length_px
-from synth.rng import stream
 from tests.synth.clips import moving_frames, texture
 from tests.synth.networks import make_interpolator, possible_factor
 

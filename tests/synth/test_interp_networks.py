@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from synth import atomic, make_pairs
-from synth.camera import response
+from core import files
+from core.camera_response import response
+from core.weights_files import ENVIRONMENT_VARIABLE
+from synth import make_pairs
 from synth.interp.flow import Flow
 from synth.interp.nets.rife_v4 import IFNetV4
 from synth.interp.nets.spynet import SpyNet
 from synth.interp.nets.warp import warp
-from synth.interp.network import FOLDER_VARIABLE, to_array, to_tensor
+from synth.interp.network import to_array, to_tensor
 from synth.interp.rife import FILE_VARIABLE, Rife, RifeRecursive
 from synth.interp.spynet import FILE_VARIABLE as SPYNET_VARIABLE
 from synth.interp.spynet import Spynet
@@ -36,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The weights folder of these tests, empty at first."""
     for variable in (FILE_VARIABLE, SPYNET_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "weights"))
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 
@@ -45,17 +47,10 @@ def take_weights(folder: Path) -> None:
     shutil.copytree(weights_folder(), folder, dirs_exist_ok=True)
 
 
-def test_the_folder_is_the_one_of_the_whole_project() -> None:
-    from benchmark.metrics import weights_dir
-    from models.weights import DEFAULT_WEIGHTS
-    from synth.interp.network import DEFAULT_FOLDER
-
-    assert weights_dir.ENVIRONMENT_VARIABLE == FOLDER_VARIABLE and DEFAULT_FOLDER == DEFAULT_WEIGHTS
-
-
 def test_torch_is_not_loaded_by_naming_the_interpolators() -> None:
     code = (
-        "import sys; import numpy as np; from synth.camera import response; from synth.interp import INTERPOLATORS\n"
+        "import sys; import numpy as np; from core.camera_response import response\n"
+        "from synth.interp import INTERPOLATORS\n"
         "frame = np.zeros((40, 40, 3), np.uint8)\n"
         "for name in ('crossfade', 'flow'): INTERPOLATORS[name]().gap_sum(frame, frame, 4, response('srgb'))\n"
         "sys.exit('torch' in sys.modules)"
@@ -196,7 +191,7 @@ def test_sets_record_the_weights(tmp_path: Path, folder: Path, capsys: pytest.Ca
         assert make_pairs.main([*common, "--workers", workers, "--out", str(tmp_path / f"out{workers}")]) == 0
     assert tree(tmp_path / "out1") == tree(tmp_path / "out3")
     configuration = json.loads((tmp_path / "out1" / "run.json").read_text())["configuration"]
-    assert configuration["weights_sha256"] == atomic.sha256_of(folder / "rife_v3.6_flownet.pkl")
+    assert configuration["weights_sha256"] == files.sha256_of(folder / "rife_v3.6_flownet.pkl")
     rebuild = ["rebuild", "clip_000002", "--in", str(tmp_path / "out1"), "--out"]
     assert make_pairs.main([*rebuild, str(tmp_path / "again")]) == 0
 

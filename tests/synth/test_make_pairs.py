@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synth import atomic, make_pairs, scenes
-from synth.camera import response, to_8bit
-from synth.image_files import read_image
-from synth.pairs import PairRecord, read_manifest, sequence_names
+from core import files
+from core.camera_response import response, to_8bit
+from core.image_files import read_image
+from synth import make_pairs, scenes
+from synth.manifest import PairRecord, read_manifest, sequence_names
 from synth.scenes import SceneClip, default_scenes
 from tests.synth.clips import decoded, moving_frames, tree, write_frames, write_video
 
@@ -75,7 +76,7 @@ def test_pairs_of_a_folder_of_frames(tmp_path: Path, run: Run) -> None:
     assert Path(record.source) == folder.resolve() and record.source_fps == 240.0
     for record in records:
         assert np.array_equal(read_image(record.sharp_path(out)), frames[record.centre_frame])
-        assert atomic.sha256_of(record.blur_path(out)) == record.blur_sha256
+        assert files.sha256_of(record.blur_path(out)) == record.blur_sha256
     state = json.loads((out / "run.json").read_text())
     assert state["status"] == "finished" and state["configuration"]["factor"] == 16 and "numpy" in state["versions"]
     assert not any(path.name.endswith(".part") for path in out.rglob("*"))
@@ -347,7 +348,7 @@ def test_full_disk_leaves_a_valid_set_that_can_be_resumed(
     folder = write_frames(tmp_path / "clip", moving_frames(15))
     common = ("--video", folder, "--fps", 240, "--window", 3)
     assert run(*common, "--out", tmp_path / "whole")[0] == 0
-    write, written = atomic.write_bytes, []
+    write, written = files.write_bytes, []
 
     def full_after_five(path: Path, data: bytes) -> str:
         if path.suffix == ".png":
@@ -356,10 +357,10 @@ def test_full_disk_leaves_a_valid_set_that_can_be_resumed(
                 raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return write(path, data)
 
-    monkeypatch.setattr(atomic, "write_bytes", full_after_five)
+    monkeypatch.setattr(files, "write_bytes", full_after_five)
     code, _, err = run(*common, "--out", tmp_path / "out")
     assert code == 1 and "the disk is full" in err.splitlines()[-1]
-    monkeypatch.setattr(atomic, "write_bytes", write)
+    monkeypatch.setattr(files, "write_bytes", write)
     assert len(read_manifest(tmp_path / "out")) == 2
     code, _, err = run(*common, "--out", tmp_path / "out")
     assert code == 2 and "--resume" in one_sentence(err)

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.protocol import PROTOCOLS
+from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS
+from core.camera_response import response
+from core.image_files import read_image, write_image
+from core.random_streams import stream
 from synth import make_pairs, photographs
-from synth.camera import response
-from synth.image_files import read_image, write_image
-from synth.layers import photograph_lin
-from synth.pairs import read_manifest
+from synth.manifest import read_manifest
 from synth.photographs import STEP_PX, PhotographsConfig
-from synth.rng import stream
+from synth.scenes import photograph_lin
 from tests.synth.clips import tree
 
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from core.random_streams import stream
 from synth.quality import GapMotion, gap_motion, pair_quality, perceptual_blur
-from synth.rng import stream
 from tests.synth.clips import moving_frames
 
 

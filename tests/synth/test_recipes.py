@@ -10,14 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from core.camera_response import response
+from core.image_files import read_image
 from synth import make_pairs, scenes
-from synth.camera import response
-from synth.exposure import WindowPlan
-from synth.image_files import read_image
-from synth.pairs import PairRecord, read_manifest
+from synth.exposure import Exposure, WindowPlan
+from synth.manifest import PairRecord, read_manifest
 from synth.recipes import RECIPES
 from synth.sensor import CAMERAS
-from synth.shutter import Exposure
 from tests.synth.clips import moving_frames, tree, write_frames
 from tests.synth.test_make_pairs import tiny_scenes
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from synth import make_pairs, synthesis
-from synth.exposure import integrate_gap
-from synth.pairs import read_whole_lines
+from synth.gaps import integrate_gap
+from synth.manifest import read_whole_lines
 from tests.synth.clips import moving_frames, tree, write_frames
 
 ENTRY = Path(make_pairs.__file__)

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synth import layers, scenes
-from synth.camera import response
-from synth.layers import TINTS, photograph_lin
-from synth.scenes import CAPTURED_FPS, PHOTOGRAPHS, Scene, blur_lin, default_scenes
+from core.camera_response import response
+from synth import scenes
+from synth.scenes import CAPTURED_FPS, PHOTOGRAPHS, TINTS, Scene, blur_lin, default_scenes, photograph_lin
 from synth.shake import blur_extent_px, draw_shake, homographies
 
 SMALL = Scene(
@@ -43,7 +42,7 @@ def test_photographs_ship_with_scikit_image(name: str) -> None:
 
 
 def test_a_missing_photograph_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "find_spec", lambda name: None)
+    monkeypatch.setattr(scenes, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"coffee\.png.*scikit-image"):
         photograph_lin("coffee.png")
 

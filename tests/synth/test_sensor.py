@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synth import isp
-from synth.camera import response, to_8bit
-from synth.rng import stream
+from core.camera_response import response, to_8bit
+from core.random_streams import stream
+from synth import sensor
 from synth.sensor import (
     CAMERAS,
     HIGHLIGHTS,
@@ -56,32 +56,32 @@ def test_no_noise_leaves_light_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("bayer", isp.BAYER_PATTERNS)
+@pytest.mark.parametrize("bayer", sensor.BAYER_PATTERNS)
 @pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 47), (3, 3)])
 def test_demosaicing_a_flat_field_is_flat(bayer: str, height: int, width: int) -> None:
     colour = np.array([0.7, 0.35, 0.1], dtype=np.float32)
     field = np.broadcast_to(colour, (height, width, 3))
-    raw = isp.mosaic(field, bayer)
+    raw = sensor.mosaic(field, bayer)
     assert sorted(np.unique(raw)) == pytest.approx(sorted(colour))
     assert raw[0, 0] == colour["RGB".index(bayer[0])] and raw[1, 0] == colour["RGB".index(bayer[2])]
-    assert np.abs(isp.demosaic(raw, bayer) - colour).max() < 1e-6
+    assert np.abs(sensor.demosaic(raw, bayer) - colour).max() < 1e-6
 
 
-@pytest.mark.parametrize("bayer", isp.BAYER_PATTERNS)
+@pytest.mark.parametrize("bayer", sensor.BAYER_PATTERNS)
 def test_demosaicing_keeps_what_was_measured_and_linear_ramps(bayer: str) -> None:
     """Grey ramps are linear in space, which every one of Malvar's filters reproduces away from the mirrored border."""
     rows, columns = np.mgrid[0:24, 0:30].astype(np.float32)
     ramp = np.repeat((0.1 + 0.01 * columns + 0.02 * rows)[..., None], 3, axis=2)
-    image = isp.demosaic(isp.mosaic(ramp, bayer), bayer)
+    image = sensor.demosaic(sensor.mosaic(ramp, bayer), bayer)
     assert np.abs(image - ramp)[2:-2, 2:-2].max() < 1e-5
     noisy = stream(0, "raw").random((24, 30), dtype=np.float32)
-    assert np.array_equal(isp.mosaic(isp.demosaic(noisy, bayer), bayer), noisy)
+    assert np.array_equal(sensor.mosaic(sensor.demosaic(noisy, bayer), bayer), noisy)
 
 
 def test_raw_and_back_keeps_colours_and_white() -> None:
     """Without noise: flat colours come back, and a picture of one colour plane per pixel only loses detail."""
-    for name in isp.CAMERA_MATRICES:
-        matrix = isp.camera_matrix(name)
+    for name in sensor.CAMERA_MATRICES:
+        matrix = sensor.camera_matrix(name)
         assert matrix.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
         assert (matrix > -0.01).all()  # so that hardly a colour leaves the range of the sensor
         settings = CameraSettings(**{**RAW.drawn(), "matrix": name})  # type: ignore[arg-type]
@@ -100,7 +100,7 @@ def test_raw_noise_has_the_level_of_the_mosaic_times_the_gains() -> None:
     model = CameraModel(name="test", source="test", raw=True)
     grey = np.full((200, 200, 3), 0.5, dtype=np.float32)
     out = photograph(model, settings, grey, None, LINEAR, stream(0, "x"))
-    own = isp.through_matrix(out, isp.camera_matrix("Sony ILCE-7R"))  # back to the camera's colours; bayer GRBG
+    own = sensor.through_matrix(out, sensor.camera_matrix("Sony ILCE-7R"))  # back to the camera's colours; bayer GRBG
     assert own[0::2, 0::2, 1].std() == pytest.approx(0.01, rel=0.03)
     assert own[0::2, 1::2, 0].std() == pytest.approx(0.01 * 2.1, rel=0.03)
     assert own[1::2, 0::2, 2].std() == pytest.approx(0.01 * 1.7, rel=0.03)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synth.image_files import write_image
+from core.image_files import write_image
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVE = str(ROOT / "benchmark/preference/serve.py")

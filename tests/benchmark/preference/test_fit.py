@@ -13,8 +13,14 @@ import numpy as np
 import pytest
 
 from benchmark.preference import fit as fit_entry
-from benchmark.preference.agreement import agreement_u, range_test
-from benchmark.preference.bradley_terry import bootstrap_intervals, global_scores, newton_scores, scores_per_image
+from benchmark.preference.bradley_terry import (
+    agreement_u,
+    bootstrap_intervals,
+    global_scores,
+    newton_scores,
+    range_test,
+    scores_per_image,
+)
 from benchmark.preference.fit import fit
 from benchmark.preference.votes_file import HEADER, read_votes
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.preference.store import VoteStore
+from benchmark.preference.study import VoteStore
 from tests.benchmark.preference.study_data import server, small_study
 from tests.reports.browser import chromium, resize
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.preference import serve
-from benchmark.preference.store import VoteStore, counted_votes
-from benchmark.preference.study import Study, find_study, trials
+from benchmark.preference.study import Study, VoteStore, counted_votes, find_study, trials
 from benchmark.preference.votes_file import read_votes
 from tests.benchmark.preference.study_data import METHODS, SERVE, asked, server, small_study, voted
 

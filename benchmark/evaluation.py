@@ -1,0 +1,236 @@
+"""Scores of one image under a protocol: rounding, alignment, luma, border, metrics. Used by all entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.metrics import METRICS, alignment
+from benchmark.metrics.alignment import (
+    MaskedPair,
+    best_shift,
+    common_region,
+    registered,
+    registered_mse,
+    registered_ssim,
+    sampled,
+)
+from benchmark.metrics.images import check_image, luma, to_array
+from benchmark.metrics.psnr import from_mse
+from benchmark.protocols import EvalProtocol, Metric
+from core.image_files import image_size, read_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHIFT_SIZE_SLACK_PX = 2  # Lai's sharp and blurred images differ by about 1 px in size
+
+
+def load_image(path: Path) -> Tensor:
+    """Read an image file. Shape: [3, H, W] float32. Range: [0, 1], sRGB-encoded. Errors: as image_files.read_image."""
+    import cv2
+    import torch
+
+    return torch.from_numpy(np.stack(cv2.split(read_image(path)))).float().div_(255)
+
+
+def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metric]:
+    """The metrics of these ids. Errors: ValueError for an unknown id, or one that needs a sharp image and has none."""
+    found = []
+    for name in metric_ids:
+        if name not in METRICS:
+            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)} and pyiqa:NAME")
+        if METRICS[name].needs_reference and not protocol.reference:
+            usable = ", ".join(metric.name for metric in METRICS.values() if not metric.needs_reference)
+            raise ValueError(f"{protocol.name} has no sharp images, so {name} cannot be computed; usable: {usable}")
+        found.append(METRICS[name])
+    if not found:
+        raise ValueError(f"no metric was named; {protocol.name} usually takes {', '.join(protocol.metrics)}")
+    return found
+
+
+def missing_metrics(metric_ids: Sequence[str], image: Path | None = None) -> dict[str, str]:
+    """The metrics among `metric_ids` that cannot run here, each with the sentence that says what it lacks.
+
+    image: one of the images, whose size tells whether they are large enough; an unreadable one tells nothing.
+    """
+    sentences = {name: METRICS[name].missing() for name in metric_ids if name in METRICS}
+    side = _shorter_side(image) if image is not None else None
+    for name in sentences:
+        least = METRICS[name].smallest_px
+        if side is not None and side < least:
+            sentences[name] = f"{name} needs images of at least {least} px a side, these have {side} px"
+    return {name: sentence for name, sentence in sentences.items() if sentence is not None}
+
+
+def _shorter_side(image: Path) -> int | None:
+
+    try:
+        return min(image_size(image))
+    except (ValueError, OSError):
+        return None
+
+
+def score_image(
+    restored: Tensor, references: Iterable[Tensor], protocol: EvalProtocol, metric_ids: Sequence[str]
+) -> dict[str, float]:
+    """Score one restored image. Shape: [3, H, W] float, references too. Range: [0, 1], sRGB-encoded.
+
+    references: the sharp image; all trajectory frames for Kohler (read once, one at a time); empty without truth.
+    Returns the value of every id; an infinite PSNR is infinite.
+    Errors: ValueError (range, sizes, ids, number of references).
+    """
+    return score_restorations([restored], references, protocol, metric_ids)[0]
+
+
+def score_files(
+    restored: Path, references: Sequence[Path], protocol: EvalProtocol, metric_ids: Sequence[str]
+) -> dict[str, float]:
+    """`score_image` for files; every file is decoded once for all metrics. Errors: ValueError, OSError."""
+    return score_image(load_image(restored), map(load_image, references), protocol, metric_ids)
+
+
+def score_restorations(
+    restored: Sequence[Tensor], references: Iterable[Tensor], protocol: EvalProtocol, metric_ids: Sequence[str]
+) -> list[dict[str, float]]:
+    """`score_image` for several restorations of one image, with every reference read (and transformed) only once."""
+    metrics = find_metrics(metric_ids, protocol)
+    for image in restored:
+        check_image(image, "restored image")
+        if image.shape[0] != 3:
+            raise ValueError(f"restored image: RGB [3, H, W] is needed, got {list(image.shape)}")
+    rounded = [quantised(image, protocol.quantise) for image in restored]
+    compared = [metric for metric in metrics if metric.needs_reference]
+    scores: list[dict[str, float]] = [{} for _ in rounded]
+    for image, values in zip(rounded, scores, strict=True):
+        values.update({metric.name: metric.fn(image, None) for metric in metrics if not metric.needs_reference})
+    if compared and protocol.align == "kohler":
+        frames = references if protocol.testset == "kohler" else [_only_reference(references, protocol)]
+        _score_trajectory(rounded, frames, protocol, compared, scores)
+    elif compared:
+        sharp = _only_reference(references, protocol)
+        for image, values in zip(rounded, scores, strict=True):
+            values.update(_score_pair(image, sharp, protocol, compared))
+    return [{name: values[name] for name in metric_ids} for values in scores]
+
+
+def quantised(image: Tensor, how: str) -> Tensor:
+    """The image as 8-bit values, still float32 in [0, 1]: "round" to the nearest, "truncate", or "none" to leave it.
+
+    The result is what `load_image` gives for the saved file, bit for bit. Errors: ValueError for another word.
+    """
+    if how == "none":
+        return image
+    if how not in ("round", "truncate"):
+        raise ValueError(f"quantise is round, truncate or none, not {how!r}")
+    levels = image.detach().float().clamp(0, 1) * 255
+    # 8-bit values times 255 may come out a hair below the whole number; truncation must not take a level off them.
+    levels = levels.round() if how == "round" else (levels + 1e-4).floor()
+    return levels.div(255)
+
+
+def _only_reference(references: Iterable[Tensor], protocol: EvalProtocol) -> Tensor:
+    found = list(references)
+    if len(found) != 1:
+        raise ValueError(f"{protocol.name} compares with one sharp image, got {len(found)}")
+    check_image(found[0], "sharp image")
+    return found[0]
+
+
+def _score_pair(restored: Tensor, sharp: Tensor, protocol: EvalProtocol, metrics: Sequence[Metric]) -> dict[str, float]:
+    import torch
+
+    if protocol.align == "shift":
+        planes = luma(to_array(restored)), luma(to_array(sharp))
+        moved, target = common_region(planes[0], planes[1], allowed_px=SHIFT_SIZE_SLACK_PX)
+        cut = protocol.crop_px
+        down, right = best_shift(moved, target, cut)
+        aligned = sampled(moved, down, right, cut)[None]
+        fixed = np.ascontiguousarray(target[cut:-cut, cut:-cut])[None]
+        return _apply(metrics, torch.from_numpy(aligned), torch.from_numpy(fixed))
+    if protocol.align not in ("none", "ecc"):
+        raise ValueError(f"{protocol.name}: alignment {protocol.align!r} is not known; none, kohler, shift and ecc are")
+    if restored.shape != sharp.shape:
+        raise ValueError(
+            f"restored and sharp images must have one size, got {restored.shape[2]} x {restored.shape[1]} and "
+            f"{sharp.shape[2]} x {sharp.shape[1]} px"
+        )
+    if protocol.align == "ecc":
+        return _score_registered(registered(to_array(restored), to_array(sharp)), metrics)
+    if protocol.luma:
+        restored, sharp = (torch.from_numpy(luma(to_array(image)))[None] for image in (restored, sharp))
+    return _apply(metrics, _cut(restored, protocol), _cut(sharp, protocol))
+
+
+def _cut(image: Tensor, protocol: EvalProtocol) -> Tensor:
+    """The image without the protocol's border."""
+    cut = protocol.crop_px
+    if 2 * cut >= min(image.shape[1:]):
+        raise ValueError(f"{protocol.name} cuts {cut} px on every side and the image has {list(image.shape[1:])} px")
+    return image[:, cut : image.shape[1] - cut, cut : image.shape[2] - cut]
+
+
+def _score_registered(pair: MaskedPair, metrics: Sequence[Metric]) -> dict[str, float]:
+    """PSNR and Gaussian SSIM over the mask, as the authors have them; other metrics see the masked images whole."""
+    import torch
+
+    masked = {
+        "psnr": lambda: from_mse(registered_mse(pair)),
+        "ssim-skimage-gauss": lambda: registered_ssim(pair),
+        "ssim-gauss-valid": lambda: registered_ssim(pair),
+    }
+    images = [torch.from_numpy(np.ascontiguousarray(image)) for image in (pair.restored, pair.sharp)]
+    return {
+        metric.name: masked[metric.name]() if metric.name in masked else _apply([metric], *images)[metric.name]
+        for metric in metrics
+    }
+
+
+def _score_trajectory(
+    restored: Sequence[Tensor],
+    references: Iterable[Tensor],
+    protocol: EvalProtocol,
+    metrics: Sequence[Metric],
+    scores: list[dict[str, float]],
+) -> None:
+    """Kohler: every metric keeps the best value over all trajectory frames, each on its own."""
+    images = [alignment.eight_bit_image(_levels(_cut(image, protocol))) for image in restored]
+    frames = 0
+    for reference in references:
+        frames += 1
+        check_image(reference, "trajectory frame")
+        sharp = alignment.eight_bit_image(_levels(_cut(reference, protocol)))
+        for image, values in zip(images, scores, strict=True):
+            for name, value in _score_aligned(image, sharp, metrics).items():
+                best = max if METRICS[name].higher_is_better else min
+                values[name] = best(values.get(name, value), value)
+    if not frames:
+        raise ValueError("Kohler's protocol needs at least one trajectory frame, got none")
+
+
+def _score_aligned(
+    restored: alignment.EightBitImage, sharp: alignment.EightBitImage, metrics: Sequence[Metric]
+) -> dict[str, float]:
+    import torch
+
+    found = alignment.align(restored, sharp)
+    values = {}
+    if any(metric.name == "psnr" for metric in metrics):  # without writing the aligned images
+        values["psnr"] = from_mse(alignment.masked_mse(restored, sharp, found))
+    others = [metric for metric in metrics if metric.name != "psnr"]
+    if others:
+        pair = (torch.from_numpy(plane) for plane in alignment.aligned_luma(restored, sharp, found))
+        values.update(_apply(others, *pair))
+    return values
+
+
+def _apply(metrics: Sequence[Metric], restored: Tensor, sharp: Tensor) -> dict[str, float]:
+    return {metric.name: (metric.unchecked or metric.fn)(restored, sharp) for metric in metrics}
+
+
+def _levels(image: Tensor) -> np.ndarray:
+    """[3, H, W] uint8 of an image in [0, 1]."""
+    return np.ascontiguousarray((image.detach().cpu().clamp(0, 1) * 255).round().byte().numpy())

@@ -1,0 +1,99 @@
+"""Checkpoints on disk: a folder per configuration, its weights, the state to go on from, and what they are.
+
+checkpoint.safetensors      the weights to use (the moving average)
+training_state.safetensors  weights, moments, average, step (and the discriminator's): enough to resume
+best.safetensors            the weights with the best validation so far, where a recipe validates on its way
+stage-N.safetensors         the weights after stage N of a recipe with several
+failed_batch.safetensors    the images of the step whose loss was not finite
+checkpoint.json             the configuration from the start on; written last; says whether training is finished
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, STATE, META = "checkpoint.safetensors", "training_state.safetensors", "checkpoint.json"
+BEST, FAILED_BATCH = "best.safetensors", "failed_batch.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointInfo:
+    """A checkpoint's folder and what its checkpoint.json says."""
+
+    folder: Path
+    meta: dict[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / WEIGHTS
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.meta.get("finished"))
+
+
+def digest_of(configuration: dict[str, Any]) -> str:
+    """Eight hexadecimal digits that change with any value of the configuration."""
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def read(folder: Path) -> CheckpointInfo | None:
+    """What is in a checkpoint folder, None where nothing is. Errors: ValueError if checkpoint.json is broken."""
+    path = folder / META
+    if not path.is_file():
+        return None
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{path} is not readable JSON; remove {folder} and train again") from None
+    return CheckpointInfo(folder=folder, meta=meta)
+
+
+def differences(info: CheckpointInfo, configuration: dict[str, Any]) -> list[str]:
+    """How a checkpoint's configuration differs from another: "steps is 6, not 8"; empty if it does not."""
+    there = _flat(info.meta.get("configuration", {}))
+    asked = _flat(json.loads(json.dumps(configuration)))
+    return [
+        f"{key} is {there.get(key)}, not {asked.get(key)}"
+        for key in {**asked, **there}
+        if there.get(key) != asked.get(key)
+    ]
+
+
+def _flat(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in configuration.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def verify(info: CheckpointInfo) -> None:
+    """Errors: ValueError if the weights of a finished checkpoint are missing or were changed."""
+    if not info.weights.is_file() or files.sha256_of(info.weights) != info.meta.get("weights_sha256"):
+        raise ValueError(
+            f"{info.weights} is missing or was changed after training; remove {info.folder} and train again"
+        )
+
+
+def newest_finished(root: Path, model: str) -> CheckpointInfo | None:
+    """The finished checkpoint of a network that was written last, under `<root>/<model>/`."""
+    found = [read(path.parent) for path in (root / model).glob(f"*/{META}")]
+    finished = [info for info in found if info is not None and info.finished]
+    return max(finished, key=lambda info: info.weights.stat().st_mtime_ns, default=None)
+
+
+def pack(tensors: dict[str, Tensor]) -> bytes:
+    """safetensors bytes, the same for the same tensors: no metadata, because the library writes it in random order."""
+    from safetensors.torch import save
+
+    # clone(): safetensors refuses tensors that share memory, as the twice-named layers of some networks do.
+    return save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})

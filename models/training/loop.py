@@ -1,0 +1,361 @@
+"""The training loop: one plain loop for every recipe, resumable to the last bit on the CPU."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import files
+from core.memory import free_bytes, keep_freed_memory
+from core.weights_files import weights_folder
+from models.network_weights import load_into
+from models.recipes import Recipe
+from models.restorer import KEPT_SHARE
+from models.training import checkpoint
+from models.training.backbones import load_backbone
+from models.training.checkpoint import CheckpointInfo
+from models.training.discriminators import Opponents
+from models.training.forms import form_of, start_at_the_blurred_image
+from models.training.objective import Objective, full_size
+from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
+from models.training.processes import (
+    average,
+    average_buffers,
+    average_gradients,
+    count,
+    is_writer,
+    rank,
+    together,
+    wait,
+)
+from models.training.progress import Rounds, open_log, progress
+from models.training.running import Running, require_opponents_to_run
+from models.training.samples import Ahead, FaceSampler, PairSampler
+from models.training.stages import PlannedStage
+from models.training.state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
+from models.training.validation import validate
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """Deterministic kernels, a fixed number of threads, and the same starting weights for the same seed."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.manual_seed(seed)
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def seed_step(seed: int, rank: int, step: int) -> None:
+    """Dropout and noise inside of networks depend on the seed, the process and the step alone."""
+    torch.manual_seed((seed << 32) + (rank << 26) + step)
+
+
+def sampler_of(chosen: Plan, stage: PlannedStage) -> PairSampler:
+    """What a stage is trained on."""
+    config, recipe = chosen.config, stage.recipe
+    if recipe.faces and chosen.boxes:
+        return FaceSampler(
+            chosen.sets.train,
+            chosen.boxes,
+            seed=config.seed,
+            side_px=stage.crop_px,
+            flips=recipe.flips,
+            augmentation=recipe.augmentation,
+            shares=chosen.sets.shares,
+            cache=config.cache,
+        )
+    return PairSampler(
+        chosen.sets.train,
+        seed=config.seed,
+        crop_px=stage.crop_px,
+        clip_frames=stage.clip_frames,
+        flips=recipe.flips,
+        reversal=recipe.reversal,
+        response_share=recipe.response_share,
+        augmentation=recipe.augmentation,
+        shares=chosen.sets.shares,
+        cache=config.cache,
+    )
+
+
+__all__ = [
+    "DEFAULT_OUT",
+    "Plan",
+    "TrainConfig",
+    "TrainingFailed",
+    "estimate_seconds",
+    "find",
+    "plan",
+    "train",
+]
+
+
+class TrainingFailed(RuntimeError):
+    """Training had to stop; the last checkpoint is good."""
+
+
+def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> CheckpointInfo:
+    """Train, or go on, or return what is finished already. recipe: as `plan` takes it.
+
+    Errors: ValueError, FileNotFoundError (bad configuration; unfinished training without `resume`); TrainingFailed (the
+    loss is not finite); OSError (disk full). What was written before stays valid.
+    """
+    chosen = plan(config, recipe)
+    done = checkpoint.read(chosen.folder)
+    if done is None and (chosen.folder / checkpoint.STATE).is_file():
+        raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
+    if done is not None:
+        if differences := checkpoint.differences(done, chosen.configuration):
+            raise ValueError(
+                f"{chosen.folder} holds a training of another configuration ({'; '.join(differences)}); choose another "
+                "--out, or remove it"
+            )
+        if done.finished:
+            checkpoint.verify(done)
+            return done
+        if not resume:
+            raise ValueError(
+                f"{chosen.folder} holds an unfinished training; add --resume to go on with it, or remove it"
+            )
+    require_opponents_to_run(chosen.stages, config.accumulate * count())
+    with reproducible(config.seed, config.threads), together(chosen.device):
+        return _Training(chosen).run()
+
+
+def estimate_seconds(config: TrainConfig) -> float:
+    """How long training would take here, from one step of each stage; 0 where a finished checkpoint is at hand."""
+    chosen = plan(config)
+    info = checkpoint.read(chosen.folder)
+    if info is not None and info.finished:
+        return 0.0
+    seconds = 0.0
+    with reproducible(config.seed, config.threads):
+        training = _Training(chosen)
+        for stage in chosen.stages:
+            training.step(stage.first)
+            started = time.perf_counter()
+            training.step(min(stage.first + 1, stage.last - 1))
+            seconds += (time.perf_counter() - started) * stage.steps
+    return seconds
+
+
+@contextmanager
+def by_hand(config: TrainConfig, recipe: Recipe | None = None) -> Iterator[_Training]:
+    """A training whose steps the caller takes, and which writes nothing: for measurements. Errors: as `plan`."""
+    chosen = plan(config, recipe)
+    with reproducible(config.seed, config.threads):
+        yield _Training(chosen)
+
+
+class _Training:
+    """The state of a run: weights, moments, moving average, the discriminator of the stage."""
+
+    def __init__(self, chosen: Plan) -> None:
+        self.plan, self.recipe = chosen, chosen.recipe
+        self.module = chosen.spec.build()
+        parts = self.recipe.stages or (self.recipe,)
+        self.named = tuple(dict.fromkeys(beginning for part in parts for beginning in part.frozen))
+        loaded = ""
+        if chosen.config.backbone:
+            loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
+        if chosen.config.start:
+            load_into(self.module, chosen.config.start, chosen.spec.name)
+        if parts[0].starts_at_blur:
+            start_at_the_blurred_image(self.module, chosen.spec, loaded)
+        if chosen.device.type == "cpu":
+            # A step's buffers are mapped once, not anew in every layer: a quarter of its time (docs/log.md).
+            keep_freed_memory(largest_block=free_bytes(chosen.device), kept=int(KEPT_SHARE * free_bytes(chosen.device)))
+        self.module = channels_last(self.module.to(chosen.device)).train()
+        self.running = Running(
+            self.module,
+            form_of(self.module, chosen.spec).outputs,
+            name=chosen.spec.name,
+            compiled=chosen.config.compile,
+            precision=chosen.config.precision,
+            device=chosen.device,
+        )
+        self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
+        self.best = -math.inf
+        self.terms: dict[str, float] = {}
+        self._enter(0)
+
+    def _enter(self, number: int) -> None:
+        """Begin a stage: an optimiser, a sampler and a discriminator of its own."""
+        self.number, self.stage = number, self.plan.stages[number]
+        recipe, config = self.stage.recipe, self.plan.config
+        self.optimiser = optimiser_of(self.module, recipe)
+        self.opponents = Opponents(self.stage, config.seed + number, self.plan.device)
+        self.objective = Objective(
+            recipe,
+            feature_net_name=config.feature_net,
+            weights_dir=config.weights_dir or weights_folder(),
+            discriminator=self.opponents.whole,
+            device=self.plan.device,
+            components=self.opponents.components,
+        )
+        self.sampler = sampler_of(self.plan, self.stage)
+        self.ahead = Ahead(self._batches, self.plan.device, self.stage.last)
+
+    def _batches(self, step: int) -> list[tuple[Tensor, ...]]:
+        """This process's samples of a step, in as many parts as they go through the network."""
+        processes, own_rank = count(), rank()
+        parts = self.plan.config.accumulate
+        drawn = self.stage.drawn_at(step)
+        return self.sampler.parts(drawn, self.stage.batch, processes=processes, rank=own_rank, parts=parts)
+
+    def run(self) -> CheckpointInfo:
+        first = self.load()
+        if first == 0:
+            self.describe(0, None, weights_sha256="")  # from here on the folder belongs to this configuration
+        wait()
+        log, rounds = open_log(self.plan.folder, first), Rounds()
+        try:
+            with progress(f"training {self.plan.config.model}", self.plan.steps, first) as advance:
+                for step in range(first, self.plan.steps):
+                    loss = self.step(step)
+                    for name, value in self.terms.items():
+                        log.add_scalar(name, value, step)
+                    advance(f"loss {loss:.4f}")
+                    rounds.add(self.stage, step, self.terms, log)
+                    recipe = self.stage.recipe
+                    last = step + 1 == self.plan.steps
+                    if recipe.validate_every and (step + 1) % recipe.validate_every == 0 and not last:
+                        self.validate(log, step + 1)
+                    if not last and ((step + 1) % recipe.checkpoint_every == 0 or step + 1 == self.stage.last):
+                        self.save(step + 1, None)
+            return self.save(self.plan.steps, self.validate(log, self.plan.steps))
+        finally:
+            log.close()
+
+    def step(self, step: int) -> float:
+        """One optimiser step; returns the loss. Chance depends on the seed and the step number alone."""
+        if self.plan.stage_of(step) != self.number:
+            self._enter(self.plan.stage_of(step))
+        stage, recipe = self.stage, self.stage.recipe
+        seed_step(self.plan.config.seed, rank(), step)
+        place = step - stage.first
+        rate = recipe.learning_rate_at(place, stage.steps)
+        set_rate(self.optimiser, rate)
+        freeze(self.module, self.named, recipe.frozen if place < recipe.frozen_until * stage.steps else ())
+        self.optimiser.zero_grad(set_to_none=True)
+        parts = self.ahead.get(step)
+        seen: list[tuple[Tensor, ...]] = []
+        self.terms = {"loss": 0.0}
+        for blur, sharp, *boxes in parts:
+            pairs = self.running(blur, sharp)
+            loss, terms = self.objective.loss(pairs, blur, *boxes, step=place, steps=stage.steps)
+            self._note("loss", loss, len(parts))
+            for name, value in terms.items() if len(terms) > 1 else ():
+                self._note(f"loss/{name}", value, len(parts))
+            if not math.isfinite(self.terms["loss"]):
+                raise self.not_finite(step, blur, sharp)
+            (loss / len(parts) if len(parts) > 1 else loss).backward()
+            if self.opponents.named:
+                seen.append((*(side.detach() for side in full_size(self.objective.compared(pairs))), *boxes))
+        average_gradients(self.module.parameters())
+        if recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
+        self.optimiser.step()
+        average_buffers(self.module)
+        # A short memory at first, so that the untrained start is soon forgotten.
+        update_average(self.average, self.module, min(recipe.ema_decay, (1 + place) / (10 + place)))
+        told = self.opponents.update(seen, rate, place)
+        self.terms |= told
+        if not all(math.isfinite(value) for value in told.values()):
+            raise self.not_finite(step, seen[-1][0], seen[-1][1], name="discriminator's loss")
+        self.terms["learning_rate"] = rate
+        return self.terms["loss"]
+
+    def _note(self, name: str, value: Tensor, parts: int) -> None:
+        mean = float(average(value.detach()))
+        self.terms[name] = self.terms.get(name, 0.0) + mean / parts
+
+    def validate(self, log: Any, steps_done: int) -> dict[str, float | None]:
+        """PSNR of the averaged network and of its input on the held-out pairs; keeps the best weights so far."""
+        if not is_writer():
+            return {"psnr": None, "psnr_blur": None}
+        try:
+            result = validate(self.plan, self.average, log, steps_done)
+        except FloatingPointError as error:
+            raise self.failure(f"{error} after {steps_done} steps") from None
+        if self.recipe.validate_every and result["psnr"] is not None and result["psnr"] > self.best:
+            self.best = result["psnr"]
+            files.write_bytes(self.plan.folder / checkpoint.BEST, checkpoint.pack(self.average))
+        return result
+
+    def load(self) -> int:
+        """Take up the last saved state; returns the number of steps done."""
+        path = self.plan.folder / checkpoint.STATE
+        if not path.is_file():
+            return 0
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            state = load(path.read_bytes())
+        except SafetensorError:
+            raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
+        steps_done = int(state["steps_done"])
+        self._enter(self.plan.stage_of(max(0, steps_done - 1)))
+        unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
+        self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
+        return steps_done
+
+    def save(self, steps_done: int, validation: dict[str, float | None] | None) -> CheckpointInfo:
+        """Write state, weights and description, in this order; each in one step. `validation` is given at the end.
+
+        Errors: TrainingFailed if a weight is not finite; nothing is written then.
+        """
+        if not all(bool(value.isfinite().all()) for value in self.module.state_dict().values()):
+            raise self.failure(f"a weight became NaN or infinite before step {steps_done}")
+        state = pack(self.module, self.average, self.optimiser, self.opponents.named)
+        state["steps_done"] = torch.tensor(steps_done)
+        if math.isfinite(self.best):
+            state["best_psnr"] = torch.tensor(self.best, dtype=torch.float64)
+        folder, digest = self.plan.folder, ""
+        if is_writer():
+            if steps_done == self.stage.last and steps_done < self.plan.steps:
+                files.write_bytes(folder / f"stage-{self.number + 1}.safetensors", checkpoint.pack(self.average))
+            files.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
+            digest = files.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(self.average))
+        return self.describe(steps_done, validation, weights_sha256=digest)
+
+    def not_finite(self, step: int, blur: Tensor, sharp: Tensor, name: str = "loss") -> TrainingFailed:
+        """Keep the batch that it happened with."""
+        path = self.plan.folder / checkpoint.FAILED_BATCH
+        if is_writer():
+            content = {"blur": blur, "sharp": sharp, "step": torch.tensor(step)}
+            files.write_bytes(path, checkpoint.pack(content))
+        value = next((value for value in self.terms.values() if not math.isfinite(value)), self.terms["loss"])
+        return self.failure(f"the {name} became {value} at step {step} (its batch is in {path.name})")
+
+    def failure(self, what: str) -> TrainingFailed:
+        return TrainingFailed(
+            f"{self.plan.config.model}: {what}; the last checkpoint in {self.plan.folder} is good; try another seed"
+        )
+
+    def describe(
+        self, steps_done: int, validation: dict[str, float | None] | None, *, weights_sha256: str
+    ) -> CheckpointInfo:
+        """Write checkpoint.json."""
+        if is_writer():
+            residual = bool(form_of(self.module, self.plan.spec).residual)
+            meta = description(self.plan, steps_done, validation, weights_sha256, residual)
+            files.write_json(self.plan.folder / checkpoint.META, meta)
+        wait()
+        written = checkpoint.read(self.plan.folder)
+        assert written is not None
+        return written

@@ -1,0 +1,89 @@
+"""Running the network that is trained: compiled or not, in mixed precision or not, with clear words where it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.recipes import Recipe
+from models.training.discriminators import Discriminator
+from models.training.forms import Outputs
+from models.training.stages import PlannedStage
+
+COMPILERS = ("g++", "clang++", "c++")
+
+
+def require_compiler(device: torch.device) -> None:
+    """Errors: ValueError if torch.compile would find no C++ compiler, which it needs on a CPU."""
+    named = os.environ.get("CXX", "")
+    if device.type == "cpu" and not any(shutil.which(name) for name in (named, *COMPILERS) if name):
+        raise ValueError(
+            f"--compile needs a C++ compiler on the CPU and none of {', '.join(COMPILERS)} is here; install one, name "
+            "it in the environment variable CXX, or leave --compile away"
+        )
+
+
+class Running:
+    """Gives what `outputs` (models/training/forms.py) gives."""
+
+    def __init__(
+        self, module: nn.Module, outputs: Outputs, *, name: str, compiled: bool, precision: str, device: torch.device
+    ) -> None:
+        self.outputs, self.name, self.mixed, self.device = outputs, name, precision != "float32", device
+        self.module: Any = torch.compile(module) if compiled else module
+
+    def __call__(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Errors: ValueError, one sentence, where a batch norm has too few numbers, or compiling fails."""
+        try:
+            with enough_numbers(self.name, blur.shape[-1], len(blur)):
+                return self._run(blur, sharp)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            first = str(error).strip().partition("\n")[0]
+            raise ValueError(f"{self.name} cannot be compiled here ({first}); leave --compile away") from None
+
+    def _run(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+        if not self.mixed:
+            return self.outputs(self.module, blur, sharp)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            pairs = self.outputs(self.module, blur, sharp)
+        return [(output.float(), target.float()) for output, target in pairs]
+
+
+@contextmanager
+def enough_numbers(name: str, crop_px: int, images: int) -> Iterator[None]:
+    """Says in words of the user what torch says of a batch norm that sees one number per channel."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} has a batch norm that is left with one number per channel by crops of {crop_px} px in batches of "
+            f"{images}; use larger images, or --batch {2 * images} or more"
+        ) from None
+
+
+def require_opponents_to_run(stages: tuple[PlannedStage, ...], parts: int) -> None:
+    """Every discriminator once on a black crop, before a long stage comes before it. Errors: as `enough_numbers`.
+
+    Only where it gets its images one by one: batch norms have enough of several. parts: of a step's batch.
+    """
+    for stage in stages:
+        if stage.recipe.adversary and stage.batch // parts == 1:
+            _run_once(stage.recipe, stage.crop_px)
+
+
+def _run_once(recipe: Recipe, crop_px: int) -> None:
+    assert recipe.adversary is not None
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        opponent = Discriminator(recipe.adversary, torch.device("cpu"), crop_px)
+        with enough_numbers(opponent.spec.name, crop_px, 1):
+            opponent.scores(torch.zeros(1, 3, crop_px, crop_px))
