@@ -1,4 +1,4 @@
-"""Evaluation protocols: what exactly a number in the leaderboard means. Facts only; `scorer.py` carries them out."""
+"""Evaluation protocols: what exactly a number in the leaderboard means. Facts; `evaluation.py` carries them out."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets import layers
 from models.nets.inception_resnet_v2 import InceptionResNetV2
+from models.nets.layers import restored_with_statistics
 from models.spec import Method, ModelSpec, Weights
 
 # Expansion, channels, repeats, stride of the first (paper, table 2).
@@ -270,7 +270,7 @@ class _Adapter:
             if padded_height == padded_width == PADDING_BLOCK:
                 padded_height += PADDING_BLOCK  # norm statistics need more than one value at the deepest level
             image = functional.pad(frame[None] * 2 - 1, (0, padded_width - width, 0, padded_height - height))
-            output = layers.restored_with_statistics(self.module, image, train_mode=self.train_mode)
+            output = restored_with_statistics(self.module, image, train_mode=self.train_mode)
             yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
 
 

@@ -116,7 +116,7 @@ def mimo_unet(profile: str) -> Recipe:
     """Multi-scale content + 0.1 multi-scale frequency reconstruction loss.
 
     Source: Cho et al., ICCV 2021, section 4.1: batch 4, crops of 256, random horizontal flips, Adam, 1e-4, halved every
-    500 of 3000 epochs. Quick differs: see quick.py.
+    500 of 3000 epochs. Quick differs: see base.py.
     """
     paper = _paper()
     return paper if profile == "paper" else quick(paper, steps=300, crop_px=64)

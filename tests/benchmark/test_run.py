@@ -40,7 +40,7 @@ def quick_cost(name: str, height: int, width: int, device: str, switches: Sequen
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "measure_apart", quick_cost)
+        patch.setattr("benchmark.run.measure_apart", quick_cost)
         made = World(tmp_path_factory.mktemp("run"))
         assert made.run("first", METHODS, "--workers", "1") == 0
         yield made
@@ -305,13 +305,13 @@ def test_a_failing_method_keeps_its_row_and_the_others_go_on(
             raise RuntimeError("out of memory")
         return real(name, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(restorer, "open_method", open_method)
+    monkeypatch.setattr(method_work, "open_method", open_method)
     assert world.run("failing", "richardson-lucy,identity", "--protocols", "gopro-linear") == 1
     rows = read_rows(world.home / "failing" / "methods.csv", MethodRow)
     assert [row.status for row in rows] == ["RuntimeError: out of memory", "ok"]
     assert "out of memory" in capsys.readouterr().err
     # The failed method is taken up again by the same command, once its reason is gone.
-    monkeypatch.setattr(restorer, "open_method", real)
+    monkeypatch.setattr(method_work, "open_method", real)
     assert world.run("failing", "richardson-lucy,identity", "--protocols", "gopro-linear") == 0
     assert {row.method for row in read_rows(world.home / "failing" / "scores.csv", ScoreRow)} == {
         "identity",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import cost
 from benchmark.results import MethodRow, read_rows
 from tests.benchmark.run_data import World
 from tests.benchmark.test_run import quick_cost
@@ -16,7 +15,7 @@ from tests.benchmark.test_run import quick_cost
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "measure_apart", quick_cost)
+        patch.setattr("benchmark.run.measure_apart", quick_cost)
         yield World(tmp_path_factory.mktemp("cluster"))
 
 
@@ -49,7 +48,7 @@ def test_a_bad_image_is_named_by_its_worker(world: World, address: str, tmp_path
 
 
 def test_no_scheduler(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("synth.gaps_on_cluster.ANSWER_S", 1)
+    monkeypatch.setattr("core.pool.ANSWER_S", 1)
     assert world.run("alone", "identity", "--scheduler", "tcp://127.0.0.1:1") == 2
     assert "no Dask scheduler answers" in capsys.readouterr().err
     assert not (world.home / "alone").exists()

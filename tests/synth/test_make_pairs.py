@@ -14,7 +14,7 @@ import pytest
 from core import files
 from core.camera_response import response, to_8bit
 from core.image_files import read_image
-from synth import make_pairs, scenes
+from synth import make_pairs
 from synth.manifest import PairRecord, read_manifest, sequence_names
 from synth.scenes import SceneClip, default_scenes
 from tests.synth.clips import decoded, moving_frames, tree, write_frames, write_video
@@ -168,7 +168,7 @@ def tiny_scenes(split: str, seed: int) -> tuple[SceneClip, ...]:
 def test_embedded_default_reports_its_error_against_the_truth(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scenes, "default_scenes", tiny_scenes)
+    monkeypatch.setattr("synth.settings.default_scenes", tiny_scenes)
     code, text, _ = run("--interp", "16x", "--window", 5, "--out", tmp_path / "out")
     assert code == 0 and "PSNR" in text and "plain average" in text and "simulated" in text
     truth = json.loads((tmp_path / "out" / "run.json").read_text())["truth"]

@@ -12,7 +12,7 @@ import pytest
 
 from core.camera_response import response
 from core.image_files import read_image
-from synth import make_pairs, scenes
+from synth import make_pairs
 from synth.exposure import Exposure, WindowPlan
 from synth.manifest import PairRecord, read_manifest
 from synth.recipes import RECIPES
@@ -108,7 +108,7 @@ def test_unverified_constants_are_in_run_json_and_in_the_docs(tmp_path: Path, ca
 
 def test_recipes_on_the_rendered_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoded frames are averaged there, so no truth is claimed; what recipes of light make is compared with it."""
-    monkeypatch.setattr(scenes, "default_scenes", tiny_scenes)
+    monkeypatch.setattr("synth.settings.default_scenes", tiny_scenes)
     for name, window, compared in (("gopro_like", 7, False), ("reds_like", 5, True)):
         arguments = ("--recipe", name, "--window", window, "--out", tmp_path / name)
         assert run(*arguments) == 0

@@ -217,7 +217,7 @@ def test_the_detector_writes_landmarks(
     )
     none = Faces(scores=torch.ones(0), boxes=torch.zeros(0, 4), landmarks=torch.zeros(0, 5, 2))
     results = iter([two, none])
-    monkeypatch.setattr("models.faces.open_detector", lambda *_: lambda frame: next(results))
+    monkeypatch.setattr("models.face_boxes.open_detector", lambda *_: lambda frame: next(results))
     assert face_boxes.main([str(folder)]) == 1
     assert "no face in 001; take it out of pairs.jsonl, or add its line" in capsys.readouterr().err
     (line,) = [json.loads(line) for line in (folder / face_boxes.FILE).read_text().splitlines()]

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 from safetensors.torch import save_file
-from models import training_processes
+from models.training import processes
 from models.recipes import RECIPES, find_recipe
 from models.training.loop import TrainConfig, _Training, plan
 from models.training.loop import reproducible
@@ -30,7 +30,7 @@ RECIPES["mimo-unet"] = lambda profile: recipe
 config = TrainConfig(model="mimo-unet-test", pairs=(Path(sys.argv[2]),), steps=5, batch=int(sys.argv[4]), device="cpu",
                      threads=1, profile="paper", out=Path(sys.argv[3]).parent)
 chosen = plan(config)
-with reproducible(config.seed, config.threads), training_processes.together(chosen.device):
+with reproducible(config.seed, config.threads), processes.together(chosen.device):
     training = _Training(chosen)
     kept = {"loss": torch.tensor(training.step(0))}
     parameters = [(n, p) for n, p in training.module.named_parameters() if p.grad is not None]
@@ -38,7 +38,7 @@ with reproducible(config.seed, config.threads), training_processes.together(chos
     for step in range(1, 5):
         training.step(step)
     kept |= {f"weights.{n}": v.clone().contiguous() for n, v in training.module.state_dict().items()}
-    if training_processes.is_writer():
+    if processes.is_writer():
         save_file(kept, sys.argv[3])
 """
 
