@@ -1,10 +1,7 @@
 """The doctor's checks of data: completeness, sizes and pixels of the real test sets, and leaks of training pairs.
 
-What the doctor says: one line a check.
-
-What pixels tell about how an image pair was made: domain of the blur, sharpness, displacement, JPEG, likeness.
-
-Images are uint8 [H, W, 3], RGB, as image files hold them; luma planes are float64 [H, W] in 0..255.
+Pixels tell how an image pair was made: the domain of the blur, sharpness, displacement, JPEG, likeness. Images are
+uint8 [H, W, 3], RGB, as image files hold them; luma planes are float64 [H, W] in 0..255. A check says one line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """What a method works with: a network's weights (the user's, the authors', of a training here), or a folder.
 
-Which weights a network takes part with: the user's file, the authors', or those of a training on our pairs.
-
-Somebody else's restored images as a method: `folder:PATH` is scored exactly like our own results.
+A folder holds somebody else's restored images: `folder:PATH` is scored exactly like our own results.
 """
 
 from __future__ import annotations

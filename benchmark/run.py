@@ -1,8 +1,6 @@
 """Run the benchmark: `python benchmark/run.py --methods demo|all|NAME,...|folder:PATH`; writes tables and images.
 
-How long a benchmark run takes: roughly before it starts, and from what was measured once it has.
-
-The command line of benchmark/run.py.
+Its command line, its phases, and how long it takes: roughly before it starts, better once something was measured.
 """
 
 from __future__ import annotations

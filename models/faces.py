@@ -1,8 +1,7 @@
 """Face restoration in whole pictures: find the faces, bring each into pose, restore it, put it back.
 
-Where a face lies: from five landmarks to the pose of FFHQ's 512 px faces, and back into the frame.
-
-Coordinates are (x, y) in px, the centre of the first pixel at 0.
+A face's five landmarks say how to bring it to the pose of FFHQ's 512 px faces. Coordinates are (x, y) in px, the centre
+of the first pixel at 0.
 
 Source: the authors' pipeline around GFPGAN (Wang et al., CVPR 2021; github.com/TencentARC/GFPGAN, facexlib). Theirs
 finds the pose by least median of squares and fades by a blurred mask; here it is least squares and an exact ramp.

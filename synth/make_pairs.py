@@ -16,9 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if (
-    __name__ == "__main__"
-):  # `python synth/make_pairs.py` puts synth/ first on the path; the project's root belongs there
+if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 import argparse

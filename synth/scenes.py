@@ -1,10 +1,8 @@
 """Rendered scenes at 3840 fps whose true blur is known: photographs under camera shake with a moving foreground.
 
-Image layers of rendered scenes: photographs in linear light, at twice the frame's resolution, and cut-outs.
-
 A scene is a photograph in the background and a piece of another one, cut by a soft matte, in front of it. Both follow a
-smooth 6-DoF camera shake; the foreground follows it further (parallax) and moves on its own. Everything is composed in
-linear light, and any frame can be asked for at any time.
+smooth 6-DoF camera shake; the foreground follows it further (parallax) and moves on its own. The two layers are held in
+linear light at twice the frame's resolution. Any frame can be asked for at any time.
 """
 
 from __future__ import annotations

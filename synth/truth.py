@@ -1,8 +1,6 @@
-"""How true a synthesised blur is: beside the true one where it is known, and by the copies that too few frames leave.
+"""How true a synthesised blur is: PSNR beside the true one and the naive averages, where the true one is known.
 
-How true a synthesised blur is, where the true one is known: PSNR of the synthesis beside the naive averages.
-
-Ghosting: what is left of the separate copies that too few frames leave in a blurred image.
+And ghosting: what is left in a blurred image of the separate copies that too few frames leave.
 """
 
 from __future__ import annotations

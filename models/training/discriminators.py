@@ -1,8 +1,6 @@
 """The discriminators that a training plays against: one for whole images and, for faces, one each for eyes and mouth.
 
-The other network of a GAN: a discriminator of the zoo, its loss, its optimiser.
-
-All discriminators of a stage: one for whole images and, for faces, one each for the eyes and the mouth.
+A discriminator is a network of the zoo with its loss and its optimiser.
 """
 
 from __future__ import annotations

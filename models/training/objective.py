@@ -1,10 +1,7 @@
 """What a network is trained to lower: losses on images, in feature space, against discriminators, and on faces.
 
-What a recipe asks of faces: the pyramid, eyes and mouth against discriminators of their own, identity.
-
-Source: Wang et al., GFPGAN, CVPR 2021, section 3.4; the losses themselves: models/losses/gfpgan.py.
-
-What a network is trained to lower: the recipe's losses on images, in feature space, and against a discriminator.
+Faces: the pyramid, eyes and mouth against discriminators of their own, identity. Source: Wang et al., GFPGAN, CVPR
+2021, section 3.4; the losses themselves: models/losses/gfpgan.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Which blurred/sharp pairs a training uses: from our manifests or the official layouts, thinned and mixed.
 
-A blurred image and its sharp counterpart on disk.
-
-Training pairs out of data sets as they unpack: GOPRO_Large, DeepVideoDeblurring_Dataset and REDS.
+The official layouts are GOPRO_Large, DeepVideoDeblurring_Dataset and REDS as they unpack.
 """
 
 from __future__ import annotations

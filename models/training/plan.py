@@ -1,6 +1,6 @@
 """What a training is, checked before it starts: the user's choice, and everything that its result depends on.
 
-What a training's checkpoint.json says about it.
+And what its checkpoint.json says about it.
 """
 
 from __future__ import annotations

@@ -1,13 +1,8 @@
-"""What the chains of degradations share: blur kernels, noise, resizing and JPEG.
+"""What the chains of degradations share: blur kernels, noise on encoded values (not a sensor's), resizing and JPEG.
 
-Blur kernels of the second-order chain: Gaussian, generalised Gaussian, plateau and sinc, drawn and made.
-
-Source: Wang et al., Real-ESRGAN, ICCVW 2021, arXiv:2107.10833, section 3.1 and 3.2; generalised Gaussian and plateau
-densities from Liu et al., Estimating Generalized Gaussian Blur Kernels, Pattern Recognition 2020.
-
-Noise on encoded values: Gaussian and Poisson, colour or grey, as degradation chains use it (not a sensor's).
-
-Resizing and JPEG, the steps that every chain shares.
+Kernels: Gaussian, generalised Gaussian, plateau and sinc. Source: Wang et al., Real-ESRGAN, ICCVW 2021,
+arXiv:2107.10833, sections 3.1 and 3.2; generalised Gaussian and plateau densities from Liu et al., Estimating
+Generalized Gaussian Blur Kernels, Pattern Recognition 2020.
 """
 
 from __future__ import annotations
