@@ -13,6 +13,7 @@ from models.recipes.faces import gfpgan
 from models.recipes.mimo_unet import mimo_unet, mimo_unet_contrastive
 from models.recipes.photographs import photographs
 from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
+from models.recipes.references import fftformer, hinet, stripformer
 from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, nafnet
 from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
 
@@ -38,6 +39,9 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "stfan": stfan,
     "stfan-plain": stfan_plain,
     "nafnet": nafnet,
+    "hinet": hinet,
+    "stripformer": stripformer,
+    "fftformer": fftformer,
     "deepdeblur": deepdeblur,
     "highres-atrous": highres_atrous,
     "highres-mlfa": highres_mlfa,
