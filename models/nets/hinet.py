@@ -39,7 +39,7 @@ class LocalInstanceNorm(nn.Module):
     norm: the layer whose scale, shift and epsilon it takes over. height, width: the window in pixels of the features.
     """
 
-    def __init__(self, norm: nn.InstanceNorm2d, height: int, width: int) -> None:
+    def __init__(self, norm: nn.InstanceNorm2d | LocalInstanceNorm, height: int, width: int) -> None:
         super().__init__()
         if height < 1 or width < 1:
             raise ValueError(f"a window has at least 1 x 1 px at every level of the network, got {height} x {width}")
@@ -210,7 +210,8 @@ def localise(module: nn.Module, height: int, width: int) -> None:
     for path in (module.down_path_1, module.down_path_2):
         for level, block in enumerate(path):
             assert isinstance(block, ConvolutionBlock)
-            if block.normed and isinstance(block.norm, nn.InstanceNorm2d):
+            if block.normed:
+                assert isinstance(block.norm, nn.InstanceNorm2d | LocalInstanceNorm)
                 block.norm = LocalInstanceNorm(block.norm, height >> level, width >> level)
 
 
