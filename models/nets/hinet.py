@@ -39,6 +39,10 @@ class LocalInstanceNorm(nn.Module):
     norm: the layer whose scale, shift and epsilon it takes over. height, width: the window in pixels of the features.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+    eps: float
+
     def __init__(self, norm: nn.InstanceNorm2d | LocalInstanceNorm, height: int, width: int) -> None:
         super().__init__()
         if height < 1 or width < 1:
