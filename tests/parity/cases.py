@@ -140,9 +140,9 @@ def _nafnet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _hinet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`tiled` is the authors' averaging of tiles, of another side than their 256 px."""
+    """`tiled` is the authors' averaging of tiles, of 64 px or as the case says, not their 256."""
     if "big" in inputs:
-        return {"tiled": hinet.in_tiles(module, inputs["big"], int(inputs["tile_side"]))}
+        return {"tiled": hinet.in_tiles(module, inputs["big"], int(inputs.get("tile_side", torch.tensor(64))))}
     return dict(zip(("out1", "out2"), module(inputs["x"]), strict=True))
 
 
