@@ -54,16 +54,19 @@ from models.nets.esrgan import (
     UNET_DISCRIMINATOR_SN,
     VGG_STYLE_DISCRIMINATOR_128,
 )
+from models.nets.fftformer import FFTFORMER, FFTFORMER_TEST
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.highres import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST, HIGHRES_MLFA, HIGHRES_MLFA_TEST
+from models.nets.hinet import HINET, HINET_HALF, HINET_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
 from models.nets.mprnet import MPRNET, MPRNET_TEST
-from models.nets.nafnet import NAFNET_32, NAFNET_TEST
+from models.nets.nafnet import NAFNET_32, NAFNET_64, NAFNET_TEST
 from models.nets.restormer import RESTORMER, RESTORMER_TEST
 from models.nets.retinaface import RETINAFACE_MOBILENET
 from models.nets.srn import SRN_SPEC, SRN_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
+from models.nets.stripformer import STRIPFORMER, STRIPFORMER_TEST
 from models.nets.stylegan2 import FACIAL_COMPONENT_DISCRIMINATOR, STYLEGAN2_DISCRIMINATOR
 from models.spec import ModelSpec
 
@@ -100,11 +103,16 @@ MODELS: dict[str, ModelSpec] = {
     "arcface-resnet18": ARCFACE_RESNET18,
     "retinaface-mobilenet": RETINAFACE_MOBILENET,
     "nafnet-32": NAFNET_32,
+    "nafnet-64": NAFNET_64,
     "dmphn-1-2-4": DMPHN_1_2_4,
     "deepdeblur": DEEPDEBLUR,
     "srn": SRN_SPEC,
     "mprnet": MPRNET,
     "restormer": RESTORMER,
+    "hinet": HINET,
+    "hinet-half": HINET_HALF,
+    "stripformer": STRIPFORMER,
+    "fftformer": FFTFORMER,
     "highres-atrous": HIGHRES_ATROUS,
     "highres-mlfa": HIGHRES_MLFA,
     "esrgan-x4": ESRGAN_X4,
@@ -132,6 +140,9 @@ MODELS: dict[str, ModelSpec] = {
     "srn-test": SRN_TEST,
     "mprnet-test": MPRNET_TEST,
     "restormer-test": RESTORMER_TEST,
+    "hinet-test": HINET_TEST,
+    "stripformer-test": STRIPFORMER_TEST,
+    "fftformer-test": FFTFORMER_TEST,
     "highres-atrous-test": HIGHRES_ATROUS_TEST,
     "highres-mlfa-test": HIGHRES_MLFA_TEST,
     "rrdbnet-x4-test": RRDBNET_X4_TEST,

@@ -23,6 +23,7 @@ from models.losses.adversarial import (
     wgan_d,
     wgan_g,
 )
+from models.losses.edges import edge
 from models.losses.features import contrastive, perceptual
 from models.losses.gfpgan import gram_style, identity, pyramid_l1
 from models.losses.pixel import charbonnier, l1, mimo_frequency, mse, psnr, psnr_40
@@ -33,6 +34,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "charbonnier": charbonnier,
     "psnr": psnr,
     "psnr-40": psnr_40,
+    "edge": edge,
     "mimo-frequency": mimo_frequency,
     "perceptual": perceptual,
     "contrastive": contrastive,
@@ -52,4 +54,4 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 # Those that compare a restored image with its sharp one and nothing else: (restored, sharp) -> scalar.
-IMAGE_LOSSES = ("l1", "mse", "charbonnier", "psnr", "psnr-40", "mimo-frequency")
+IMAGE_LOSSES = ("l1", "mse", "charbonnier", "psnr", "psnr-40", "edge", "mimo-frequency")

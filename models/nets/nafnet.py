@@ -135,6 +135,10 @@ def _build_32() -> nn.Module:
     return NAFNet(32, (1, 1, 1, 28), 1, (1, 1, 1, 1))
 
 
+def _build_64() -> nn.Module:
+    return NAFNet(64, (1, 1, 1, 28), 1, (1, 1, 1, 1))
+
+
 def _build_test() -> nn.Module:
     return NAFNet(8, (1, 1), 1, (1, 1))
 
@@ -154,6 +158,24 @@ NAFNET_32 = ModelSpec(
     source=SOURCE,
     published="NAFNet-width32",
     parity=("nafnet_width32",),
+    switches=("truncate", "self-ensemble", "local-converter", "half"),
+    localise=localise,
+)
+NAFNET_64 = ModelSpec(
+    name="nafnet-64",
+    task="deblur",
+    build=_build_64,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=16,
+    value_range=(0.0, 1.0),
+    weights=(
+        Weights(file="NAFNet-GoPro-width64.pth", source="github.com/megvii-research/NAFNet (README)", licence="MIT"),
+    ),
+    recipe="nafnet",
+    source=SOURCE,
+    published="NAFNet-width64",
+    parity=("nafnet_width64",),
     switches=("truncate", "self-ensemble", "local-converter", "half"),
     localise=localise,
 )

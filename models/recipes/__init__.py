@@ -11,6 +11,7 @@ from models.recipes.base import PROFILES, Adversary, Augmentation, Contrast, Fac
 from models.recipes.deblurgan import charbonnier, deblurgan, deblurgan_v2, restore_mix
 from models.recipes.esrgan import esrgan, real_esrgan
 from models.recipes.gfpgan import gfpgan
+from models.recipes.references import fftformer, hinet, stripformer
 from models.recipes.still import (
     deepdeblur,
     highres_atrous,
@@ -44,6 +45,9 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "stfan": stfan,
     "stfan-plain": stfan_plain,
     "nafnet": nafnet,
+    "hinet": hinet,
+    "stripformer": stripformer,
+    "fftformer": fftformer,
     "deepdeblur": deepdeblur,
     "highres-atrous": highres_atrous,
     "highres-mlfa": highres_mlfa,

@@ -17,10 +17,11 @@ from models.recipes.base import Augmentation, Contrast, Recipe, quick, quick_sta
 def nafnet(profile: str) -> Recipe:
     """Minus the PSNR, AdamW, cosine from 1e-3 to 1e-7 in 400k steps.
 
-    Source: Chen et al., ECCV 2022, arXiv:2204.04676, section 5 and the authors' configuration for GoPro (width 32):
-    crops of 256, 64 in a batch over 8 GPUs (8 each), AdamW with betas 0.9, 0.9 and weight decay 1e-3 (0 in a later
-    configuration), flips and rotations, gradients clipped at 0.01. Batch 64 is said as one process has it: with
-    torchrun give --batch 8 for each of 8.
+    Source: Chen et al., ECCV 2022, arXiv:2204.04676, section 5 and the authors' configuration for GoPro at width 64
+    (options/train/GoPro/NAFNet-width64.yml): crops of 256 out of sub-images of 512, 64 in a batch over 8 GPUs (8
+    each), AdamW with betas 0.9, 0.9 and weight decay 1e-3, flips and rotations, gradients clipped at 0.01. Batch 64 is
+    said as one process has it: with torchrun give --batch 8 for each of 8. Their file for width 32 has 32 in a batch
+    and 200k steps. Differs: crops come from whole frames.
     """
     paper = Recipe(
         name="nafnet",

@@ -16,8 +16,10 @@ from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
+from models.nets.fftformer import FFTformer
 from models.nets.gfpgan import GFPGANv1Clean
 from models.nets.highres import HighResAtrous, HighResMLFA, padded_for_levels
+from models.nets.hinet import HINet
 from models.nets.layers import pad_to_multiple
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
@@ -25,6 +27,7 @@ from models.nets.nafnet import NAFNet
 from models.nets.restormer import Restormer
 from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
+from models.nets.stripformer import Stripformer
 from models.spec import ModelSpec
 
 LEAST_FRAMES = 5  # of a clip: what the networks with key frames need
@@ -193,12 +196,12 @@ def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, 
 
 
 def centred(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Networks on [-0.5, 0.5] (DMPHN)."""
+    """Networks on [-0.5, 0.5] (DMPHN, Stripformer)."""
     return [(module(blur[:, 0] - 0.5) + 0.5, sharp[:, 0])]
 
 
 def restored_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """MPRNet: the images of all three stages have the sharp image as their target."""
+    """MPRNet, HINet: the images of all stages have the sharp image as their target."""
     return [(output, sharp[:, 0]) for output in module(blur[:, 0])]
 
 
@@ -254,6 +257,9 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     HighResMLFA: TrainingForm(outputs=windows_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
+    HINet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "last")),
+    Stripformer: TrainingForm(outputs=centred, residual=("decoder.de_layer1_1.0",)),
+    FFTformer: TrainingForm(outputs=still, residual=("output",)),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),

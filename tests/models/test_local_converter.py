@@ -57,7 +57,7 @@ def measured(module: nn.Module, crop_px: int, device: str) -> dict[str, tuple[in
     return seen
 
 
-@pytest.mark.parametrize("name", ["nafnet-32", "mprnet", "restormer"])
+@pytest.mark.parametrize("name", ["nafnet-32", "nafnet-64", "mprnet", "restormer"])
 def test_windows_are_one_and_a_half_training_crops(name: str) -> None:
     """Of the published networks, run without memory on the crop of 256."""
     assert LOCAL_WINDOW_PX == CROP_PX * 3 // 2

@@ -54,3 +54,25 @@ def test_mimo_frequency(images: tuple[torch.Tensor, torch.Tensor]) -> None:
     one, two = (np.fft.fft2(image.numpy(), axes=(-2, -1)) for image in images)
     expected = (np.abs(one.real - two.real) + np.abs(one.imag - two.imag)).mean() / 2
     assert float(LOSSES["mimo-frequency"](*images)) == pytest.approx(expected)
+
+
+def test_edge(images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Of each image the smoothed half-size copy, put between zeros, smoothed and times four, is taken away."""
+    taps = np.array([0.05, 0.25, 0.4, 0.25, 0.05])
+
+    def smoothed(plane: np.ndarray) -> np.ndarray:
+        padded = np.pad(plane, 2, mode="edge")
+        rows, columns = plane.shape
+        return sum(
+            taps[dy] * taps[dx] * padded[dy : dy + rows, dx : dx + columns] for dy in range(5) for dx in range(5)
+        )
+
+    def level(plane: np.ndarray) -> np.ndarray:
+        kept = np.zeros_like(plane)
+        kept[::2, ::2] = 4 * smoothed(plane)[::2, ::2]
+        return plane - smoothed(kept)
+
+    pairs = zip(images[0].numpy().reshape(-1, 6, 8), images[1].numpy().reshape(-1, 6, 8), strict=True)
+    expected = np.mean([np.sqrt((level(one) - level(two)) ** 2 + 1e-6) for one, two in pairs])
+    assert float(LOSSES["edge"](*images)) == pytest.approx(expected)
+    assert float(LOSSES["edge"](images[0], images[0])) == pytest.approx(1e-3)
