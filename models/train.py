@@ -38,6 +38,21 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         help="folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
     )
     parser.add_argument(
+        "--sharp",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="folders of sharp photographs: their blur is drawn while training, in place of --pairs",
+    )
+    parser.add_argument(
+        "--frames",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="the same from consecutive sharp frames: folders of frames, or of folders of them",
+    )
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that draw the blur")
+    parser.add_argument(
         "--profile", choices=PROFILES, default="quick", help="quick: about a minute; paper: as published"
     )
     parser.add_argument("--steps", type=int, help="another number of optimiser steps than the profile's")
@@ -92,10 +107,14 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     arguments = parser.parse_args(argv)
+    live = arguments.sharp or arguments.frames
     config = TrainConfig(
         model=arguments.model,
         recipe=arguments.recipe,
-        pairs=folder_list(arguments.pairs) or (DEFAULT_PAIRS,),
+        pairs=folder_list(arguments.pairs) or (() if live else (DEFAULT_PAIRS,)),
+        sharp=folder_list(arguments.sharp),
+        frames=folder_list(arguments.frames),
+        workers=arguments.workers,
         profile=arguments.profile,
         steps=arguments.steps,
         folder=arguments.out,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.losses import IMAGE_LOSSES, LOSSES
+from synth.live_settings import USUAL, LiveSettings
 
 PROFILES = ("quick", "paper")
 SCHEDULES = ("cosine", "cosine-restarts", "step", "linear")
@@ -130,7 +131,7 @@ class Recipe:
     not trained for the first frozen_until of the training; a network without such a part trains whole, and one that is
     built with a frozen part that no stage names keeps it frozen. stages: trainings one after the other, each a recipe
     with an optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
-    crop_px px, learning_rate per step.
+    crop_px px, learning_rate per step. live: the blur of --sharp and --frames.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Recipe:
     checkpoint_every: int = 1000
     validate_every: int = 5000
     stages: tuple[Recipe, ...] = ()
+    live: LiveSettings = USUAL
 
     def __post_init__(self) -> None:
         unknown = [name for name, _ in self.losses if name not in IMAGE_LOSSES]

@@ -23,6 +23,7 @@ from models.training.backbones import load_backbone
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import Opponents
 from models.training.forms import form_of, start_at_the_blurred_image
+from models.training.live_samples import LiveSampler
 from models.training.objective import Objective, full_size
 from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
 from models.training.processes import (
@@ -63,9 +64,19 @@ def seed_step(seed: int, rank: int, step: int) -> None:
     torch.manual_seed((seed << 32) + (rank << 26) + step)
 
 
-def sampler_of(chosen: Plan, stage: PlannedStage) -> PairSampler:
+def sampler_of(chosen: Plan, stage: PlannedStage) -> PairSampler | LiveSampler:
     """What a stage is trained on."""
     config, recipe = chosen.config, stage.recipe
+    if chosen.live:
+        usual = 1 if chosen.device.type == "cpu" else os.cpu_count() or 1
+        return LiveSampler(
+            chosen.live,
+            recipe.live,
+            seed=config.seed,
+            crop_px=stage.crop_px,
+            workers=config.workers or usual,
+            augmentation=recipe.augmentation,
+        )
     if recipe.faces and chosen.boxes:
         return FaceSampler(
             chosen.sets.train,

@@ -24,6 +24,7 @@ from models.training.backbones import parts_after, require_backbone
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import require_discriminator
 from models.training.eyes_and_mouths import TEMPLATE, FaceBoxes, load_boxes
+from models.training.live_samples import LiveSources, live_sources
 from models.training.objective import identity_of_arcface
 from models.training.pair_sources import PairSets, load_pairs, smallest_side
 from models.training.running import require_compiler
@@ -80,7 +81,10 @@ class TrainConfig:
 
     model: str
     recipe: str = ""
-    pairs: tuple[Path, ...]
+    pairs: tuple[Path, ...] = ()
+    sharp: tuple[Path, ...] = ()
+    frames: tuple[Path, ...] = ()
+    workers: int = 0
     profile: str = "quick"
     steps: int | None = None
     out: Path = DEFAULT_OUT
@@ -116,6 +120,7 @@ class Plan:
     folder: Path
     configuration: dict[str, Any]
     boxes: FaceBoxes | None = None  # of eyes and mouths, for a recipe of faces
+    live: LiveSources | None = None  # blur is drawn while training
 
     @property
     def crop_px(self) -> int:
@@ -163,12 +168,13 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     device = processes.local_device(choose_device(config.device))
     if config.compile:
         require_compiler(device)
-    sets = load_pairs(config.pairs, mix=config.mix, every=config.every)
+    live = _live(config, spec, recipe)
+    sets = _live_sets(live) if live else load_pairs(config.pairs, mix=config.mix, every=config.every)
     stages = planned_stages(
         recipe,
         spec,
-        pairs=len(sets.train),
-        side_px=smallest_side(sets.train),
+        pairs=live.count if live else len(sets.train),
+        side_px=live.side_px if live else smallest_side(sets.train),
         total=config.steps,
         batch=config.batch,
         crop_px=config.crop_px,
@@ -183,7 +189,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         "crop_px": stages[0].crop_px,
         "clip_frames": stages[0].clip_frames,
         "seed": config.seed,
-        "pairs": len(sets.train),
+        "pairs": live.count if live else len(sets.train),
         "pairs_digest": sets.digest,
         "held_out": sets.held_out,
         "device": device.type,
@@ -192,6 +198,8 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     rates = [stage.recipe.learning_rate for stage in stages]
     if rates != [part.learning_rate for part in recipe.stages or (recipe,)]:
         configuration["learning_rates"] = rates  # the budget of work made it shorter: not the same as --steps
+    if live:
+        configuration["live"] = [_plain(stage.recipe.live) for stage in stages]
     if boxes:
         configuration |= {"identity_net": arcface, "face_boxes": boxes.identity}
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
@@ -206,6 +214,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         folder=config.folder or config.out / config.model / name,
         configuration=configuration,
         boxes=boxes,
+        live=live,
     )
 
 
@@ -217,6 +226,28 @@ def find(config: TrainConfig) -> CheckpointInfo | None:
         return None
     checkpoint.verify(info)
     return info
+
+
+def _live(config: TrainConfig, spec: ModelSpec, recipe: Recipe) -> LiveSources | None:
+    """What blur is drawn from while training; None where there are pairs. Errors: ValueError, one sentence."""
+    if not config.sharp and not config.frames:
+        if not config.pairs:
+            raise ValueError("there is nothing to train on; give --pairs, --sharp or --frames")
+        return None
+    if config.pairs:
+        raise ValueError("--sharp and --frames take the place of --pairs; leave one of them away")
+    if config.every:
+        raise ValueError("--every thins pairs out; it says nothing to --sharp and --frames")
+    if spec.frames > 1:
+        raise ValueError(f"{spec.name} looks at {spec.frames} frames, but blur is drawn live for single pictures only")
+    if recipe.needs_faces() or any(part.augmentation.from_sharp for part in recipe.stages or (recipe,)):
+        raise ValueError(f"the recipe {recipe.name} makes its input from sharp pictures itself; give it --pairs")
+    return live_sources(config.sharp, config.frames, config.mix)
+
+
+def _live_sets(live: LiveSources) -> PairSets:
+    """Live exposures as sets of pairs: none on disk."""
+    return PairSets(train=(), validation=(), digest=live.digest, held_out=live.held_out_in_words())
 
 
 def _boxes(config: TrainConfig, sets: PairSets) -> FaceBoxes:
@@ -300,7 +331,7 @@ def description(
         "seed": config.seed,
         "device": chosen.device.type,
         "threads": config.threads,
-        "pairs": len(chosen.sets.train),
+        "pairs": chosen.live.count if chosen.live else len(chosen.sets.train),
         "pairs_digest": chosen.sets.digest,
         "held_out": chosen.sets.held_out,
         "loss": " + ".join(recipe.terms()),

@@ -12,6 +12,7 @@ from torch.nn import functional
 from benchmark.metrics import METRICS
 from models.faces import skip_detection
 from models.restorer import Restorer
+from models.training.live_samples import validation_samples
 from models.training.pair_sources import Pair
 from models.training.plan import Plan
 from models.training.samples import centre_crop, validation_face
@@ -25,8 +26,8 @@ def validate(chosen: Plan, weights: dict[str, Tensor], log: Any, steps_done: int
 
     Strips blur | restored | sharp go into the log. Errors: FloatingPointError if the network gives NaN.
     """
-    pairs = chosen.sets.validation
-    if not pairs:
+    clips = _clips(chosen)
+    if not clips:
         return {"psnr": None, "psnr_blur": None}
     module = chosen.spec.build()
     module.load_state_dict(weights)
@@ -34,8 +35,8 @@ def validate(chosen: Plan, weights: dict[str, Tensor], log: Any, steps_done: int
     if chosen.boxes and chosen.spec.task == "face":
         skip_detection(restorer)
     restored, blurred, strips = [], [], []
-    for clip in _by_sequence(pairs):
-        blur, sharp = zip(*(_shown(chosen, pair) for pair in clip), strict=True)
+    for clip in clips:
+        blur, sharp = zip(*clip, strict=True)
         scale = chosen.spec.scale  # an enlarging network gets to see area means
         outputs = list(restorer.restore(iter(functional.avg_pool2d(image, scale) for image in blur)))
         for output, source, target in zip(outputs, blur, sharp, strict=True):
@@ -50,6 +51,13 @@ def validate(chosen: Plan, weights: dict[str, Tensor], log: Any, steps_done: int
     for key, value in result.items():
         log.add_scalar(f"validation/{key}", value, steps_done)
     return {key: value if math.isfinite(value) else None for key, value in result.items()}
+
+
+def _clips(chosen: Plan) -> list[list[tuple[Tensor, Tensor]]]:
+    """Blurred and sharp frames of every held-out sequence; live exposures are single pictures."""
+    if chosen.live:
+        return [[pair] for pair in validation_samples(chosen.live, chosen.recipe.live)]
+    return [[_shown(chosen, pair) for pair in clip] for clip in _by_sequence(chosen.sets.validation)]
 
 
 def _shown(chosen: Plan, pair: Pair) -> tuple[Tensor, Tensor]:
