@@ -13,7 +13,7 @@ from models.recipes.faces import gfpgan
 from models.recipes.mimo_unet import mimo_unet, mimo_unet_contrastive
 from models.recipes.photographs import photographs
 from models.recipes.recipe import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
-from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, nafnet
+from models.recipes.still import deepdeblur, highres_atrous, highres_mlfa, maxim, nafnet, uformer
 from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
 
 __all__ = [
@@ -48,6 +48,8 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "iconvsr": iconvsr,
     "gfpgan": gfpgan,
     "photographs": photographs,
+    "uformer": uformer,
+    "maxim": maxim,
 }
 
 
