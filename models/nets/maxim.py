@@ -202,8 +202,8 @@ class ConvolutionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Shape: [B, H, W, C] -> the same."""
         inner = self.conv1(_first(self.LayerNorm(x)))
-        inner = functional.leaky_relu(inner, 0.2, inplace=not torch.is_grad_enabled())
-        return _last(self.channel_attention(self.conv2(inner), _first(x)))
+        inner = self.conv2(functional.leaky_relu(inner, 0.2, inplace=not torch.is_grad_enabled()))
+        return _last(self.channel_attention(inner, _first(x)))
 
 
 class ChannelMixing(nn.Module):
@@ -283,9 +283,12 @@ class CrossGating(nn.Module):
         x = dense(self.LayerNorm_x(kept_x), self.in_project_x.weight, self.in_project_x.bias, gelu="tanh")
         y = dense(self.LayerNorm_y(kept_y), self.in_project_y.weight, self.in_project_y.bias, gelu="tanh")
         gate_x, gate_y = self.SplitHeadMultiAxisGating_x(x), self.SplitHeadMultiAxisGating_y(y)
-        gated_x = x * gate_y
-        y = dense(y * gate_x, self.out_project_y.weight, self.out_project_y.bias, plus=kept_y)
-        x = dense(gated_x, self.out_project_x.weight, self.out_project_x.bias, plus=y) + kept_x
+        x = x * gate_y
+        del gate_y
+        y = y * gate_x
+        del gate_x
+        y = dense(y, self.out_project_y.weight, self.out_project_y.bias, plus=kept_y)
+        x = dense(x, self.out_project_x.weight, self.out_project_x.bias, plus=y) + kept_x
         return _first(x), _first(y)
 
 
@@ -450,43 +453,57 @@ class MAXIM(nn.Module):
         return (self._part(f"UpSampleRatio_{number + place}")(each) for place, each in enumerate(features))
 
     def _stage(self, stage: int, pyramid: Levels, handed: list[Levels]) -> tuple[Levels, list[Levels]]:
-        """Images of a stage (quarter size first), and what it hands to the next one."""
+        """Images of a stage (quarter size first), and what it hands to the next one. `handed` is used up.
+
+        Features leave their lists as soon as nobody needs them: at full size each takes 126 MB for 1280 x 720.
+        """
         name, number = f"stage_{stage}_", 2 * LEVELS * LEVELS * stage
         inputs = [self._part(f"{name}input_conv_{level}")(image) for level, image in enumerate(pyramid)]
+        sums: Levels = []
         if handed:
-            inputs = [
-                self._part(f"{name}input_fuse_sam_{level}")([features], gated)[0]
-                for level, (features, gated) in enumerate(zip(inputs, handed[0], strict=True))
-            ]
+            gated, sums = handed
+            for level in range(LEVELS):
+                fuse = self._part(f"{name}input_fuse_sam_{level}")
+                inputs[level] = fuse(iter((inputs[level],)), gated.pop(0))[0]
         encoded: Levels = []
-        x = inputs[0]
         for level in range(LEVELS):
-            block = self._part(f"{name}encoder_block_{level}")
-            encoded.append(block([x, inputs[level]], handed[1][level] if handed else None))
-            x = block.get_submodule("Conv_1")(encoded[level])
+            maps = self._entering(name, inputs, encoded)
+            encoded.append(self._part(f"{name}encoder_block_{level}")(maps, sums.pop(0) if sums else None))
+        x = self._lower(name, encoded)
         for block_number in range(2):
             x = self._part(f"{name}global_block_{block_number}")(x)
         skips: Levels = []  # quarter size first
         wide = x
         for level in reversed(range(LEVELS)):
-            signal = self._resampled(number, encoded)
-            number += LEVELS
-            skip, wide = self._part(f"{name}cross_gating_block_{level}")(signal, wide)
+            skip, wide = self._part(f"{name}cross_gating_block_{level}")(self._resampled(number, encoded), wide)
             skips.append(skip)
+            number += LEVELS
+        del wide, skip
+        last = stage == STAGES - 1
+        if last:
+            encoded.clear()
         images: Levels = []
-        gated: Levels = []
-        sums: Levels = []
+        gated, sums = [], []
         for level in reversed(range(LEVELS)):
             x = self._part(f"{name}decoder_block_{level}")(x, self._resampled(number, skips))
             number += LEVELS
-            if stage < STAGES - 1:
+            if last:
+                image = self._part(f"{name}output_conv_{level}")(x) + pyramid[level]
+            else:
                 features, image = self._part(f"{name}supervised_attention_module_{level}")(x, pyramid[level])
                 gated.insert(0, features)
-                sums.insert(0, encoded[level] + x)
-            else:
-                image = self._part(f"{name}output_conv_{level}")(x) + pyramid[level]
+                sums.insert(0, encoded.pop() + x)
             images.append(image)
         return images, [gated, sums]
+
+    def _lower(self, name: str, encoded: Levels) -> Tensor:
+        """The features of the last encoder block, at half their size."""
+        return self._part(f"{name}encoder_block_{len(encoded) - 1}").get_submodule("Conv_1")(encoded[-1])
+
+    def _entering(self, name: str, inputs: Levels, encoded: Levels) -> Iterator[Tensor]:
+        """What goes into the next encoder block: the block before it, or the input once more, and the input."""
+        yield self._lower(name, encoded) if encoded else inputs[0]
+        yield inputs.pop(0)
 
 
 def image_layers() -> tuple[str, ...]:
