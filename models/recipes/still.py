@@ -193,3 +193,54 @@ def photographs(profile: str) -> Recipe:
         validate_every=1000,
     )
     return full if profile == "paper" else quick(full, steps=600, crop_px=128)
+
+
+def uformer(profile: str) -> Recipe:
+    """Charbonnier, AdamW, cosine from 2e-4 to 1e-6 in 3,000 epochs after three epochs of warm-up.
+
+    Source: the authors' script and program for motion blur (github.com/ZhendongWang6/Uformer at commit 4ce7d9b:
+    script/train_motiondeblur.sh, train/train_motiondeblur.py, options.py): crops of 256, batch 8 over two GPUs, betas
+    0.9, 0.999, weight decay 0.02, half precision, flips and quarter turns, stochastic depth up to 0.1, the best of
+    many validations kept. Their default batch is 32, and so, from memory, is the paper's (Wang et al., CVPR 2022,
+    arXiv:2106.03106). In training the network is built for crops of 256, in their tests for 128: see
+    models/nets/uformer.py. The warm-up is that of 2,103 pairs: 263 steps an epoch.
+    """
+    paper = Recipe(
+        name="uformer",
+        profile="paper",
+        source="the authors' programs at commit 4ce7d9b",
+        losses=(("charbonnier", 1.0),),
+        batch=8,
+        crop_px=256,
+        epochs=3000,
+        optimiser="adamw",
+        learning_rate=2e-4,
+        warmup_steps=789,
+        least_rate=5e-3,  # 1e-6 / 2e-4
+        betas=(0.9, 0.999),
+        weight_decay=0.02,
+        flips=("horizontal", "vertical", "transpose"),
+    )
+    return paper if profile == "paper" else replace(quick(paper, steps=40, crop_px=128), least_rate=0.0)
+
+
+def maxim(profile: str) -> Recipe:
+    """Charbonnier plus 0.1 times the L1 of Fourier coefficients, at three scales of three stages; Adam, cosine.
+
+    Source: Tu et al., CVPR 2022, arXiv:2201.02973, sections 3.4 and 4.1; the authors published no training program.
+    From memory, not read again: crops of 256, 2e-4 down to 1e-7, flips and quarter turns, MixUp for half of the
+    samples (left out here). Not known here, and ours: batch and number of steps (those of NAFNet at width 64).
+    """
+    paper = Recipe(
+        name="maxim",
+        profile="paper",
+        source="Tu et al., CVPR 2022, sections 3.4 and 4.1; batch and steps are not the paper's",
+        losses=(("charbonnier", 1.0), ("mimo-frequency", 0.1)),
+        batch=64,
+        crop_px=256,
+        steps=400_000,
+        learning_rate=2e-4,
+        least_rate=5e-4,  # 1e-7 / 2e-4
+        flips=("horizontal", "vertical", "transpose"),
+    )
+    return paper if profile == "paper" else replace(quick(paper, steps=40, crop_px=64), least_rate=0.0)

@@ -21,6 +21,7 @@ from models.nets.gfpgan import GFPGANv1Clean
 from models.nets.highres import HighResAtrous, HighResMLFA, padded_for_levels
 from models.nets.hinet import HINet
 from models.nets.layers import pad_to_multiple
+from models.nets.maxim import MAXIM, image_layers
 from models.nets.mimo_unet import MIMOUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
@@ -28,6 +29,7 @@ from models.nets.restormer import Restormer
 from models.nets.srn import SRN, image_pyramid
 from models.nets.stfan import STFAN
 from models.nets.stripformer import Stripformer
+from models.nets.uformer import Uformer, in_black_square
 from models.spec import ModelSpec
 
 LEAST_FRAMES = 5  # of a clip: what the networks with key frames need
@@ -205,6 +207,31 @@ def restored_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tupl
     return [(output, sharp[:, 0]) for output in module(blur[:, 0])]
 
 
+def maxim_stages(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """MAXIM: three sizes of every stage; the sharp image is reduced bilinearly. Padded where a side is no multiple."""
+    assert isinstance(module, MAXIM)
+    height, width = sharp.shape[-2:]
+    stages = module(pad_to_multiple(blur[:, 0], module.multiple, "reflect"))
+    found = []
+    for images in stages:
+        for scale, output in zip((4, 2, 1), images, strict=True):
+            output = output[..., : height // scale, : width // scale]
+            found.append((output, _resized(sharp[:, 0], output.shape[-2:])))
+    return found
+
+
+def _resized(image: Tensor, size: torch.Size) -> Tensor:
+    return image if image.shape[-2:] == size else functional.interpolate(image, size=size, mode="bilinear")
+
+
+def black_square(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Uformer: in the middle of a black square, as its adapter does; a crop of 128 or 256 fills it."""
+    assert isinstance(module, Uformer)
+    height, width = sharp.shape[-2:]
+    square, top, left = in_black_square(blur[:, 0], module.multiple)
+    return [(module(square)[..., top : top + height, left : left + width], sharp[:, 0])]
+
+
 def deepdeblur_pyramid(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
     """DeepDeblur: a pyramid in [0, 255]; every scale has the sharp image's as its target."""
     outputs = module(gaussian_pyramid(blur[:, 0] * 255, 3))
@@ -260,6 +287,8 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     HINet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "last")),
     Stripformer: TrainingForm(outputs=centred, residual=("decoder.de_layer1_1.0",)),
     FFTformer: TrainingForm(outputs=still, residual=("output",)),
+    Uformer: TrainingForm(outputs=black_square, residual=("output_proj.proj.0",)),
+    MAXIM: TrainingForm(outputs=maxim_stages, residual=image_layers()),
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),

@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core import files
 from core.weights_files import SUFFIXES, load_state_dict
+from models import maxim_files
 from models.nets import dmphn, hinet, nafnet
+from models.nets.uformer import Uformer
 from models.zoo import MODELS
 from tests.parity import fill
 
@@ -155,6 +158,26 @@ def _mprnet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(("stage3", "stage2", "stage1"), module(inputs["x"]), strict=True))
 
 
+def _uformer(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The authors build it for 128 px in their test programs (`out`) and for 256 px in training (`out_img256`)."""
+    assert isinstance(module, Uformer)
+    (image,) = inputs.values()
+    outputs = {"out": module(image)}
+    module.image_px = module.trained_px
+    return outputs | {"out_img256": module(image)}
+
+
+def _maxim(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Images of each stage, quarter size first; the last of the last stage is the output."""
+    stages = module(inputs["x"])
+    outputs = {
+        f"s{stage}_{size}": image
+        for stage, images in enumerate(stages)
+        for size, image in zip(("quarter", "half", "full"), images, strict=True)
+    }
+    return outputs | {"out": stages[-1][-1]}
+
+
 # How to run a fixture's case and name its outputs; one line per fixture.
 FORWARDS: dict[str, Forward] = {
     "mimounet": _mimo_unet,
@@ -195,6 +218,8 @@ FORWARDS: dict[str, Forward] = {
     "rrdbnet_x2": _one_image,
     "rrdbnet_x1": _one_image,
     "srvggnet_x4": _one_image,
+    "uformer_b": _uformer,
+    "maxim_3s": _maxim,
 }
 
 
@@ -247,7 +272,7 @@ def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_
         found = _real_weights(manifest, weights_dir)
         if found is None:
             return "skipped", "the published weights are not here"
-        weights = dmphn.merge_folder(found) or load_state_dict(found)
+        weights = dmphn.merge_folder(found) or maxim_files.read(found) or load_state_dict(found)
     else:
         weights = fill.fill_state_dict(manifest)
     if list(module.state_dict()) != [entry[0] for entry in manifest["state_dict"]]:
@@ -255,14 +280,14 @@ def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_
         return "different", f"{len(differing)} keys differ, such as {differing[:1]}" if differing else "order of keys"
     module.load_state_dict(weights, strict=True)
     _set_mode(module, case["mode"])
-    inputs = {spec["name"]: fill.make_input(spec) for spec in case["inputs"]}
+    stored = path.with_suffix(".npz")
+    inputs = {spec["name"]: _input(spec, stored) for spec in case["inputs"]}
     if "scale_list" in case:
         inputs["scale_list"] = torch.tensor(case["scale_list"])
     if tile := re.search(r"tile side (\d+)", str(case.get("note", ""))):
         inputs["tile_side"] = torch.tensor(int(tile[1]))
     with torch.no_grad():
         outputs = FORWARDS[manifest["name"]](module, inputs)
-    stored = path.with_suffix(".npz")
     if not stored.is_file():
         return "different", f"{stored.name}, the expected outputs, is not beside {path.name}"
     report = fill.compare(outputs, case, stored)
@@ -270,6 +295,23 @@ def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_
     worst, entry = max(report.items(), key=lambda item: (item[1]["rel"] != item[1]["rel"], item[1]["rel"]))
     state = "equal" if entry["rel"] <= case["tolerance_rel"] else "different"
     return state, f"{worst} differs by {entry['rel']:.1e} of its spread, {case['tolerance_rel']:.0e} allowed"
+
+
+def _input(spec: dict, stored: Path) -> Tensor:
+    """An input that a manifest describes; of the kind "stored" it is an image beside the expected outputs.
+
+    Shape: stored [H, W, 3] uint8 -> [1, 3, H, W]. Errors: KeyError, ValueError if the image is not there or not one.
+    """
+    if spec.get("dist") != "stored":
+        return fill.make_input(spec)
+    with np.load(stored, allow_pickle=False) as arrays:
+        image = arrays[spec["npz_key"]]
+    if image.dtype != np.uint8 or image.ndim != 3:
+        raise ValueError(f"{spec['npz_key']} is no uint8 image (height, width, 3)")
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    if list(tensor.shape) != list(spec["shape"]):
+        raise ValueError(f"{spec['npz_key']} has shape {list(tensor.shape)}, the manifest says {spec['shape']}")
+    return tensor
 
 
 def _set_mode(module: nn.Module, mode: str) -> None:
@@ -286,14 +328,21 @@ def _set_mode(module: nn.Module, mode: str) -> None:
 
 
 def _real_weights(manifest: dict, weights_dir: Path | None) -> Path | None:
-    """The published file under a folder whose sha256 stands in the manifest's notes, or whose name does."""
+    """The published file under a folder whose sha256 stands in the manifest's notes, or whose name does.
+
+    Also one that the zoo knows by its sha256 (converted from the published ones), or a tf.js model whose parts'
+    sha256 the manifest lists.
+    """
     if weights_dir is None:
         return None
     notes = " ".join(str(note) for note in manifest.get("notes", []))
+    notes += " ".join([" ", *manifest.get("real_weights_sha256", {}).values()])
+    specs = [spec for spec in MODELS.values() if manifest["name"] in spec.parity]
+    notes += " ".join([" ", *(entry.sha256 for spec in specs for entry in spec.weights)])
     for path in sorted(Path(weights_dir).rglob("*")):
         if manifest["name"] == "dmphn_124" and path.name == "encoder_lv1.pkl":
             return path  # the notes name the authors' six files by a pattern
-        known = path.is_file() and path.suffix in SUFFIXES
+        known = path.is_file() and (path.suffix in SUFFIXES or path.name == "model.json")
         if known and (path.name in notes or files.sha256_of(path) in notes):
             return path
     return None

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from models.spec import Weights
+from models.zoo import MODELS
 from tests.parity import fill
 from tests.parity.__main__ import FIXTURES, main
-from tests.parity.cases import FORWARDS, Result, claimed, run, run_fixture
+from tests.parity.cases import FORWARDS, Result, _input, _real_weights, claimed, run, run_fixture
 
 CHANGED_KEY = "Decoder.1.layers.3.main.0.main.0.weight"
 
@@ -131,8 +137,6 @@ def test_folders_that_are_not_there(option: str, tmp_path: Path, capsys: pytest.
 
 def test_rife_takes_the_scales_of_a_case() -> None:
     """The authors divide all of them by a user's factor; a case may do so, too."""
-    import torch
-
     for name, halved in (("rife_v36", [2, 1, 0.5]), ("rife_v4x", [8, 4, 2, 1, 0.5])):
         manifest = manifest_of(name)
         case = next(case for case in manifest["cases"] if case.get("weights") != "real")
@@ -170,3 +174,35 @@ def test_every_fixture_here_is_claimed() -> None:
     assert {path.stem for path in FIXTURES.glob("*.json")} == set(claimed())
     with pytest.raises(FileNotFoundError, match="there is no such folder"):
         next(run(FIXTURES / "none"))
+
+
+def test_inputs_that_are_stored(tmp_path: Path) -> None:
+    """A photo's crop beside the expected outputs: uint8, height x width x RGB."""
+    crop = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    np.savez(tmp_path / "case.npz", x=crop, grey=crop[..., 0], halves=crop / 255)
+    spec = {"name": "x", "dist": "stored", "npz_key": "x", "shape": [1, 3, 5, 7]}
+    found = _input(spec, tmp_path / "case.npz")
+    assert found.dtype == torch.float32
+    assert torch.equal(found[0, 2, 4], torch.tensor(crop[4, :, 2].tolist()) / 255)
+    with pytest.raises(ValueError, match=r"x has shape \[1, 3, 5, 7\], the manifest says \[1, 3, 7, 5\]"):
+        _input(spec | {"shape": [1, 3, 7, 5]}, tmp_path / "case.npz")
+    for key in ("grey", "halves"):
+        with pytest.raises(ValueError, match="is no uint8 image"):
+            _input(spec | {"npz_key": key}, tmp_path / "case.npz")
+    with pytest.raises(KeyError):
+        _input(spec | {"npz_key": "none"}, tmp_path / "case.npz")
+
+
+def test_weights_that_were_converted_count_as_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by the digest in the zoo, or by a digest of a package's part that the manifest lists."""
+    content = b"weights"
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "converted.safetensors").write_bytes(content)
+    entries = (Weights(file="converted.safetensors", sha256=digest),)
+    assert _real_weights({"name": "maxim_3s"}, tmp_path) is None
+    monkeypatch.setitem(MODELS, "maxim-3s", replace(MODELS["maxim-3s"], weights=entries))
+    assert _real_weights({"name": "maxim_3s"}, tmp_path) == tmp_path / "converted.safetensors"
+    assert _real_weights({"name": "uformer_b"}, tmp_path) is None
+    (tmp_path / "model.json").write_bytes(b"{}")
+    listed = {"name": "other", "real_weights_sha256": {"model.json": hashlib.sha256(b"{}").hexdigest()}}
+    assert _real_weights(listed, tmp_path) == tmp_path / "model.json"
