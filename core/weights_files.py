@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,11 +193,17 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path, name:
     Errors: ValueError, one sentence with examples, if they belong to another network.
     """
     own = module.state_dict()
-    state = with_other_names(own, state)
+    state = with_other_names(own, in_own_form(module, state))
     found = differences(own, state)
     if found:
         raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({found.summary()})")
     module.load_state_dict(state, strict=True)
+
+
+def in_own_form(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors in the form that a network holds, where it knows another one too (a method `own_form`)."""
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = getattr(module, "own_form", None)
+    return state if convert is None else convert(state)
 
 
 def with_other_names(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:

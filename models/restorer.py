@@ -71,6 +71,7 @@ def _posed(frames: Iterator[Tensor], mirrored: bool, turns: int) -> Iterator[Ten
 
 KEPT_SHARE = 0.25  # of the free memory: freed features that the next layers use again
 LOCAL_WINDOW_PX = 384  # 1.5 times the training crop of 256 (Chu et al., TLC, ECCV 2022, arXiv:2112.04491)
+ADAPTER_SWITCHES = {"train-mode": "train_mode", "authors-tiles": "authors_tiles"}  # switch -> flag of the adapter
 RESTORERS = tuple(name for name, spec in MODELS.items() if spec.task in RESTORER_TASKS and not name.endswith("-test"))
 
 
@@ -154,10 +155,11 @@ class Restorer:
             keep_freed_memory(largest_block=free_bytes(device), kept=int(KEPT_SHARE * free_bytes(device)))
         self.module = fused(module) if fuse else module  # with a copy's weights alone where the caller lets go of it
         self.adapted = spec.adapt(self.module)
-        if "train-mode" in switches:
-            if not hasattr(self.adapted, "train_mode"):
-                raise ValueError(f"{spec.name} lists train-mode but cannot do it; this is an error in its file")
-            self.adapted.train_mode = True
+        for switch, attribute in ADAPTER_SWITCHES.items():
+            if switch in switches:
+                if not hasattr(self.adapted, attribute):
+                    raise ValueError(f"{spec.name} lists {switch} but cannot do it; this is an error in its file")
+                setattr(self.adapted, attribute, True)
         self._method: Method = self.adapted
         self.tiled: Tiled | None = None
         if tile != "none":

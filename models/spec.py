@@ -19,7 +19,8 @@ SCALES = {"sr2": 2, "sr4": 4, "video-sr4": 4}  # tasks whose output is larger th
 #   self-ensemble    mean over the eight flips and rotations
 #   local-converter  global pooling replaced by windows of 1.5 times the training crop (TLC)
 #   half             half precision
-SWITCHES = ("train-mode", "truncate", "self-ensemble", "local-converter", "half")
+#   authors-tiles    the image in the tiles that the authors' test program cuts
+SWITCHES = ("train-mode", "truncate", "self-ensemble", "local-converter", "half", "authors-tiles")
 
 
 class Method(Protocol):

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from core import files, weights_files
 from core.key_layouts import renamed
-from core.weights_files import differences, load_state_dict, load_strictly, weights_folder, with_other_names
+from core.weights_files import (
+    differences,
+    in_own_form,
+    load_state_dict,
+    load_strictly,
+    weights_folder,
+    with_other_names,
+)
 from models.nets.dmphn import six_files
 from models.network_weights import _state, identity_of
 from models.spec import ModelSpec
@@ -124,7 +131,7 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
 def _check(name: str, file: Path) -> None:
     module, state = _spec(name).build(), _state(file)
     own = module.state_dict()
-    for line in differences(own, with_other_names(own, state)).lines():
+    for line in differences(own, with_other_names(own, in_own_form(module, state))).lines():
         print(line)
     load_strictly(module, state, file, name)
     print(f"{file}: fits {name}, sha256 {identity_of(file)}")

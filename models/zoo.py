@@ -31,6 +31,7 @@ from models.nets.deblurgan_v2 import (
     DEBLURGAN_V2_MOBILENET_TEST,
 )
 from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
+from models.nets.deeprft import DEEPRFT, DEEPRFT_DOCONV, DEEPRFT_DOCONV_TEST, DEEPRFT_TEST
 from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
 from models.nets.edvr import (
     EDVR_2STAGE_TEST,
@@ -54,6 +55,7 @@ from models.nets.esrgan import (
     UNET_DISCRIMINATOR_SN,
     VGG_STYLE_DISCRIMINATOR_128,
 )
+from models.nets.estrnn import ESTRNN_SPEC, ESTRNN_TEST
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.highres import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST, HIGHRES_MLFA, HIGHRES_MLFA_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
@@ -105,6 +107,9 @@ MODELS: dict[str, ModelSpec] = {
     "srn": SRN_SPEC,
     "mprnet": MPRNET,
     "restormer": RESTORMER,
+    "deeprft": DEEPRFT,
+    "deeprft-doconv": DEEPRFT_DOCONV,
+    "estrnn": ESTRNN_SPEC,
     "highres-atrous": HIGHRES_ATROUS,
     "highres-mlfa": HIGHRES_MLFA,
     "esrgan-x4": ESRGAN_X4,
@@ -132,6 +137,9 @@ MODELS: dict[str, ModelSpec] = {
     "srn-test": SRN_TEST,
     "mprnet-test": MPRNET_TEST,
     "restormer-test": RESTORMER_TEST,
+    "deeprft-test": DEEPRFT_TEST,
+    "deeprft-doconv-test": DEEPRFT_DOCONV_TEST,
+    "estrnn-test": ESTRNN_TEST,
     "highres-atrous-test": HIGHRES_ATROUS_TEST,
     "highres-mlfa-test": HIGHRES_MLFA_TEST,
     "rrdbnet-x4-test": RRDBNET_X4_TEST,

@@ -13,6 +13,7 @@ from models.recipes.esrgan import esrgan, real_esrgan
 from models.recipes.gfpgan import gfpgan
 from models.recipes.still import (
     deepdeblur,
+    deeprft,
     highres_atrous,
     highres_mlfa,
     mimo_unet,
@@ -20,7 +21,7 @@ from models.recipes.still import (
     nafnet,
     photographs,
 )
-from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
+from models.recipes.video import basicvsr, edvr, estrnn, iconvsr, stfan, stfan_plain
 
 __all__ = [
     "PROFILES",
@@ -54,6 +55,8 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "iconvsr": iconvsr,
     "gfpgan": gfpgan,
     "photographs": photographs,
+    "deeprft": deeprft,
+    "estrnn": estrnn,
 }
 
 

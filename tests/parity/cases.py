@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from core import files
 from core.weights_files import SUFFIXES, load_state_dict
-from models.nets import dmphn, nafnet
+from models.nets import deeprft, dmphn, nafnet
 from models.zoo import MODELS
 from tests.parity import fill
 
@@ -138,6 +139,17 @@ def _nafnet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return outputs
 
 
+def _deeprft(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tiled` is the authors' cut into tiles, of 32 px or as the case says, not their 256."""
+    if "big" in inputs:
+        return {"tiled": deeprft.in_tiles(module, inputs["big"], int(inputs.get("tile_side", torch.tensor(32))))}
+    return _one_image(module, inputs)
+
+
+def _deeprft_doconv(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(zip(("full", "half", "quarter"), module(inputs["x"]), strict=True))
+
+
 def _image_pyramid(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     outputs = module([inputs["fine"], inputs["mid"], inputs["coarse"]])
     return dict(zip(("out_fine", "out_mid", "out_coarse"), outputs, strict=True))
@@ -170,6 +182,9 @@ FORWARDS: dict[str, Forward] = {
     "srn_simdeblur": _image_pyramid,
     "mprnet_deblur": _mprnet,
     "restormer_deblur": _one_image,
+    "deeprft": _deeprft,
+    "deeprft_doconv": _deeprft_doconv,
+    "estrnn_c80b15": _one_image,
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,
@@ -245,6 +260,8 @@ def _compare(path: Path, manifest: dict, case: dict, module: nn.Module, weights_
     inputs = {spec["name"]: fill.make_input(spec) for spec in case["inputs"]}
     if "scale_list" in case:
         inputs["scale_list"] = torch.tensor(case["scale_list"])
+    if tile := re.search(r"tile side (\d+)", str(case.get("note", ""))):
+        inputs["tile_side"] = torch.tensor(int(tile[1]))
     with torch.no_grad():
         outputs = FORWARDS[manifest["name"]](module, inputs)
     stored = path.with_suffix(".npz")
