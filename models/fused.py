@@ -8,6 +8,7 @@ their features channels-last. Figures: docs/log.md, "Latency and memory of every
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,9 @@ def fused(module: nn.Module) -> nn.Module:
         for name, child in list(layer.named_children()):
             if isinstance(child, nn.InstanceNorm2d):
                 setattr(layer, name, ImageNorm(child.eps, child.weight, child.bias))
+            plain: Callable[[], nn.Module] | None = getattr(child, "plain", None)
+            if plain is not None:  # a convolution of another form, as an ordinary one
+                setattr(layer, name, plain())
     if not _supported():
         return twin
     done: dict[int, nn.Module] = {}  # some networks know a layer under two names

@@ -11,7 +11,7 @@ from core import npm_packages, weights_files
 from core.files import sha256_of
 from core.key_layouts import renamed
 from core.weights_files import SUFFIXES, load_state_dict, load_strictly
-from models import maxim_files
+from models import maxim_files, ncnn_files
 from models.nets.dmphn import merge_folder, six_files
 from models.spec import ModelSpec, Weights
 
@@ -26,14 +26,16 @@ _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed befo
 def load_into(module: nn.Module, path: Path, name: str) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
-    Known layouts under other names (core/key_layouts.py, models/maxim_files.py) are brought to the network's.
+    Known layouts under other names (core/key_layouts.py, models/maxim_files.py) and ncnn's format
+    (models/ncnn_files.py) are brought to the network's.
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
     load_strictly(module, _state(path), path, name)
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    return merge_folder(path) or maxim_files.read(path) or renamed(load_state_dict(path), path)
+    known = merge_folder(path) or maxim_files.read(path) or ncnn_files.read(path)
+    return known or renamed(load_state_dict(path), path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
@@ -108,7 +110,7 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
     if Path(given).exists():
         return Path(given)
     member = weights_files.wheel_member(text).file if text.startswith(weights_files.PREFIX) else text
-    member = next((entry.file for entry in spec.weights if entry.source == text), member)  # converted ones: npm
+    member = next((entry.file for entry in spec.weights if entry.source == text), member)  # converted ones
     if weights_dir is not None and "/" not in member:
         for path in sorted(weights_dir.rglob(member)):
             if path.is_file():

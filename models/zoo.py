@@ -31,6 +31,7 @@ from models.nets.deblurgan_v2 import (
     DEBLURGAN_V2_MOBILENET_TEST,
 )
 from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
+from models.nets.deeprft import DEEPRFT, DEEPRFT_DOCONV, DEEPRFT_DOCONV_TEST, DEEPRFT_TEST
 from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
 from models.nets.edvr import (
     EDVR_2STAGE_TEST,
@@ -46,6 +47,8 @@ from models.nets.esrgan import (
     REAL_ESRGAN_X1,
     REAL_ESRGAN_X2,
     REAL_ESRGAN_X4,
+    REAL_ESRGAN_X4_ANIME,
+    REALESR_ANIMEVIDEO_X4V3,
     REALESR_GENERAL_X4V3,
     RRDBNET_X1_TEST,
     RRDBNET_X2_TEST,
@@ -54,6 +57,7 @@ from models.nets.esrgan import (
     UNET_DISCRIMINATOR_SN,
     VGG_STYLE_DISCRIMINATOR_128,
 )
+from models.nets.estrnn import ESTRNN_SPEC, ESTRNN_TEST
 from models.nets.fftformer import FFTFORMER, FFTFORMER_TEST
 from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
 from models.nets.highres import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST, HIGHRES_MLFA, HIGHRES_MLFA_TEST
@@ -115,15 +119,20 @@ MODELS: dict[str, ModelSpec] = {
     "hinet-half": HINET_HALF,
     "stripformer": STRIPFORMER,
     "fftformer": FFTFORMER,
+    "deeprft": DEEPRFT,
+    "deeprft-doconv": DEEPRFT_DOCONV,
+    "estrnn": ESTRNN_SPEC,
     "highres-atrous": HIGHRES_ATROUS,
     "highres-mlfa": HIGHRES_MLFA,
     "esrgan-x4": ESRGAN_X4,
     "real-esrgan-x4": REAL_ESRGAN_X4,
+    "real-esrgan-x4-anime": REAL_ESRGAN_X4_ANIME,
     "real-esrgan-x2": REAL_ESRGAN_X2,
     "real-esrgan-x1": REAL_ESRGAN_X1,
     "realesr-general-x4v3": REALESR_GENERAL_X4V3,
     "uformer-b": UFORMER_B,
     "maxim-3s": MAXIM_3S,
+    "realesr-animevideo-x4v3": REALESR_ANIMEVIDEO_X4V3,
     "mimo-unet-test": MIMO_UNET_TEST,
     "deblurgan-test": DEBLURGAN_TEST,
     "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
@@ -147,6 +156,9 @@ MODELS: dict[str, ModelSpec] = {
     "hinet-test": HINET_TEST,
     "stripformer-test": STRIPFORMER_TEST,
     "fftformer-test": FFTFORMER_TEST,
+    "deeprft-test": DEEPRFT_TEST,
+    "deeprft-doconv-test": DEEPRFT_DOCONV_TEST,
+    "estrnn-test": ESTRNN_TEST,
     "highres-atrous-test": HIGHRES_ATROUS_TEST,
     "highres-mlfa-test": HIGHRES_MLFA_TEST,
     "rrdbnet-x4-test": RRDBNET_X4_TEST,

@@ -26,16 +26,18 @@ from models.losses.adversarial import (
 from models.losses.edges import edge
 from models.losses.features import contrastive, perceptual
 from models.losses.gfpgan import gram_style, identity, pyramid_l1
-from models.losses.pixel import charbonnier, l1, mimo_frequency, mse, psnr, psnr_40
+from models.losses.pixel import charbonnier, charbonnier_colour, frequency, l1, mimo_frequency, mse, psnr, psnr_40
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "l1": l1,
     "mse": mse,
     "charbonnier": charbonnier,
+    "charbonnier-colour": charbonnier_colour,
     "psnr": psnr,
     "psnr-40": psnr_40,
     "edge": edge,
     "mimo-frequency": mimo_frequency,
+    "frequency": frequency,
     "perceptual": perceptual,
     "contrastive": contrastive,
     "ragan-ls-d": ragan_ls_d,
@@ -54,4 +56,14 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 # Those that compare a restored image with its sharp one and nothing else: (restored, sharp) -> scalar.
-IMAGE_LOSSES = ("l1", "mse", "charbonnier", "psnr", "psnr-40", "edge", "mimo-frequency")
+IMAGE_LOSSES = (
+    "l1",
+    "mse",
+    "charbonnier",
+    "charbonnier-colour",
+    "psnr",
+    "psnr-40",
+    "edge",
+    "mimo-frequency",
+    "frequency",
+)

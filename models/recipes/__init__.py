@@ -14,6 +14,7 @@ from models.recipes.gfpgan import gfpgan
 from models.recipes.references import fftformer, hinet, stripformer
 from models.recipes.still import (
     deepdeblur,
+    deeprft,
     highres_atrous,
     highres_mlfa,
     maxim,
@@ -23,7 +24,7 @@ from models.recipes.still import (
     photographs,
     uformer,
 )
-from models.recipes.video import basicvsr, edvr, iconvsr, stfan, stfan_plain
+from models.recipes.video import basicvsr, edvr, estrnn, iconvsr, stfan, stfan_plain
 
 __all__ = [
     "PROFILES",
@@ -62,6 +63,8 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
     "photographs": photographs,
     "uformer": uformer,
     "maxim": maxim,
+    "deeprft": deeprft,
+    "estrnn": estrnn,
 }
 
 

@@ -244,3 +244,29 @@ def maxim(profile: str) -> Recipe:
         flips=("horizontal", "vertical", "transpose"),
     )
     return paper if profile == "paper" else replace(quick(paper, steps=40, crop_px=64), least_rate=0.0)
+
+
+def deeprft(profile: str) -> Recipe:
+    """Charbonnier + 0.05 edges + 0.01 Fourier transform, each at three scales; Adam, cosine from 2e-4 to 1e-6.
+
+    Source: the authors' program (github.com/INVOKERer/DeepRFT, train.py at commit 127f92a): batch 16, crops of 256,
+    3000 epochs of GoPro's 2,103 pairs, a warm-up of three epochs (396 steps of 16), flips and quarter turns. Theirs
+    change the saturation of one sample in three by up to 0.2; here all are, by as much. They train the form
+    `deeprft-doconv`; `deeprft` is trained as plain convolutions. The paper (arXiv:2111.11745) was not read; which
+    rate, batch and weights it says is not known here.
+    """
+    paper = Recipe(
+        name="deeprft",
+        profile="paper",
+        source="authors' program, github.com/INVOKERer/DeepRFT at commit 127f92a",
+        losses=(("charbonnier", 1.0), ("edge", 0.05), ("frequency", 0.01)),
+        batch=16,
+        crop_px=256,
+        epochs=3000,
+        learning_rate=2e-4,
+        least_rate=5e-3,  # 1e-6 / 2e-4
+        warmup_steps=396,
+        flips=("horizontal", "vertical", "transpose"),
+        augmentation=Augmentation(saturation=0.2),
+    )
+    return paper if profile == "paper" else replace(quick(paper, steps=240, crop_px=64), least_rate=0.0)

@@ -134,6 +134,29 @@ def iconvsr(profile: str) -> Recipe:
     return paper if profile == "paper" else _quick_clip(paper, steps=12, frames=5)
 
 
+def estrnn(profile: str) -> Recipe:
+    """Charbonnier of whole pixels on frames 3 to 6 of clips of eight, Adam, cosine from 5e-4 to 1e-8.
+
+    Source: the authors' program (github.com/zzh-tech/ESTRNN, para/parameter.py at commit 22f3597): batch 8, crops of
+    256, flips, 500 epochs. Their epoch goes through every run of eight frames of the training clips. They train on BSD,
+    on GoPro reduced to 960 x 540, or on REDS. The papers (ECCV 2020, arXiv:2106.16028) were not read; earlier versions
+    of the program have other defaults.
+    """
+    paper = Recipe(
+        name="estrnn",
+        profile="paper",
+        source="authors' program, github.com/zzh-tech/ESTRNN at commit 22f3597",
+        losses=(("charbonnier-colour", 1.0),),
+        batch=8,
+        crop_px=256,
+        clip_frames=8,
+        epochs=500,
+        learning_rate=5e-4,
+        least_rate=2e-5,  # 1e-8 / 5e-4
+    )
+    return paper if profile == "paper" else replace(quick(paper, steps=150, crop_px=64, clip_frames=6), least_rate=0.0)
+
+
 def _quick_clip(paper: Recipe, *, steps: int, frames: int) -> Recipe:
     """The quick profile on crops that the deblurring networks of this family need: 132 px and more.
 

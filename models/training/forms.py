@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,10 @@ from models.nets.clips import continued_indices, window_indices
 from models.nets.deblurgan import ResNetGenerator
 from models.nets.deblurgan_v2 import PyramidGenerator, SeparablePyramidGenerator
 from models.nets.deepdeblur import MultiScaleResNet, gaussian_pyramid
+from models.nets.deeprft import DeepRFT
 from models.nets.dmphn import DMPHN
 from models.nets.edvr import EDVR, TwoStageEDVR
+from models.nets.estrnn import ESTRNN
 from models.nets.fftformer import FFTformer
 from models.nets.gfpgan import GFPGANv1Clean
 from models.nets.highres import HighResAtrous, HighResMLFA, padded_for_levels
@@ -41,7 +43,8 @@ Outputs = Callable[[nn.Module, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingForm:
-    """outputs: see `Outputs`. residual: names of the convolutions whose result is added to the blurred image."""
+    """outputs: see `Outputs`. residual: names of the convolutions whose result is added to the blurred image, or of
+    their weights where another parameter of them must stay."""
 
     outputs: Outputs
     residual: tuple[str, ...] = ()
@@ -53,6 +56,25 @@ def multi_scale(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Te
     target = sharp[:, 0]
     reduced = [functional.interpolate(target, scale_factor=scale, mode="bilinear") for scale in (0.25, 0.5)]
     return list(zip(outputs, (*reduced, target), strict=True))
+
+
+def gaussian_scales(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """DeepRFT: as `multi_scale`, but the sharp image is reduced by a Gaussian pyramid, as kornia's (the authors')."""
+    assert isinstance(module, DeepRFT)
+    targets = [sharp[:, 0]]
+    for _ in range(2):
+        targets.append(_halved(targets[-1]))
+    return list(zip(module.scales(blur[:, 0])[::-1], targets[::-1], strict=True))
+
+
+def _halved(image: Tensor) -> Tensor:
+    """Smoothed by 1 4 6 4 1 along both axes, borders mirrored, then the mean of 2x2 pixels. Shape: sides are even."""
+    taps = image.new_tensor((1.0, 4.0, 6.0, 4.0, 1.0)) / 16
+    channels = image.shape[1]
+    padded = functional.pad(image, (2, 2, 2, 2), mode="reflect")
+    rows = functional.conv2d(padded, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
+    smooth = functional.conv2d(rows, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
+    return functional.avg_pool2d(smooth, 2)
 
 
 def symmetric_range(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -192,6 +214,13 @@ def whole_clip(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Ten
     return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
 
 
+def middle_frames(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """ESTRNN in BGR and [-0.5, 0.5]: all frames but two at either end; a clip of fewer than five is reflected."""
+    order = continued_indices(blur.shape[1], LEAST_FRAMES)
+    outputs = module(blur[:, order].flip(2) - 0.5).flip(2) + 0.5  # [B, T - 4, 3, H, W]
+    return list(zip(outputs.unbind(1), sharp[:, order[2:-2]].unbind(1), strict=True))
+
+
 def still(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
     """One image in [0, 1] in, one out."""
     return [(module(blur[:, 0]), sharp[:, 0])]
@@ -274,6 +303,10 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     MIMOUNet: TrainingForm(
         outputs=multi_scale, residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")
     ),
+    # Of an over-parametrised convolution W alone: without its D_diag nothing would be learned.
+    DeepRFT: TrainingForm(
+        outputs=gaussian_scales, residual=("ConvsOut.0.main.0.W", "ConvsOut.1.main.0.W", "feat_extract.5.main.0.W")
+    ),
     ResNetGenerator: TrainingForm(outputs=symmetric_range, residual=("model.26",)),
     MultiScaleResNet: TrainingForm(outputs=deepdeblur_pyramid),
     SRN: TrainingForm(outputs=srn_pyramid),
@@ -292,6 +325,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     PyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final",)),
     # Its k1 part alone: a product of two zeros has no gradient.
     SeparablePyramidGenerator: TrainingForm(outputs=symmetric_range, residual=("final.pointwise",)),
+    ESTRNN: TrainingForm(outputs=middle_frames),
     STFAN: TrainingForm(outputs=recurrent, residual=("img_prd.0",)),
     EDVR: TrainingForm(outputs=windows, residual=("conv_last",)),
     TwoStageEDVR: TrainingForm(outputs=two_stages, residual=("stage1.conv_last", "stage2.conv_last")),
@@ -315,5 +349,13 @@ def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec, loaded: str =
         for name in form_of(module, spec).residual:
             if loaded and name.startswith(loaded):
                 continue
-            for parameter in module.get_submodule(name).parameters():
+            for parameter in _parameters(module, name):
                 parameter.zero_()
+
+
+def _parameters(module: nn.Module, name: str) -> Iterable[nn.Parameter]:
+    """Those of a layer, or the one that is named itself."""
+    found = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    return [found] if isinstance(found, nn.Parameter) else found.parameters()

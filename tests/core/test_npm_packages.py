@@ -84,7 +84,8 @@ def test_fetch_converts_a_model(registry: Path, tmp_path: Path, monkeypatch, cap
     common = ["--weights-dir", str(folder)]
     assert weights.main(["fetch", NAME, *common]) == 0
     assert (folder / "net.safetensors").read_bytes() == content
-    assert network_weights.resolve(source, spec, folder) == network_weights.find_weights(spec, folder) == folder / "net.safetensors"
+    assert network_weights.resolve(source, spec, folder) == folder / "net.safetensors"
+    assert network_weights.find_weights(spec, folder) == folder / "net.safetensors"
     assert weights.main(["fetch", NAME, "--from", str(registry / "model.json"), *common]) == 0
     capsys.readouterr()
     for wrong, sentence in (

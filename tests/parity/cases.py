@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core import files
 from core.weights_files import SUFFIXES, load_state_dict
 from models import maxim_files
-from models.nets import dmphn, hinet, nafnet
+from models.nets import deeprft, dmphn, hinet, nafnet
 from models.nets.uformer import Uformer
 from models.zoo import MODELS
 from tests.parity import fill
@@ -149,6 +149,17 @@ def _hinet(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(("out1", "out2"), module(inputs["x"]), strict=True))
 
 
+def _deeprft(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tiled` is the authors' cut into tiles, of 32 px or as the case says, not their 256."""
+    if "big" in inputs:
+        return {"tiled": deeprft.in_tiles(module, inputs["big"], int(inputs.get("tile_side", torch.tensor(32))))}
+    return _one_image(module, inputs)
+
+
+def _deeprft_doconv(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(zip(("full", "half", "quarter"), module(inputs["x"]), strict=True))
+
+
 def _image_pyramid(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     outputs = module([inputs["fine"], inputs["mid"], inputs["coarse"]])
     return dict(zip(("out_fine", "out_mid", "out_coarse"), outputs, strict=True))
@@ -206,6 +217,9 @@ FORWARDS: dict[str, Forward] = {
     "stripformer": _one_image,
     "fftformer": _one_image,
     "restormer_deblur": _one_image,
+    "deeprft": _deeprft,
+    "deeprft_doconv": _deeprft_doconv,
+    "estrnn_c80b15": _one_image,
     "rife_v36": _rife_v36,
     "rife_v4x": _rife_v4x,
     "spynet": _spynet,

@@ -22,7 +22,7 @@ from models.training.loop import _Training, plan
 from models.zoo import MODELS
 from tests.models.training.training_data import make_pairs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # The program itself, its recipe saved after every step.
 EVERY_STEP = """
 import sys

@@ -27,7 +27,7 @@ from models.training.loop import train as run_training
 from models.zoo import MODELS
 from tests.models.training.training_data import make_pairs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.models.training.training_data import make_pairs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # What every process runs: 5 steps of plain gradient descent; the first one writes its gradient and its weights.
 SCRIPT = """
