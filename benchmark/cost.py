@@ -16,6 +16,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import csv
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.plan import FOREIGN, expand_methods
 from benchmark.results import CostRow, write_rows
+from core.command_line import Parser, complain, listed, run, unknown
 from core.random_streams import stream
 from models.baselines import BASELINES
 from models.faces import skip_detection
@@ -227,7 +231,7 @@ def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Me
     if name in BASELINES:
         return BASELINES[name].method(), None, 1
     if name not in MODELS:
-        raise ValueError(f"unknown method {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
+        raise ValueError(unknown("unknown method", name, [*BASELINES, *RESTORERS]))
     module = MODELS[name].build()
     params_m = parameters_m(module)
     method = Restorer(MODELS[name], module, device, switches)
@@ -291,7 +295,11 @@ def _largest_size_mb() -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="cost.py", description="Parameters, MACs, latency and memory of methods.")
+    return run(_parser(), _measure, argv, refusals=(OSError,))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="cost.py", description="Parameters, MACs, latency and memory of methods.")
     parser.add_argument("--methods", action="append", required=True, metavar="all|zoo|demo|NAME,...")
     parser.add_argument("--height", type=int, default=SIDE_PX)
     parser.add_argument("--width", type=int, default=SIDE_PX)
@@ -305,20 +313,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the rows as cost.csv")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args(argv)
-    names = [name for group in arguments.methods for name in group.split(",") if name]
-    switches = [switch for group in arguments.switches for switch in group.split(",") if switch]
-    try:
-        if min(arguments.height, arguments.width) < 16:
-            raise ValueError(f"an image of at least 16 x 16 px is needed, got {arguments.width} x {arguments.height}")
-        if arguments.one:
-            cost = measure(names[0], arguments.height, arguments.width, arguments.device, switches)
-            print(json.dumps(asdict(cost)))
-            return 0
-        return _measure_all(names, switches, arguments)
-    except (ValueError, OSError) as error:
-        print(f"cost.py: {error}", file=sys.stderr)
-        return 2
+    return parser
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    names, switches = listed(arguments.methods), listed(arguments.switches)
+    if min(arguments.height, arguments.width) < 16:
+        raise ValueError(f"an image of at least 16 x 16 px is needed, got {arguments.width} x {arguments.height}")
+    if arguments.one:
+        cost = measure(names[0], arguments.height, arguments.width, arguments.device, switches)
+        print(json.dumps(asdict(cost)))
+        return 0
+    return _measure_all(names, switches, arguments)
 
 
 def _measure_all(names: list[str], switches: list[str], arguments: argparse.Namespace) -> int:
@@ -342,7 +348,7 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
         try:
             cost = measure_apart(name, arguments.height, arguments.width, arguments.device, switches)
         except ValueError as error:
-            print(f"cost.py: {name}: {error}", file=sys.stderr)
+            complain("cost.py", f"{name}: {error}")
             failed = True
             continue
         params, macs = ("-" if value is None else f"{value:.2f}" for value in (cost.params_m, cost.macs_g))

@@ -21,6 +21,7 @@ from benchmark.metrics.alignment import (
 from benchmark.metrics.images import check_image, luma, to_array
 from benchmark.metrics.psnr import from_mse
 from benchmark.protocols import EvalProtocol, Metric
+from core.command_line import did_you_mean
 from core.image_files import image_size, read_image
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metr
     found = []
     for name in metric_ids:
         if name not in METRICS:
-            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)} and pyiqa:NAME")
+            near = did_you_mean(name, METRICS)
+            raise ValueError(f"unknown metric {name!r}; there are: {', '.join(METRICS)} and pyiqa:NAME{near}")
         if METRICS[name].needs_reference and not protocol.reference:
             usable = ", ".join(metric.name for metric in METRICS.values() if not metric.needs_reference)
             raise ValueError(f"{protocol.name} has no sharp images, so {name} cannot be computed; usable: {usable}")

@@ -12,6 +12,7 @@ from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
 from benchmark.testsets.base import MARKER, Clip, TestSet
+from core.command_line import did_you_mean, unknown
 from core.files import sha256_of
 from models.baselines import BASELINES
 from models.kept_weights import kept_weights
@@ -105,7 +106,8 @@ def expand_methods(asked: Sequence[str]) -> tuple[str, ...]:
         elif name.startswith(FOREIGN) or name in BASELINES or name in MODELS:
             names.append(name)
         else:
-            raise ValueError(f"unknown method {name!r}; there are all, demo, {', '.join(known)} and folder:PATH")
+            near = did_you_mean(name, ["all", "demo", *known])
+            raise ValueError(f"unknown method {name!r}; there are all, demo, {', '.join(known)} and folder:PATH{near}")
     names = list(dict.fromkeys(names))
     if not names:
         raise ValueError(f"--methods names no method; there are all, demo, {', '.join(known)} and folder:PATH")
@@ -128,8 +130,9 @@ def check(config: RunConfig) -> None:
         ("protocol", config.protocols, PROTOCOLS),
         ("metric", config.metrics, METRICS),
     ):
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+        for name in names:
+            if name not in known:
+                raise ValueError(unknown(f"unknown {what}", name, known))
     offered = {name for testset in config.testsets for name in TESTSETS[testset].protocols}
     if useless := [name for name in config.protocols if name not in offered]:
         raise ValueError(

@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import os
@@ -41,7 +44,8 @@ from benchmark.plan import (
 from benchmark.protocols import PROTOCOLS
 from benchmark.results import CostRow
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
-from core import files
+from core import command_line, files
+from core.command_line import Parser, listed
 from core.image_files import image_size
 from core.pool import cluster
 from core.weights_files import PREFIX, set_weights_dir, weights_folder
@@ -168,17 +172,9 @@ def _tile(text: str) -> int | None:
     return tile if isinstance(tile, int) else None
 
 
-def listed(groups: Sequence[str] | None) -> list[str]:
-    """Comma-separated values of a flag that may be repeated; each once."""
-    return list(dict.fromkeys(name for group in groups or [] for name in group.split(",") if name))
-
-
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="run.py",
-        description="Restore and score test sets with methods; write the leaderboard.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def parser() -> Parser:
+    made = Parser(
+        prog="run.py", description="Restore and score test sets with methods; write the leaderboard.", epilog=EPILOG
     )
     defaults, add = RunConfig(methods=()), made.add_argument
     add("--methods", action="append", metavar="all|demo|NAME,...|folder:PATH", help="needed but for --check")
@@ -228,23 +224,13 @@ __all__ = ["DEMO", "main", "run"]  # DEMO: what `--methods demo` means
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = parser().parse_args(argv)
-    try:
-        config = configuration(arguments)
-        return run(config, resume=arguments.resume, only_check=arguments.check)
-    except ValueError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno is None:  # one of our own sentences: a refusal to start
-            print(f"run.py: {error}", file=sys.stderr)
-            return 2
-        where = error.filename or arguments.out  # a full disk names no file
-        print(f"run.py: {where}: {error.strerror or error}; go on with --resume", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("run.py: interrupted; go on with --resume", file=sys.stderr)
-        return 130
+    return command_line.run(
+        parser(),
+        lambda arguments: run(configuration(arguments), resume=arguments.resume, only_check=arguments.check),
+        argv,
+        interrupted="interrupted; go on with --resume",
+        resume=True,
+    )
 
 
 def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:

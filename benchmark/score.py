@@ -12,11 +12,15 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder, which would hide packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 from benchmark.evaluation import find_metrics, missing_metrics, score_files
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
+from core.command_line import Parser, complain, listed, run
 from core.weights_files import set_weights_dir
 
 TABLE_ROWS = 20  # without --json longer lists show only their mean
@@ -35,30 +39,28 @@ Exit code: 0; 1 if an image failed or a restored image has no sharp one (the oth
 """
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    return run(_parser(), _score, argv, refusals=(OSError,))
+
+
+def _score(arguments: argparse.Namespace) -> int:
     protocol = PROTOCOLS[arguments.protocol]
     if arguments.one_based and protocol.frames == "su30":
         protocol = replace(protocol, frames="su30-one-based")
-    chosen = [name for group in arguments.metrics or [] for name in group.split(",") if name]
-    metric_ids = list(dict.fromkeys(chosen)) or list(protocol.metrics)
-    try:
-        find_metrics(metric_ids, protocol)
-        set_weights_dir(arguments.weights_dir)
-        if arguments.workers < 1:
-            raise ValueError(f"--workers is a number from 1 up, got {arguments.workers}")
-        matching = match(arguments.restored, arguments.sharp, protocol)
-    except (ValueError, OSError) as error:
-        print(f"score.py: {error}", file=sys.stderr)
-        return 2
+    metric_ids = listed(arguments.metrics) or list(protocol.metrics)
+    find_metrics(metric_ids, protocol)
+    set_weights_dir(arguments.weights_dir)
+    if arguments.workers < 1:
+        raise ValueError(f"--workers is a number from 1 up, got {arguments.workers}")
+    matching = match(arguments.restored, arguments.sharp, protocol)
     missing = missing_metrics(metric_ids, matching.items[0].restored)
     images, failed = score_items(
         matching.items, protocol, [name for name in metric_ids if name not in missing], workers=arguments.workers
     )
     report = build_report(protocol, images, missing, failed, matching)
     for sentence in warnings(report):
-        print(f"score.py: {sentence}", file=sys.stderr)
+        complain("score.py", sentence)
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else table(report))
     return 1 if failed or matching.without_sharp else 0
 
@@ -165,12 +167,9 @@ def table(report: dict) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="score.py",
-        description="Score restored images against sharp ones under a named protocol.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser() -> Parser:
+    parser = Parser(
+        prog="score.py", description="Score restored images against sharp ones under a named protocol.", epilog=EPILOG
     )
     parser.add_argument("restored", type=Path, metavar="RESTORED")
     parser.add_argument("sharp", type=Path, metavar="SHARP", nargs="?")
@@ -186,4 +185,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.command_line import did_you_mean
+
 Curve = Callable[[np.ndarray], np.ndarray]
 
 # BT.709 with the digits that make its two pieces meet (ITU-R BT.2020, table 4); 1.099 and 0.018 are these, rounded.
@@ -80,7 +82,10 @@ def response(name: str) -> CameraResponse:
         return RESPONSES[name]
     path = Path(name)
     if not path.is_file():
-        raise ValueError(f"response {name!r} is neither one of {', '.join(RESPONSES)} nor a file with a measured curve")
+        near = did_you_mean(name, RESPONSES)
+        raise ValueError(
+            f"response {name!r} is neither one of {', '.join(RESPONSES)} nor a file with a measured curve{near}"
+        )
     return _measured(path)
 
 

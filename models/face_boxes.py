@@ -16,11 +16,15 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import json
 
 from core import files
+from core.command_line import Parser, complain, run
 from core.weights_files import weights_folder
 from models.faces import open_detector
 from models.training.eyes_and_mouths import FILE
@@ -52,17 +56,20 @@ def detect_boxes(folder: Path, weights_dir: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="models/face_boxes.py", description="Find eyes and mouths of training faces.")
+    return run(_parser(), _detect, argv, refusals=(OSError,))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="models/face_boxes.py", description="Find eyes and mouths of training faces.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder with pairs.jsonl")
     parser.add_argument("--weights-dir", type=Path, default=weights_folder(), metavar="DIR")
-    arguments = parser.parse_args(argv)
-    try:
-        missing = detect_boxes(arguments.folder, arguments.weights_dir)
-    except (ValueError, OSError) as error:
-        print(f"face_boxes.py: {error}", file=sys.stderr)
-        return 2
+    return parser
+
+
+def _detect(arguments: argparse.Namespace) -> int:
+    missing = detect_boxes(arguments.folder, arguments.weights_dir)
     for key in missing:
-        print(f"face_boxes.py: no face in {key}; take it out of pairs.jsonl, or add its line", file=sys.stderr)
+        complain("face_boxes.py", f"no face in {key}; take it out of pairs.jsonl, or add its line")
     print(arguments.folder / FILE)
     return 1 if missing else 0
 

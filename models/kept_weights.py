@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import json
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core import files
+from core.command_line import Parser, run
 from models.training import checkpoint
 from models.zoo import MODELS
 
@@ -115,19 +119,19 @@ def _named_once(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="models/kept_weights.py", description="Keep a finished training's weights.")
+    return run(_parser(), _keep, argv, out=FOLDER)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="models/kept_weights.py", description="Keep a finished training's weights.")
     parser.add_argument("folder", type=Path, help="where models/train.py wrote the checkpoint")
     parser.add_argument("--trained-on", required=True, metavar="TEXT", help="the data in a few words, for tables")
     parser.add_argument("--share", type=float, default=1.0, help="of the training, the rest of what it started at")
-    arguments = parser.parse_args(argv)
-    try:
-        kept = keep(arguments.folder, arguments.trained_on, arguments.share)
-    except ValueError as error:
-        print(f"kept.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"kept.py: {error.filename or FOLDER}: {error.strerror or error}", file=sys.stderr)
-        return 1
+    return parser
+
+
+def _keep(arguments: argparse.Namespace) -> int:
+    kept = keep(arguments.folder, arguments.trained_on, arguments.share)
     print(f"{kept.path}: {kept.path.stat().st_size / 1e6:.2f} MB")
     return 0
 

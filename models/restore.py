@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import errno
@@ -25,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from core.command_line import Failure, Parser, complain, listed, run, unknown
 from core.image_files import (
     IMAGE_SUFFIXES,
     Picture,
@@ -46,6 +50,10 @@ from models.training import checkpoint
 from models.training.loop import DEFAULT_OUT
 from models.zoo import MODELS
 
+EXAMPLES = (
+    "python models/restore.py blurred.jpg restored.png",
+    "python models/restore.py --model edvr-deblur --device cpu clip.mp4 restored.mp4",
+)
 VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
 BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer curve
 LIMITED_RANGE = 1
@@ -234,7 +242,7 @@ def choose_weights(model: str, given: str | None) -> Path | None:
     if model in BASELINES:
         return None
     if model not in MODELS:
-        raise ValueError(f"no method is called {model!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
+        raise ValueError(unknown("no method is called", model, [*BASELINES, *RESTORERS]))
     if MODELS[model].adapt is None:
         raise ValueError(f"{model} is a part of other networks, it restores nothing; {', '.join(RESTORERS)} do")
     if given is not None:
@@ -264,7 +272,7 @@ def open_asked(arguments: argparse.Namespace) -> Method:
     """
     name = arguments.model
     weights = choose_weights(name, arguments.weights)
-    switches = [switch for group in arguments.switches or [] for switch in group.split(",") if switch]
+    switches = listed(arguments.switches)
     still = name in MODELS and MODELS[name].frames == 1 and MODELS[name].task != "face"
     tile = parse_tile(arguments.tile or ("auto" if still else "none"))
     method = open_method(name, weights, arguments.device, switches, tile)
@@ -285,12 +293,18 @@ def report_tiles(method: Method) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="models/restore.py",
-        description="Restore an image, a folder or a video.",
-        epilog="Video networks take the images of a folder as the frames of one clip. Grey, transparent and 16-bit "
-        "images stay so (in PNG). A video loses its sound. Super-resolution networks write their native size, two or "
-        "four times that of the input.",
+    return run(_parser(), _restore, argv, interrupted="interrupted; the images written so far are complete")
+
+
+EPILOG = """\
+Video networks take the images of a folder as the frames of one clip. Grey, transparent and 16-bit images stay so (in
+PNG). A video loses its sound. Super-resolution networks write their native size, two or four times that of the input.
+"""
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="models/restore.py", description="Restore an image, a folder or a video.", epilog=EPILOG, examples=EXAMPLES
     )
     parser.add_argument("--model", default=KEPT, help=f"default: {KEPT}; {', '.join([*BASELINES, *RESTORERS])}")
     parser.add_argument(
@@ -305,33 +319,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tile", metavar="auto|none|N", help="side in px; default: auto, none for video networks")
     parser.add_argument("--compare-tiles", action="store_true", help="also restore as a whole and print the difference")
     parser.add_argument("input", type=Path, help="an image, a folder of images or a video")
-    parser.add_argument("output", type=Path)
-    arguments = parser.parse_args(argv)
+    parser.add_argument("out", metavar="output", type=Path)
+    return parser
+
+
+def _restore(arguments: argparse.Namespace) -> int:
     try:
         method = open_asked(arguments)
         if arguments.aligned:
             skip_detection(method)
         video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
-        failures = restore_path(method, arguments.input, arguments.output, clip=video_network and not arguments.stills)
+        failures = restore_path(method, arguments.input, arguments.out, clip=video_network and not arguments.stills)
     except (FloatingPointError, MemoryError) as error:
-        return _fail(f"{arguments.input}: {error}", 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the images written so far are complete", 130)
-    except OSError as error:
-        if error.errno is None:  # one of our own sentences
-            return _fail(error, 2)
-        return _fail(f"{error.filename or arguments.output}: {error.strerror or error}", 1)
-    except ValueError as error:
-        return _fail(error, 2)
+        raise Failure(f"{arguments.input}: {error}") from None
     report_tiles(method)
     for failure in failures:
-        _fail(failure, 1)
+        complain("restore.py", failure)
     return 1 if failures else 0
-
-
-def _fail(sentence: object, code: int) -> int:
-    print(f"restore.py: {sentence}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from core.command_line import unknown
 from core.memory import free_bytes, keep_freed_memory
 from models.baselines import BASELINES
 from models.faces import FaceRestorer
@@ -107,7 +108,7 @@ def check_switches(spec: ModelSpec, switches: Sequence[str], device: torch.devic
     """Errors: ValueError for a switch that does not exist, that this network does not list, or that needs a GPU."""
     for switch in switches:
         if switch not in SWITCHES:
-            raise ValueError(f"no switch is called {switch!r}; there are {', '.join(SWITCHES)}")
+            raise ValueError(unknown("no switch is called", switch, SWITCHES))
         if switch not in spec.switches:
             listed = f"it knows {', '.join(spec.switches)}" if spec.switches else "it knows none"
             raise ValueError(f"{spec.name} has no switch {switch}; {listed}")
@@ -227,7 +228,7 @@ def open_method(
             raise ValueError(f"{name} is not a network: it takes no switches and no tiles")
         return BASELINES[name].method()
     if name not in MODELS:
-        raise ValueError(f"no method is called {name!r}; there are {', '.join([*BASELINES, *RESTORERS])}")
+        raise ValueError(unknown("no method is called", name, [*BASELINES, *RESTORERS]))
     if weights is None:
         raise ValueError(f"{name} needs weights: give a file, or train it with models/train.py --model {name}")
     spec, chosen = MODELS[name], choose_device(device) if isinstance(device, str) else device

@@ -13,9 +13,13 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 
+from core.command_line import Parser, run
 from models.feature_nets import FEATURE_NETS
 from models.recipes import PROFILES, RECIPES
 from models.training.loop import DEFAULT_OUT, TrainConfig, TrainingFailed, train
@@ -27,7 +31,11 @@ DEFAULT_PAIRS = Path(__file__).resolve().parents[1] / "out" / "pairs"
 
 def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
     """The configuration that a command line asks for, and whether to resume."""
-    parser = argparse.ArgumentParser(prog="models/train.py", description="Train a network on blurred/sharp pairs.")
+    return _configuration(_parser().parse_args(argv))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="models/train.py", description="Train a network on blurred/sharp pairs.")
     parser.add_argument("--model", required=True, help="a name of models/zoo.py")
     parser.add_argument("--recipe", default="", help=f"default: the network's own; there are {', '.join(RECIPES)}")
     parser.add_argument(
@@ -106,7 +114,10 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
         "the schedule begin anew",
     )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _configuration(arguments: argparse.Namespace) -> tuple[TrainConfig, bool]:
     live = arguments.sharp or arguments.frames
     config = TrainConfig(
         model=arguments.model,
@@ -152,19 +163,19 @@ def _counts(text: str) -> tuple[int, ...]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    config, resume = parse(argv)
-    try:
-        info = train(config, resume)
-    except TrainingFailed as error:
-        return _fail(error, 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted; --resume goes on from the last checkpoint", 130)
-    except OSError as error:
-        if error.errno is None:  # one of our own sentences
-            return _fail(error, 2)
-        return _fail(f"{error.filename or config.folder or DEFAULT_OUT}: {error.strerror or error}", 1)
-    except ValueError as error:
-        return _fail(error, 2)
+    return run(
+        _parser(),
+        _train,
+        argv,
+        failures=(TrainingFailed,),
+        interrupted="interrupted; --resume goes on from the last checkpoint",
+        out=DEFAULT_OUT,
+        resume=True,
+    )
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    info = train(*_configuration(arguments))
     print(f"{info.weights}: {info.meta['steps_done']} steps, {', '.join(info.meta['switches'])}")
     scores = info.meta["validation"]
     if scores and scores["psnr"] is not None:
@@ -172,11 +183,6 @@ def main(argv: list[str] | None = None) -> int:
             f"validation ({info.meta['held_out']}): {scores['psnr']:.2f} dB, blurred input {scores['psnr_blur']:.2f} dB"
         )
     return 0
-
-
-def _fail(sentence: object, code: int) -> int:
-    print(f"train.py: {sentence}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

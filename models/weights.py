@@ -7,6 +7,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import os
@@ -15,6 +18,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from core import files, npm_packages, weights_files
+from core.command_line import Parser, run, unknown
 from core.key_layouts import renamed
 from core.weights_files import (
     differences,
@@ -53,7 +57,7 @@ def interpolate(first: Path, second: Path, alpha: float) -> dict[str, Tensor]:
 
 def _spec(name: str) -> ModelSpec:
     if name not in MODELS:
-        raise ValueError(f"no network is called {name!r}; there are {', '.join(MODELS)}")
+        raise ValueError(unknown("no network is called", name, MODELS))
     return MODELS[name]
 
 
@@ -194,7 +198,11 @@ def _interpolate(first: Path, second: Path, output: Path, alpha: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="models/weights.py", description="List, fetch, check and mix weights files.")
+    return run(_parser(), _work, argv, refusals=(OSError,), out=weights_folder())
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="models/weights.py", description="List, fetch, check and mix weights files.")
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="the authors' files of every network")
     fetching = commands.add_parser("fetch", help="put a file into the weights folder, or say where it is to be had")
@@ -212,23 +220,18 @@ def main(argv: list[str] | None = None) -> int:
     mix.add_argument("second", type=Path)
     mix.add_argument("output", type=Path, help="a .safetensors file")
     mix.add_argument("--alpha", type=float, default=0.5)
-    arguments = parser.parse_args(argv)
-    try:
-        if arguments.command == "list":
-            _list(arguments.weights_dir)
-        elif arguments.command == "fetch":
-            fetch(arguments.name, arguments.source, arguments.weights_dir)
-        elif arguments.command == "check":
-            _check(arguments.name, arguments.file)
-        else:
-            _interpolate(arguments.first, arguments.second, arguments.output, arguments.alpha)
-    except OSError as error:
-        named = error.filename and error.strerror
-        print(f"weights.py: {error.filename}: {error.strerror}" if named else f"weights.py: {error}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(f"weights.py: {error}", file=sys.stderr)
-        return 2
+    return parser
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    if arguments.command == "list":
+        _list(arguments.weights_dir)
+    elif arguments.command == "fetch":
+        fetch(arguments.name, arguments.source, arguments.weights_dir)
+    elif arguments.command == "check":
+        _check(arguments.name, arguments.file)
+    else:
+        _interpolate(arguments.first, arguments.second, arguments.output, arguments.alpha)
     return 0
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import math
@@ -24,6 +27,7 @@ from benchmark.results import (
     write_rows,
     write_text,
 )
+from core.command_line import Parser, run
 from reports.comparison import compare_all
 from reports.contact_sheet import sheet, sheet_keys, strip
 from reports.latex import latex
@@ -149,25 +153,22 @@ def update_readme(path: Path, rows: Sequence[Row]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="reports/build.py", description="Rebuild the leaderboard from stored files.")
+    return run(_parser(), _build, argv, out=DEFAULT_FOLDER)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="reports/build.py", description="Rebuild the leaderboard from stored files.")
     parser.add_argument("--in", dest="source", type=Path, default=DEFAULT_FOLDER, help="folder of scores.csv")
     parser.add_argument("--out", type=Path, help="where to write (default: the folder of --in)")
     parser.add_argument("--readme", type=Path, help="also replace the leaderboard in this README")
-    arguments = parser.parse_args(argv)
-    target = arguments.out or arguments.source
-    try:
-        rows = build(arguments.source, target)
-        if arguments.readme:
-            update_readme(arguments.readme, rows)
-    except ValueError as error:
-        print(f"build.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno is None:  # one of our own sentences
-            print(f"build.py: {error}", file=sys.stderr)
-            return 2
-        print(f"build.py: {error.filename or target}: {error.strerror or error}", file=sys.stderr)
-        return 1
+    return parser
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    target = arguments.out = arguments.out or arguments.source
+    rows = build(arguments.source, target)
+    if arguments.readme:
+        update_readme(arguments.readme, rows)
     print(f"leaderboard: {target / 'leaderboard.md'}, {target / 'index.html'}")
     return 0
 

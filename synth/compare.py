@@ -17,6 +17,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import csv
@@ -30,6 +33,7 @@ import cv2
 import numpy as np
 
 from core.camera_response import CameraResponse, response, to_8bit
+from core.command_line import Parser, listed, run, unknown
 from core.image_files import read_image, write_image
 from core.video import open_source
 from synth.gaps import GapJob, integrate_gap, measure_gap, with_neighbours
@@ -39,6 +43,7 @@ from synth.interp.rife import RifeRecursive
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, WINDOW_FRAMES, Scene
 from synth.truth import blur_psnr, ghost_residual
 
+TIERS = ("flow-fast", "flow", "flow-best")
 NAIVE = ("plain", "trapezoid")
 EXTENTS_PX = (5, 20, 60, 120)
 SHAKE_HZ = (3.0, 25.0)
@@ -60,9 +65,13 @@ class Measurement:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="compare.py", description="Quality and speed of blur synthesis.")
+    return run(_parser(), _compare, argv, refusals=(OSError,))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="compare.py", description="Quality and speed of blur synthesis.")
     add = parser.add_argument
-    add("--interpolator", default="flow-fast,flow,flow-best", help="comma-separated (default: the flow tiers)")
+    add("--interpolator", action="append", metavar="NAME,...", help=f"default: {', '.join(TIERS)}")
     add("--seeds", type=int, default=5, metavar="N", help="rendered scenes: seeds 0 to N-1 (default 5)")
     add("--extents", default=",".join(map(str, EXTENTS_PX)), metavar="PX,...", help="rendered scenes: blur (px)")
     add("--size", default="640x360", metavar="WxH", help="rendered scenes (default 640x360)")
@@ -71,16 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--triplets", type=Path, metavar="DIR", help="folders with frame10, frame10i11 and frame11")
     add("--speed", action="store_true", help="CPU time of a gap at 1280x720 instead of quality")
     add("--out", type=Path, metavar="FILE.csv", help="every single figure")
-    arguments = parser.parse_args(argv)
-    names = [name for name in arguments.interpolator.split(",") if name]
-    try:
-        for name in names:
-            if name not in INTERPOLATORS:
-                raise ValueError(f"there is no interpolator {name!r}; there are {', '.join(INTERPOLATORS)}")
-        found = list(_measure(arguments, names))
-    except (ValueError, OSError) as error:
-        print(f"compare.py: {error}", file=sys.stderr)
-        return 2
+    return parser
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    names = listed(arguments.interpolator) or list(TIERS)
+    for name in names:
+        if name not in INTERPOLATORS:
+            raise ValueError(unknown("there is no interpolator", name, INTERPOLATORS))
+    found = list(_measure(arguments, names))
     print_table(found, "CPU ms a gap" if arguments.speed else "PSNR in dB: mean (worst)")
     if arguments.out:
         write_csv(arguments.out, found)
@@ -304,4 +312,4 @@ def write_csv(path: Path, found: Sequence[Measurement]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

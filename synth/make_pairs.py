@@ -18,16 +18,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from core.command_line import loading
+
+    loading()
 
 import argparse
-import errno
 import json
-import os
 from collections import Counter
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any
 
 from core import provenance
+from core.command_line import Parser, complain, run, unknown
 from core.pool import cluster
 from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
@@ -59,42 +61,26 @@ from synth.settings import (
 from synth.synthesis import synthesise
 from synth.truth import summary_lines
 
+NAME = "make_pairs.py"
+COMMANDS = ("verify", "rebuild", "select", "photos")
 DEFAULT_FACTOR = 16
 DEFAULT_OUT = ROOT / "out" / "pairs"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code and prints one sentence on stderr for every expected error."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if argv[:1] == ["verify"]:
-            return _verify(argv[1:])
-        if argv[:1] == ["rebuild"]:
-            return _rebuild(argv[1:])
-        if argv[:1] == ["select"]:
-            return _select(argv[1:])
-        if argv[:1] == ["photos"]:
-            return _photos(argv[1:])
-        return _make(argv)
-    except Damage as error:
-        return _fail(error, 1)
-    except ValueError as error:  # Refusal is one
-        return _fail(error, 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the pairs written so far are complete, go on with --resume", 130)
-    except BrokenPipeError:  # nobody reads our output any more (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(
-                f"the disk is full; what was written before is complete, make room and use --resume ({error})", 1
-            )
-        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+    return run(
+        _parser(),
+        lambda arguments: arguments.work(arguments),
+        argv,
+        failures=(Damage,),
+        interrupted="interrupted; the pairs written so far are complete, go on with --resume",
+        out=DEFAULT_OUT,
+        resume=True,
+    )
 
 
-def _make(argv: list[str]) -> int:
-    arguments = _parser().parse_args(argv)
+def _make(arguments: argparse.Namespace) -> int:
     if arguments.workers < 1:
         raise Refusal(f"--workers is at least 1, got {arguments.workers}")
     config = _config(arguments)
@@ -138,7 +124,7 @@ def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:
     if not pair_set.records and not problems:
         problems = ["no pair could be made: every window was skipped"]
     for problem in problems:
-        _fail(problem, 1)
+        complain(NAME, problem)
     return 1 if problems else 0
 
 
@@ -160,56 +146,22 @@ def _skip_lines(pair_set: PairSet) -> list[str]:
     return lines
 
 
-def _verify(argv: list[str]) -> int:
-    parser = _Parser(prog="make_pairs.py verify", description="Hash every image of a set again and compare.")
-    parser.add_argument("folder", metavar="DIR", type=Path)
-    print(verify(parser.parse_args(argv).folder))
+def _verify(arguments: argparse.Namespace) -> int:
+    print(verify(arguments.folder))
     return 0
 
 
-def _rebuild(argv: list[str]) -> int:
-    parser = _Parser(prog="make_pairs.py rebuild", description="Make one pair of a set again from its source.")
-    parser.add_argument("key", metavar="KEY")
-    parser.add_argument("--in", dest="source_set", metavar="DIR", type=Path, required=True)
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+def _rebuild(arguments: argparse.Namespace) -> int:
     print(rebuild(arguments.key, arguments.source_set, arguments.out))
     return 0
 
 
-def _select(argv: list[str]) -> int:
-    parser = _Parser(prog="make_pairs.py select", description="Make a set of those pairs that meet a condition.")
-    parser.add_argument("folder", metavar="DIR", type=Path)
-    parser.add_argument("--where", metavar="CONDITION", required=True, help="on the keys of pairs.jsonl")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+def _select(arguments: argparse.Namespace) -> int:
     print(select(arguments.folder, arguments.where, arguments.out))
     return 0
 
 
-def _photos(argv: list[str]) -> int:
-    parser = _Parser(prog="make_pairs.py photos", description="Make pairs of still photographs under camera shake.")
-    usual = PhotographsConfig(folders=())
-    parser.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="folders of PNG or JPEG files")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
-    parser.add_argument(
-        "--blurs", type=int, default=usual.blurs, metavar="N", help="pairs of each (default %(default)s)"
-    )
-    parser.add_argument("--extent", default="2,24", metavar="LOW,HIGH", help="blur extent in px (default %(default)s)")
-    parser.add_argument(
-        "--scale", default="0.6,0.95", metavar="LOW,HIGH", help="frame px per photograph px (default %(default)s)"
-    )
-    parser.add_argument(
-        "--foreground", type=float, default=usual.foreground, metavar="SHARE", help="with something moving in front"
-    )
-    parser.add_argument(
-        "--trajectories", type=float, default=usual.trajectories, metavar="SHARE", help="along random paths instead"
-    )
-    parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
-    parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
-    arguments = parser.parse_args(argv)
+def _photos(arguments: argparse.Namespace) -> int:
     if arguments.workers < 1:
         raise Refusal(f"--workers is at least 1, got {arguments.workers}")
     config = PhotographsConfig(
@@ -234,15 +186,121 @@ def _span(flag: str, text: str) -> tuple[float, float]:
     return low, high
 
 
-class _Parser(argparse.ArgumentParser):
-    """Ends with one sentence instead of the usage."""
+def _parser() -> Parser:
+    """Of the whole command line: without a command it makes pairs, with one it takes that command's flags alone."""
+    parser = _Parser(
+        prog=NAME,
+        usage=f"{NAME} [--interp Nx] [--video PATH ...] [...]\n       {NAME} COMMAND [...]",
+        description="Make blurred and sharp pairs from high-frame-rate video.",
+        examples=(
+            "python synth/make_pairs.py --interp 16x",
+            "python synth/make_pairs.py --video clip.mp4 --window 7,11 --recipe gopro_like --out out/pairs",
+            "python synth/make_pairs.py verify --help",
+        ),
+    )
+    parser.set_defaults(work=_make)
+    _add_flags(parser)
+    commands = parser.add_subparsers(
+        title="commands (each has a --help)", prog=NAME, metavar="COMMAND", parser_class=Parser
+    )
+    _add_verify(commands)
+    _add_rebuild(commands)
+    _add_select(commands)
+    _add_photos(commands)
+    return parser
 
-    def error(self, message: str) -> NoReturn:
-        raise Refusal(f"{message}; see --help")
+
+class _Parser(Parser):
+    """A command comes first: flags before it would be those of making pairs, and do nothing."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        words = [str(word) for word in (sys.argv[1:] if args is None else args)]
+        found, rest = super().parse_known_args(words, namespace)
+        if found.work is not _make and words[0] not in COMMANDS:
+            self.error(f"a command comes before its flags, as in {NAME} {found.work.__name__[1:]} ...")
+        return found, rest
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="make_pairs.py", description="Make blurred and sharp pairs from high-frame-rate video.")
+def _add_verify(commands: Any) -> None:
+    text = "hash every image of a set again and compare"
+    parser = commands.add_parser(
+        "verify",
+        help=text,
+        description=f"{text.capitalize()}. Exit code 1 if one is missing or changed.",
+        examples=("python synth/make_pairs.py verify out/pairs", "python synth/make_pairs.py verify /data/gopro-like"),
+    )
+    parser.set_defaults(work=_verify)
+    parser.add_argument("folder", metavar="DIR", type=Path)
+
+
+def _add_rebuild(commands: Any) -> None:
+    text = "make one pair of a set again from its source"
+    parser = commands.add_parser(
+        "rebuild",
+        help=text,
+        description=f"{text.capitalize()} and compare its bytes. KEY stands in pairs.jsonl.",
+        examples=(
+            "python synth/make_pairs.py rebuild scene0/000000 --in out/pairs --out out/again",
+            "python synth/make_pairs.py rebuild clip/000022 --in /data/gopro-like --out out/again",
+        ),
+    )
+    parser.set_defaults(work=_rebuild)
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("--in", dest="source_set", metavar="DIR", type=Path, required=True, help="the set")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the pair is written")
+
+
+def _add_select(commands: Any) -> None:
+    text = "make a set of those pairs that meet a condition"
+    parser = commands.add_parser(
+        "select",
+        help=text,
+        description=f"{text.capitalize()} on the keys of pairs.jsonl.",
+        examples=(
+            'python synth/make_pairs.py select out/pairs --where "ghost_score < 0.05 and not still" --out out/good',
+            'python synth/make_pairs.py select out/pairs --where "blur_extent_px > 8" --out out/strong',
+        ),
+    )
+    parser.set_defaults(work=_select)
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--where", metavar="CONDITION", required=True, help="on the keys of pairs.jsonl")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="output folder")
+
+
+def _add_photos(commands: Any) -> None:
+    text = "make pairs of still photographs under camera shake"
+    usual = PhotographsConfig(folders=())
+    parser = commands.add_parser(
+        "photos",
+        help=text,
+        description=f"{text.capitalize()}.",
+        examples=(
+            "python synth/make_pairs.py photos ~/photographs --out out/shaken",
+            "python synth/make_pairs.py photos a b --blurs 4 --extent 8,32 --split val --out out/shaken-val",
+        ),
+    )
+    parser.set_defaults(work=_photos)
+    add = parser.add_argument
+    add("folders", metavar="DIR", type=Path, nargs="+", help="folders of PNG or JPEG files")
+    add("--out", metavar="DIR", type=Path, required=True, help="output folder")
+    add("--blurs", type=int, default=usual.blurs, metavar="N", help="pairs of each (default %(default)s)")
+    add("--extent", default="2,24", metavar="LOW,HIGH", help="blur extent in px (default %(default)s)")
+    add("--scale", default="0.6,0.95", metavar="LOW,HIGH", help="frame px per photograph px (default %(default)s)")
+    add("--foreground", type=float, default=usual.foreground, metavar="SHARE", help="with something moving in front")
+    add("--trajectories", type=float, default=usual.trajectories, metavar="SHARE", help="along random paths instead")
+    _add_shared_flags(parser)
+
+
+def _add_shared_flags(parser: Parser) -> None:
+    """The flags of whatever makes pairs."""
+    add = parser.add_argument
+    add("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
+    add("--seed", type=int, default=0, metavar="N", help="of everything drawn at random (default 0)")
+    add("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
+    add("--resume", action="store_true", help="go on with an unfinished set")
+
+
+def _add_flags(parser: Parser) -> None:
     parser.add_argument(
         "--interp", metavar="Nx", help="virtual frames per captured gap, or auto (default 16x, or the recipe's)"
     )
@@ -280,19 +338,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"pairs in a tar of --layout webdataset (default {DEFAULT_SHARD_PAIRS})",
     )
-    parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="stop after so many pairs")
     parser.add_argument("--out", metavar="DIR", help="output folder (default out/pairs of this checkout)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
     parser.add_argument("--device", default="auto", metavar="D", help=f"{', '.join(DEVICES)} (default auto)")
-    parser.add_argument("--resume", action="store_true", help="go on with an unfinished set")
     parser.add_argument(
         "--degrade", action="append", metavar="NAME[,NAME...]", help=f"of the blurred image: {', '.join(DEGRADATIONS)}"
     )
     parser.add_argument("--scheduler", metavar="tcp://...", help="a Dask scheduler whose workers compute the gaps")
     parser.add_argument("--report", action="store_true", help="write report.html: pictures and histograms")
-    return parser
+    _add_shared_flags(parser)
 
 
 def _is_auto(arguments: argparse.Namespace) -> bool:
@@ -311,7 +365,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)}")
     interpolator = arguments.interpolator or "flow"
     if interpolator not in INTERPOLATORS:
-        raise Refusal(f"there is no interpolator {interpolator!r}; there are {', '.join(INTERPOLATORS)}")
+        raise Refusal(unknown("there is no interpolator", interpolator, INTERPOLATORS))
     return SynthesisConfig(
         videos=parse_paths(arguments.video),
         fps=arguments.fps,
@@ -345,12 +399,6 @@ def _expected_pairs(plan: SynthesisPlan) -> int | None:
         windows = WindowPlan(sizes=config.windows, stride=config.stride, seed=config.seed, sequence=clip.sequence)
         total += count_windows(windows, frames)
     return total if config.limit is None else min(total, config.limit)
-
-
-def _fail(error: object, code: int) -> int:
-    """Print one sentence on stderr; returns the exit code."""
-    print(f"make_pairs.py: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core import files, shards
+from core.command_line import unknown
 from core.files import append_line, rewrite_lines
 
 MANIFEST = "pairs.jsonl"
@@ -166,7 +167,7 @@ def pair_names(layout: str, split: str, sequence: str, first_frame: int) -> tupl
     if layout == "webdataset":  # what follows the first dot of the last part tells a sample's files apart
         key = f"{sequence}/{first_frame:06d}"
         return key, f"{key}{BLUR_MEMBER}", f"{key}.sharp.png"
-    raise ValueError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    raise ValueError(unknown("there is no layout", layout, LAYOUTS))
 
 
 def gamma_name(blur: str) -> str:

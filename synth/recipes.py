@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.command_line import unknown
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisRecipe:
@@ -190,7 +192,7 @@ def recipe(name: str | None, factor: int | None) -> SynthesisRecipe:
     if name is None:
         name = "mean" if factor == 1 else "trapezoid"
     if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise ValueError(unknown("there is no recipe", name, RECIPES))
     return RECIPES[name]()
 
 

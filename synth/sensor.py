@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from core.camera_response import CameraResponse, to_8bit
+from core.command_line import unknown
 from core.image_files import decode_jpeg, encode_jpeg
 
 BAYER_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")  # colours of the first two px of the first two rows
@@ -367,5 +368,5 @@ def _through_raw(light: np.ndarray, settings: CameraSettings, rng: np.random.Gen
 def require_camera(name: str) -> CameraModel:
     """Errors: ValueError that lists what exists."""
     if name not in CAMERAS:
-        raise ValueError(f"there is no camera {name!r}; there are {', '.join(CAMERAS)}")
+        raise ValueError(unknown("there is no camera", name, CAMERAS))
     return CAMERAS[name]

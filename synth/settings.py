@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from core.camera_response import CameraResponse, response
+from core.command_line import unknown
 from core.video import VideoSource, open_source
 from synth.continuity import continuity
 from synth.degrade import DEGRADATIONS
@@ -317,7 +318,7 @@ def _require_frames(source: VideoSource, window: int) -> None:
 
 def _require_known(what: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
-        raise ValueError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+        raise ValueError(unknown(f"there is no {what}", name, known))
 
 
 def _source_differences(old: object, new: object) -> list[str]:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.command_line import loading
+
+    loading()
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from benchmark.preference.bradley_terry import (
     separated,
 )
 from benchmark.preference.votes_file import Votes, read_votes
+from core.command_line import Parser, did_you_mean, run
 from core.files import write_text
 
 DRAWS = 1000
@@ -172,23 +176,23 @@ def write_tables(folder: Path, result: PreferenceFit, blurred: str | None, tests
     write_text(folder / "preference_images.csv", _csv(rows))
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    try:
-        if arguments.draws < 100 or arguments.prior < 0 or arguments.seed < 0:
-            raise ValueError("expected --draws of 100 or more, --prior and --seed of 0 or more")
-        names = arguments.names or _beside(arguments.votes, ".methods.txt")
-        votes = read_votes(arguments.votes, names, arguments.image_names or _beside(arguments.votes, ".images.txt"))
-        blurred = arguments.blurred or next((name for name in BLURRED if name in votes.names), None)
-        if blurred is not None and blurred not in votes.names:
-            raise ValueError(f"--blurred expects one of {', '.join(votes.names)}, got {blurred!r}")
-        result = fit(votes, arguments.bootstrap, arguments.draws, arguments.seed, arguments.prior)
-        if arguments.out is not None:
-            write_tables(arguments.out, result, blurred, arguments.testset)
-    except (ValueError, OSError) as error:
-        print(f"fit.py: {error}", file=sys.stderr)
-        return 2
+    return run(_parser(), _fit, argv, refusals=(OSError,))
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    if arguments.draws < 100 or arguments.prior < 0 or arguments.seed < 0:
+        raise ValueError("expected --draws of 100 or more, --prior and --seed of 0 or more")
+    names = arguments.names or _beside(arguments.votes, ".methods.txt")
+    votes = read_votes(arguments.votes, names, arguments.image_names or _beside(arguments.votes, ".images.txt"))
+    blurred = arguments.blurred or next((name for name in BLURRED if name in votes.names), None)
+    if blurred is not None and blurred not in votes.names:
+        near = did_you_mean(blurred, votes.names)
+        raise ValueError(f"--blurred expects one of {', '.join(votes.names)}, got {blurred!r}{near}")
+    result = fit(votes, arguments.bootstrap, arguments.draws, arguments.seed, arguments.prior)
+    if arguments.out is not None:
+        write_tables(arguments.out, result, blurred, arguments.testset)
     print(json.dumps(result.report(), indent=2, ensure_ascii=False) if arguments.json else table(result, blurred))
     return 0
 
@@ -209,13 +213,8 @@ def _csv(rows: list[list[str]]) -> str:
     return text.getvalue()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fit.py",
-        description="Fit Bradley-Terry scores to votes on pairs of results.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="fit.py", description="Fit Bradley-Terry scores to votes on pairs of results.", epilog=EPILOG)
     add = parser.add_argument
     add("--votes", type=Path, required=True, metavar="FILE.csv")
     add("--names", type=Path, metavar="FILE", help="names of the methods, a line each")
@@ -232,4 +231,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

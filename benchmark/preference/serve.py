@@ -9,10 +9,14 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.command_line import loading
+
+    loading()
 
 from benchmark.preference.study import Study, VoteStore, counted_votes, find_study
 from benchmark.preference.votes_file import write_votes
 from benchmark.preference.web import study_app
+from core.command_line import Parser, run
 from core.files import write_text
 
 EPILOG = """\
@@ -51,23 +55,22 @@ def export(study: Study, store: VoteStore, target: Path, least_consistency: floa
     return "\n".join(lines)
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    try:
-        if not 0 <= arguments.port <= 65535 or arguments.pairs < 1 or arguments.least_seconds < 0:
-            raise ValueError("expected --port of 0 to 65535, --pairs of 1 or more, --least-seconds of 0 or more")
-        if arguments.per_minute < 1 or not 0 <= arguments.consistency <= 1:
-            raise ValueError("expected --per-minute of 1 or more and --consistency of 0 to 1")
-        study = find_study(arguments.images)
-        store = VoteStore(arguments.votes or arguments.images / "votes.sqlite")
-        if arguments.export is not None:
-            print(export(study, store, arguments.export, arguments.consistency))
-            return 0
-        serve(study, store, arguments)
-    except (ValueError, OSError, sqlite3.Error) as error:
-        print(f"serve.py: {error}", file=sys.stderr)
-        return 2
+    return run(_parser(), _work, argv, refusals=(OSError, sqlite3.Error), out="the study")
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    if not 0 <= arguments.port <= 65535 or arguments.pairs < 1 or arguments.least_seconds < 0:
+        raise ValueError("expected --port of 0 to 65535, --pairs of 1 or more, --least-seconds of 0 or more")
+    if arguments.per_minute < 1 or not 0 <= arguments.consistency <= 1:
+        raise ValueError("expected --per-minute of 1 or more and --consistency of 0 to 1")
+    study = find_study(arguments.images)
+    store = VoteStore(arguments.votes or arguments.images / "votes.sqlite")
+    if arguments.export is not None:
+        print(export(study, store, arguments.export, arguments.consistency))
+        return 0
+    serve(study, store, arguments)
     return 0
 
 
@@ -85,12 +88,9 @@ def serve(study: Study, store: VoteStore, arguments: argparse.Namespace) -> None
         print("stopped; every vote is stored")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="serve.py",
-        description="Show two results of an image side by side and collect votes.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser() -> Parser:
+    parser = Parser(
+        prog="serve.py", description="Show two results of an image side by side and collect votes.", epilog=EPILOG
     )
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR")
@@ -106,4 +106,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

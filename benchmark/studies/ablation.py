@@ -16,6 +16,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import hashlib
@@ -39,7 +42,8 @@ from benchmark.studies.arm_scores import (
 )
 from benchmark.studies.arms import STUDIES, Arm, check_networks, contrast_of, shortened
 from benchmark.studies.negatives import AnchorLoss, Sharpness, anchor_losses, plot, sharpness
-from core import files, provenance
+from core import command_line, files, provenance
+from core.command_line import Parser, unknown
 from core.weights_files import weights_folder
 from models.feature_nets import FEATURE_NETS, feature_net
 from models.recipes import PROFILES, Recipe
@@ -75,7 +79,7 @@ class AblationConfig:
 def arms_of(config: AblationConfig) -> tuple[Arm, ...]:
     """The arms asked for, in the study's order. Errors: ValueError for an unknown study, arm, profile or network."""
     if config.study not in STUDIES:
-        raise ValueError(f"no study is called {config.study!r}; there are {', '.join(STUDIES)}")
+        raise ValueError(unknown("no study is called", config.study, STUDIES))
     study = STUDIES[config.study]
     networks = config.networks or study.networks
     check_networks(study, networks)
@@ -86,15 +90,17 @@ def arms_of(config: AblationConfig) -> tuple[Arm, ...]:
     found = study.arms(config.profile, networks)
     for name in config.arms:
         if name not in [arm.name for arm in found]:
-            raise ValueError(f"no arm is called {name!r}; there are {', '.join(arm.name for arm in found)}")
+            raise ValueError(unknown("no arm is called", name, [arm.name for arm in found]))
     return tuple(arm for arm in found if not config.arms or arm.name in config.arms)
 
 
 def parse(argv: list[str] | None) -> tuple[AblationConfig, bool]:
     """The study that a command line asks for, and whether to resume."""
-    parser = argparse.ArgumentParser(
-        prog="benchmark/studies/ablation.py", description="What a recipe's parts are worth."
-    )
+    return _configuration(_parser().parse_args(argv))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="benchmark/studies/ablation.py", description="What a recipe's parts are worth.")
     add = parser.add_argument
     add("--study", required=True, help=f"one of {', '.join(STUDIES)}")
     add("--pairs", nargs="+", type=Path, required=True, metavar="DIR", help="folders of training pairs")
@@ -113,7 +119,10 @@ def parse(argv: list[str] | None) -> tuple[AblationConfig, bool]:
     add("--device", default=AblationConfig.device)
     add("--held-out-crop", type=int, default=AblationConfig.side_px, metavar="PX", help="side of the crops scored")
     add("--resume", action="store_true", help="go on with an interrupted study")
-    given = parser.parse_args(argv)
+    return parser
+
+
+def _configuration(given: argparse.Namespace) -> tuple[AblationConfig, bool]:
     config = AblationConfig(
         study=given.study,
         pairs=tuple(given.pairs),
@@ -324,18 +333,19 @@ def _write_facts(config: AblationConfig) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    config, resume = parse(argv)
-    try:
-        failures = run(config, resume)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"ablation.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ablation.py: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(f"ablation.py: {error.filename or config.out}: {error.strerror or error}", file=sys.stderr)
-        return 1
+    return command_line.run(
+        _parser(),
+        _study,
+        argv,
+        refusals=(FileNotFoundError,),
+        interrupted="interrupted; --resume goes on from the last checkpoint",
+        resume=True,
+    )
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    config, resume = _configuration(arguments)
+    failures = run(config, resume)
     print((config.out / "ablation.md").read_text(encoding="utf-8") if not failures else "\n".join(failures))
     return 1 if failures else 0
 

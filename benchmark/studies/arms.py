@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from core.command_line import unknown
 from models.recipes import Contrast, Recipe, find_recipe
 from models.zoo import MODELS
 
@@ -105,7 +106,7 @@ def check_networks(study: Study, networks: Sequence[str]) -> None:
         raise ValueError(f"--models takes {study.meaning}, got {len(networks)} names")
     for name in networks:
         if name not in MODELS:
-            raise ValueError(f"no network is called {name!r}; there are {', '.join(MODELS)}")
+            raise ValueError(unknown("no network is called", name, MODELS))
 
 
 STUDIES: dict[str, Study] = {

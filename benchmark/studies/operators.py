@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.command_line import loading
+
+    loading()
 
 import torch
 from torch.nn import functional
 
+from core.command_line import Parser, run
 from models.nets.deformable import compiled_operator_loads, modulated_deformable_convolution
 from models.nets.stfan import FILTER_SIZE, filter_adaptive_convolution
 from models.restorer import choose_device
@@ -155,30 +159,32 @@ def _synchronise(device: torch.device) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    return run(_parser(), _measure_all, argv)
 
-    parser = argparse.ArgumentParser(prog="operators.py", description=__doc__)
+
+def _parser() -> Parser:
+    parser = Parser(prog="operators.py", description=__doc__)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args(argv)
-    try:
-        device = choose_device(arguments.device)
-        if arguments.repeats < 1:
-            raise ValueError(f"--repeats is at least 1, got {arguments.repeats}")
-        compiled = "loads" if compiled_operator_loads() else "does not load"
-        print(f"{device}, {torch.get_num_threads()} threads; torchvision's compiled operator {compiled}")
-        print(f"{'operator':26s} {'size':>16s} {'':9s} {'ours ms':>9s} {'straightforward ms':>19s} {'ratio':>6s}")
-        for case in CASES:
-            channels, _, height, width = case.shape
-            size = f"{channels}x{height}x{width}"
-            for backward in (False, True):
-                timing = measure(case, device, arguments.repeats, backward)
-                form = "training" if backward else "forward"
-                ratio = timing.ours_ms / timing.straightforward_ms
-                times = f"{timing.ours_ms:9.1f} {timing.straightforward_ms:19.1f} {ratio:6.2f}"
-                print(f"{case.name:26s} {size:>16s} {form:9s} {times}", flush=True)
-    except ValueError as error:
-        print(f"operators.py: {error}", file=sys.stderr)
-        return 2
+    return parser
+
+
+def _measure_all(arguments: argparse.Namespace) -> int:
+    device = choose_device(arguments.device)
+    if arguments.repeats < 1:
+        raise ValueError(f"--repeats is at least 1, got {arguments.repeats}")
+    compiled = "loads" if compiled_operator_loads() else "does not load"
+    print(f"{device}, {torch.get_num_threads()} threads; torchvision's compiled operator {compiled}")
+    print(f"{'operator':26s} {'size':>16s} {'':9s} {'ours ms':>9s} {'straightforward ms':>19s} {'ratio':>6s}")
+    for case in CASES:
+        channels, _, height, width = case.shape
+        size = f"{channels}x{height}x{width}"
+        for backward in (False, True):
+            timing = measure(case, device, arguments.repeats, backward)
+            form = "training" if backward else "forward"
+            ratio = timing.ours_ms / timing.straightforward_ms
+            times = f"{timing.ours_ms:9.1f} {timing.straightforward_ms:19.1f} {ratio:6.2f}"
+            print(f"{case.name:26s} {size:>16s} {form:9s} {times}", flush=True)
     return 0
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.command_line import loading
+
+    loading()
 
 import argparse
 import json
@@ -30,6 +33,7 @@ import torch
 from torch import Tensor
 
 from core import files
+from core.command_line import Parser, listed, run, unknown
 from core.image_files import read_image, write_image
 from core.random_streams import stream
 from models.recipes import Recipe, find_recipe
@@ -38,6 +42,8 @@ from models.training.loop import TrainConfig, by_hand
 from models.training.plan import Plan
 from models.training.state import update_average
 from models.zoo import MODELS
+
+DEFAULT_MODELS = ("mimo-unet", "nafnet-32")
 
 
 def plain_loss(recipe: Recipe, restored: list[Tensor], sharp: list[Tensor]) -> Tensor:
@@ -160,7 +166,7 @@ def compare(
     Errors: ValueError for a network or a recipe that does not suit, or fewer than one repeat.
     """
     if model not in MODELS:
-        raise ValueError(f"no network is called {model!r}; there are {', '.join(MODELS)}")
+        raise ValueError(unknown("no network is called", model, MODELS))
     if repeats < 1:
         raise ValueError(f"--repeats is at least 1, got {repeats}")
     published = find_recipe(RECIPE_OF.get(model, MODELS[model].recipe), "paper")
@@ -286,9 +292,13 @@ def _pairs(given: Path | None) -> Iterator[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="benchmark/studies/throughput.py", description="Training steps a second.")
+    return run(_parser(), _measure, argv, refusals=(FileNotFoundError,))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="benchmark/studies/throughput.py", description="Training steps a second.")
     add = parser.add_argument
-    add("--models", default="mimo-unet,nafnet-32", metavar="NAME,...")
+    add("--models", action="append", metavar="NAME,...", help=f"default: {', '.join(DEFAULT_MODELS)}")
     add("--crop", type=int, default=256, metavar="PX")
     add("--batch", type=int, default=4)
     add("--threads", type=int, default=1)
@@ -296,26 +306,25 @@ def main(argv: list[str] | None = None) -> int:
     add("--device", default="cpu")
     add("--pairs", type=Path, metavar="DIR", help="training pairs (default: made-up ones of 1280x720)")
     add("--json", type=Path, metavar="FILE", help="also write every time there")
-    given = parser.parse_args(argv)
+    return parser
+
+
+def _measure(given: argparse.Namespace) -> int:
     found = []
-    try:
-        with _pairs(given.pairs) as pairs:
-            for model in given.models.split(","):
-                found.append(
-                    compare(
-                        model,
-                        pairs=pairs,
-                        crop_px=given.crop,
-                        batch=given.batch,
-                        threads=given.threads,
-                        device=given.device,
-                        repeats=given.repeats,
-                    )
+    with _pairs(given.pairs) as pairs:
+        for model in listed(given.models) or DEFAULT_MODELS:
+            found.append(
+                compare(
+                    model,
+                    pairs=pairs,
+                    crop_px=given.crop,
+                    batch=given.batch,
+                    threads=given.threads,
+                    device=given.device,
+                    repeats=given.repeats,
                 )
-                print(text_of(found[-1]), flush=True)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"throughput.py: {error}", file=sys.stderr)
-        return 2
+            )
+            print(text_of(found[-1]), flush=True)
     if given.json:
         files.write_json(given.json, [asdict(one) for one in found])
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.command_line import unknown
 from models.recipes.base import PROFILES, Adversary, Augmentation, Contrast, FaceTerms, Features, Recipe
 from models.recipes.deblurgan import charbonnier, deblurgan, deblurgan_v2, restore_mix
 from models.recipes.esrgan import esrgan, real_esrgan
@@ -71,7 +72,7 @@ RECIPES: dict[str, Callable[[str], Recipe]] = {
 def find_recipe(name: str, profile: str) -> Recipe:
     """Errors: ValueError that lists the recipes, or the profiles."""
     if name not in RECIPES:
-        raise ValueError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
+        raise ValueError(unknown("no recipe is called", name, RECIPES))
     if profile not in PROFILES:
         raise ValueError(f"the profile is {' or '.join(PROFILES)}, got {profile!r}")
     return RECIPES[name](profile)

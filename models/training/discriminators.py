@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from core.command_line import unknown
 from models.losses import LOSSES
 from models.losses.gfpgan import EYE_SIDE_PX, MOUTH_SIDE_PX, component_crops
 from models.recipes import Adversary
@@ -25,7 +26,7 @@ def require_discriminator(name: str) -> None:
     """Errors: ValueError if the zoo has no discriminator of that name."""
     if name not in MODELS or MODELS[name].task != "discriminator":
         found = [other for other, spec in MODELS.items() if spec.task == "discriminator"]
-        raise ValueError(f"no discriminator is called {name!r}; there are {', '.join(found) or 'none'}")
+        raise ValueError(unknown("no discriminator is called", name, found))
 
 
 class Discriminator:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from core import files
+from core.command_line import unknown
 from core.weights_files import weights_folder
 from models.feature_nets import identity_of
 from models.recipes import Recipe, find_recipe
@@ -137,7 +138,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     recipe: one of the caller's own (an arm of an ablation) in place of the one that the configuration names.
     """
     if config.model not in MODELS:
-        raise ValueError(f"no network is called {config.model!r}; there are {', '.join(RESTORERS)}")
+        raise ValueError(unknown("no network is called", config.model, RESTORERS))
     spec = MODELS[config.model]
     if spec.task not in RESTORER_TASKS:
         raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it is not trained on pairs")

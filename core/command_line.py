@@ -1,0 +1,247 @@
+"""What every command line of the project has in common: its exit codes, its one-sentence errors, its way to end.
+
+An entry script calls `loading()` before its imports, makes its flags with `Parser`, and gives its work to `run`.
+Exit codes: 0 fine, 1 an item or the disk failed, or nobody reads the output any more, 2 bad arguments or a refusal to
+start, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import os
+import select
+import signal
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+from core import provenance
+
+FINE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+PROJECT = "deblur-bench"
+LIBRARIES = (("torch", ("torch",)), ("numpy", ("numpy",)), ("opencv", ("opencv-python", "opencv-python-headless")))
+
+
+class BadArguments(ValueError):
+    """A command line that cannot be understood. Exit code 2."""
+
+
+class Failure(Exception):
+    """Work that was begun and failed. Exit code 1."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean a or b?" with the known names closest to a wrong one, "" if none is close."""
+    spelled = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), spelled, n=3)
+    return f"; did you mean {' or '.join(spelled[other] for other in close)}?" if close else ""
+
+
+def unknown(beginning: str, name: str, known: Iterable[str], *, closest: Iterable[str] = ()) -> str:
+    """The sentence for a name that does not exist.
+
+    beginning: what comes before the name, such as "there is no recipe". closest: more names that may have been meant.
+
+    >>> unknown("there is no recipe", "gopro_lik", ["mean", "gopro_like"])
+    "there is no recipe 'gopro_lik'; there are mean, gopro_like; did you mean gopro_like?"
+    """
+    names = list(known)
+    listing = f"; there are {', '.join(names)}" if names else "; there are none"
+    return f"{beginning} {name!r}{listing}{did_you_mean(name, [*names, *closest])}"
+
+
+def listed(groups: Iterable[str] | None) -> list[str]:
+    """Comma-separated values of a flag that may be repeated; each once, in order."""
+    return list(dict.fromkeys(name for group in groups or () for name in group.split(",") if name))
+
+
+def versions_line() -> str:
+    """The project's version and commit, and the versions of Python and of the libraries; nothing is imported for it."""
+    parts = [f"{PROJECT} {_project_version()}", f"commit {provenance.commit()}"]
+    parts.append(f"Python {sys.version.split()[0]}")
+    for shown, packages in LIBRARIES:
+        for package in packages:
+            with suppress(PackageNotFoundError):
+                parts.append(f"{shown} {version(package)}")
+                break
+    return ", ".join(parts)
+
+
+def _project_version() -> str:
+    """That of this checkout; what is installed may be another one."""
+    try:
+        with (provenance.ROOT / "pyproject.toml").open("rb") as file:
+            return str(tomllib.load(file)["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        try:
+            return version(PROJECT)
+        except PackageNotFoundError:
+            return "unknown"
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(versions_line())
+        parser.exit()
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with --version, examples under the help, and one sentence (BadArguments) in place of the usage.
+
+    examples: command lines that the help ends with.
+    """
+
+    def __init__(self, *, examples: Sequence[str] = (), epilog: str | None = None, **settings: Any) -> None:
+        lines = "\n".join(f"  {example}" for example in examples)
+        texts = [epilog or "", f"examples:\n{lines}" if examples else ""]
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(epilog="\n\n".join(text for text in texts if text) or None, **settings)
+        self.add_argument("--version", action=_Version, nargs=0, help="say the versions and end")
+
+    def error(self, message: str) -> NoReturn:
+        raise BadArguments(message if message.endswith("?") else f"{message}; see --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        words = [str(word) for word in (sys.argv[1:] if args is None else args)]
+        # First of all: a misspelt flag would leave its value behind as a command, or a needed one missing.
+        wrong = self._misspelt(words)
+        if not wrong:
+            found, wrong = super().parse_known_args(words, namespace)
+        if wrong:
+            near = did_you_mean(wrong[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(wrong)}{near}")
+        return found, []
+
+    def _misspelt(self, words: Sequence[str]) -> list[str]:
+        """Words that look like flags and are none of this parser's, up to the command of a sub-parser."""
+        commands = {name for action in self._actions if _has_commands(action) for name in action.choices or ()}
+        found = []
+        for word in words:
+            if word == "--" or word in commands:
+                break
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and not any(known.startswith(flag) for known in self._option_string_actions):
+                found.append(word)
+        return found
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        if _has_commands(action):
+            raise argparse.ArgumentError(None, unknown("there is no command", str(value), choices))
+        near = did_you_mean(str(value), choices)
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r} (choose from {', '.join(choices)}){near}")
+
+
+def _has_commands(action: argparse.Action) -> bool:
+    return isinstance(action, argparse._SubParsersAction)
+
+
+def loading() -> None:
+    """Called by an entry script before its imports, which take seconds: Ctrl-C ends them, --version needs none."""
+    if sys.argv[1:] == ["--version"]:
+        sys.exit(run(Parser(prog=sys.argv[0]), lambda _: FINE, None))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end_loading)
+
+
+def _end_loading(number: int, frame: FrameType | None) -> NoReturn:
+    # Not an exception: in the middle of an import some library would turn it into another one.
+    with suppress(OSError):
+        os.write(2, f"{Path(sys.argv[0]).name}: interrupted\n".encode())
+    os._exit(INTERRUPTED)
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+    *,
+    name: str | None = None,
+    failures: tuple[type[Exception], ...] = (),
+    refusals: tuple[type[Exception], ...] = (),
+    interrupted: str = "interrupted",
+    out: Path | str | None = None,
+    resume: bool = False,
+) -> int:
+    """Do a command's work; returns its exit code, with one sentence on stderr for every expected error.
+
+    argv: None is that of the process. name: at the beginning of each sentence, the script's by default.
+    failures: errors that mean exit code 1. refusals: errors besides ValueError that mean 2, such as OSError where a
+    command only reads the files it is given. A full disk is always 1, an OSError with a sentence of ours always 2.
+    interrupted: what Ctrl-C leaves behind. out: where the command writes if --out does not say so, for errors
+    that name no file. resume: whether a command that the disk stopped goes on with --resume.
+    """
+    if signal.getsignal(signal.SIGINT) is _end_loading:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    name = name or Path(parser.prog).name
+    arguments = argparse.Namespace()
+    try:
+        try:
+            arguments = parser.parse_args(argv)
+            code = work(arguments)
+        except SystemExit:  # --help and --version
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # a closed pipe is seen here, not while Python ends
+        return code
+    except (Failure, *failures) as error:
+        return complain(name, error, FAILED)
+    except KeyboardInterrupt:
+        return complain(name, interrupted, INTERRUPTED)
+    except MemoryError as error:
+        return complain(name, f"there is not enough memory ({error})", FAILED)
+    except (ValueError, OSError, *refusals) as error:
+        if isinstance(error, BrokenPipeError) and _drop_closed_pipes():
+            return FAILED
+        if not isinstance(error, OSError) or error.errno is None:  # a sentence of ours
+            return complain(name, error, REFUSED)
+        where = error.filename or getattr(arguments, "out", None) or out or "a file"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            rest = "; go on with --resume" if resume else ""
+            return complain(name, f"{where}: the disk is full: {error.strerror}{rest}", FAILED)
+        sentence = f"{where}: {error.strerror or error}"
+        if isinstance(error, refusals):
+            return complain(name, sentence, REFUSED)
+        return complain(name, sentence, FAILED)
+
+
+def complain(name: str, error: object, code: int = FAILED) -> int:
+    """Print one sentence on stderr, with the command's name before it; returns the exit code."""
+    try:
+        sys.stdout.flush()
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _drop_closed_pipes()
+    return code
+
+
+def _drop_closed_pipes() -> bool:
+    """Send what nobody reads any more (`| head`) nowhere; False if it was another pipe that closed."""
+    closed = [stream for stream in (sys.stdout, sys.stderr) if _is_closed(stream)]
+    for stream in closed:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(closed)
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether the reader at a stream's other end is gone."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # a stream in memory
+        return False
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
