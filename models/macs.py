@@ -26,7 +26,7 @@ def counted_macs(work: Callable[[], object]) -> int:
     if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):  # models/fused.py
         extra[torch.ops.mkldnn._convolution_pointwise] = fused_operations
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # models/nets/dense.py
-        extra[torch.ops.mkldnn._linear_pointwise] = fused_operations
+        extra[torch.ops.mkldnn._linear_pointwise] = dense_operations
     counter = FlopCounterMode(display=False, custom_mapping=extra)
     with counter:
         work()
@@ -81,6 +81,11 @@ def fused_operations(
 ) -> int:
     """Floating-point operations of a convolution with its activation. Shape: as in `deformable_operations`."""
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
+
+
+def dense_operations(x: Sequence[int], *others: object, out_shape: Sequence[int], **_: object) -> int:
+    """Floating-point operations of a dense layer with its activation or sum. Shape: x [..., C], out_shape [..., D]."""
+    return 2 * math.prod(out_shape) * x[-1]
 
 
 def deformable_operations(

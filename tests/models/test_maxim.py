@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import maxim_files
+from models.macs import counted_macs
 from models.nets import maxim
 from models.nets.dense import dense
 from models.nets.maxim import MAXIM, Axis, Resampled, image_pyramid
@@ -90,6 +91,14 @@ def test_dense_layers_in_one_pass(gelu: str) -> None:
                 torch.testing.assert_close(dense(x, weight, offset, plus=plus), expected + plus, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="an activation or a sum, not both"):
         dense(x, weight, bias, gelu="tanh", plus=plus)
+
+
+def test_dense_layers_in_one_pass_are_counted() -> None:
+    module, image = built(), torch.rand(1, 3, 32, 48)
+    with torch.no_grad():
+        plain = counted_macs(lambda: module(image))
+    with torch.inference_mode():
+        assert counted_macs(lambda: module(image)) == plain > 0
 
 
 @pytest.mark.parametrize("steps", [-2, -1, 0])
