@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.plan import FOREIGN, expand_methods
+from benchmark.methods import BaselineMethod, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.results import CostRow, write_rows
 from core.command_line import Parser, complain, listed, run, unknown
 from core.random_streams import stream
@@ -228,16 +228,17 @@ def measure_apart(name: str, height: int, width: int, device: str, switches: Seq
 def _build(name: str, device: torch.device, switches: Sequence[str]) -> tuple[Method, float | None, int]:
     """The method, its parameters in millions, and how many frames it looks at."""
 
-    if name in BASELINES:
-        return BASELINES[name].method(), None, 1
-    if name not in MODELS:
+    found = method_called(name)
+    if isinstance(found, BaselineMethod):
+        return found.baseline.method(), None, 1
+    if not isinstance(found, NetworkMethod):
         raise ValueError(unknown("unknown method", name, [*BASELINES, *RESTORERS]))
-    module = MODELS[name].build()
+    module = found.spec.build()
     params_m = parameters_m(module)
-    method = Restorer(MODELS[name], module, device, switches)
-    if MODELS[name].task == "face":
+    method = Restorer(found.spec, module, device, switches)
+    if found.task == "face":
         skip_detection(method)  # the cost of one face, whatever the size of the frame
-    return method, params_m, MODELS[name].frames
+    return method, params_m, found.spec.frames
 
 
 def parameters_m(module: torch.nn.Module) -> float:
@@ -339,11 +340,12 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
         f"{'method':28s} {'params/M':>9s} {'MACs/G':>9s} {'ms':>9s} {'IQR':>7s} {'CPU ms':>9s} {'IQR':>7s} "
         f"{'MB':>8s}  published MACs"
     )
-    for name in expand_methods(asked):
-        if name.startswith(FOREIGN):
-            raise ValueError(f"{name}: stored images have no cost")
-        if name in MODELS and MODELS[name].adapt is None:
-            print(f"{name:28s} {parameters_m(MODELS[name].build()):9.2f}         -         -       -        -")
+    for method in expand_methods(asked):
+        name, spec = method.name, method.spec if isinstance(method, NetworkMethod) else None
+        if isinstance(method, FolderMethod):
+            raise ValueError(f"{method.asked}: stored images have no cost")
+        if spec is not None and spec.adapt is None:
+            print(f"{name:28s} {parameters_m(spec.build()):9.2f}         -         -       -        -")
             continue
         try:
             cost = measure_apart(name, arguments.height, arguments.width, arguments.device, switches)
@@ -354,10 +356,10 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
         params, macs = ("-" if value is None else f"{value:.2f}" for value in (cost.params_m, cost.macs_g))
         row = cost.row
         beside = ""
-        found = known.get(MODELS[name].published) if name in MODELS else None
-        if found is not None and cost.macs_g is not None:
+        found = known.get(spec.published) if spec is not None else None
+        if spec is not None and found is not None and cost.macs_g is not None:
             stated.append(found)
-            macs_there = macs_at(MODELS[name], found.height, found.width)
+            macs_there = macs_at(spec, found.height, found.width)
             beside = "  " + found.beside(macs_there / 1e9) if macs_there is not None else f"  {found.macs_g:.2f}"
         print(
             f"{name:28s} {params:>9s} {macs:>9s} {row.ms_median:9.1f} {row.ms_iqr:7.1f} "

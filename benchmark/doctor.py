@@ -13,15 +13,15 @@ import numpy as np
 
 from benchmark import data_checks
 from benchmark.data_checks import Finding, fail, ok, warn
+from benchmark.methods import NetworkMethod, every_network, networks
 from benchmark.metrics import METRICS, brisque, niqe, perceptual
-from benchmark.plan import RunConfig, given_file
+from benchmark.plan import RunConfig, with_weights
 from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS
 from core.files import sha256_of
 from core.image_files import image_size
 from core.weights_files import find_file
-from models.network_weights import identity_of, load_into, published_identities
-from models.zoo import MODELS
+from models.network_weights import load_into, published_identities
 
 TOLERANCE = 1e-6  # of the stored values
 LOOSE = {"niqe": 1e-3, "brisque": 1e-3, "lpips-squeeze": 1e-4}  # a choice from a grid; a network in single precision
@@ -72,21 +72,22 @@ def examine(config: RunConfig, real: dict[str, Path]) -> Iterator[Finding]:
 def weights(config: RunConfig) -> Iterator[Finding]:
     """Whether the weights files at hand belong to their networks: of the methods, or of all."""
 
-    names = [name for name in config.methods if name in MODELS] if config.methods else list(MODELS)
-    for name in names:
-        spec = MODELS[name]
-        try:
-            path = given_file(name, config)
-        except ValueError as error:
-            yield fail(f"{name}: weights", str(error))
+    asked: Iterable[NetworkMethod] = networks(config.methods)
+    if not config.methods:
+        asked = (with_weights(network, config, must_fit=False) for network in every_network())
+    for network in asked:
+        name, spec = network.name, network.spec
+        if network.problem:
+            yield fail(f"{name}: weights", network.problem)
             continue
-        if path is None:
+        if network.weights is None or network.weights.path is None:
             if config.methods:
                 text = "it is trained first" if spec.recipe else "and it cannot be trained here; give --weights"
                 yield (ok if spec.recipe else fail)(f"{name}: weights", f"no weights file, {text}")
             continue
+        path, digest = network.weights.path, network.weights.sha256
         try:
-            digest, published = identity_of(path), published_identities(spec, path)
+            published = published_identities(spec, path)
             load_into(spec.build(), path, name)
         except (ValueError, OSError) as error:
             yield fail(f"{name}: weights", str(error))

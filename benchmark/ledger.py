@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.plan import RunConfig, method_name
+from benchmark.plan import RunConfig
 from benchmark.results import CostRow, MethodRow, ScoreRow, read_rows, write_rows
 from benchmark.testsets import TESTSETS
 from core import files, provenance
@@ -72,7 +72,7 @@ def begin(
     out: Path, stored: dict[str, Any] | None, config: RunConfig, configuration: dict[str, Any], threads: int
 ) -> dict:
     """Write run.json of a run that starts (or goes on) and return it."""
-    names = [method_name(method) for method in config.methods]
+    names = [method.name for method in config.methods]
     old = stored or {"methods": [], "done": [], "configuration": {}}
     merged = dict(configuration)
     for name in ("weights", "test_sets", "pairs_sha256"):

@@ -6,24 +6,23 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.methods import WeightsInUse, find_image, homes, keep, weights_of, with_images
-from benchmark.plan import FOREIGN, RunConfig, Target, by_images_folder, clips_to_restore, method_name
-from benchmark.restoring import AreaReduced, one_sentence, restore_clips
+from benchmark.methods import BaselineMethod, FolderMethod, Method, NetworkMethod
+from benchmark.plan import RunConfig, Target, by_images_folder, clips_to_restore
+from benchmark.restoring import one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
+from benchmark.stored_images import find_image, homes, keep, with_images
+from benchmark.trainings import trained
 from core.files import sha256_of, write_bytes
 from core.image_files import encode_png, read_image
-from models.baselines import BASELINES
-from models.restorer import open_method
-from models.zoo import MODELS
+from models.chosen_weights import ChosenWeights
 
 if TYPE_CHECKING:
     from benchmark.cost import Cost
-    from models.spec import Method
 
 SHEET_KEYS = 3
 
@@ -37,110 +36,108 @@ class Outcome:
     done: list[Target]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images of a method for one target: file and sha256 by key, why others are missing, faces by key.
+
+    failed[""]: why there is none at all.
+    """
+
+    files: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    faces: dict[str, int] = field(default_factory=dict)
+
+
 def run_method(
-    method: str, config: RunConfig, targets: Sequence[Target], threads: int, cost: Cost | None, commit: str
+    method: Method, config: RunConfig, targets: Sequence[Target], threads: int, cost: Cost | None, commit: str
 ) -> Outcome:
     """Restore and score all targets with one method. A failure becomes the `status` of its rows.
 
     Errors: OSError if results cannot be written.
     """
-    import torch
+    if isinstance(method, FolderMethod):
+        targets = with_images(method.folder, targets)
+        images = [_stored(method, target, targets, config.out) for target in targets]
+        return _scored(method, config, list(zip(targets, images, strict=True)), cost, commit)
+    try:
+        method = trained(method, config)
+    except Exception as error:  # training or loading failed: the reason goes into the rows
+        broken = [_method_row(method, target, one_sentence(error), config, cost, commit, ()) for target in targets]
+        return Outcome(scores=[], methods=broken, done=[])
+    by_folder = _restored(method, config, targets, threads)
+    found = [(target, by_folder[target.testset.images_folder]) for target in targets]
+    return _scored(method, config, found, cost, commit)
 
-    name = method_name(method)
-    files: dict[str, dict[str, tuple[Path, str]]] = {}
-    faces: dict[str, dict[str, int]] = {}
-    failures: dict[str, dict[str, str]] = {folder: {} for folder in by_images_folder(targets)}
-    weights, broken = WeightsInUse(path=None, trained_on="elsewhere" if method.startswith(FOREIGN) else ""), ""
-    if method.startswith(FOREIGN):
-        targets = with_images(Path(method.removeprefix(FOREIGN)), targets)
-    else:
-        try:
-            weights = weights_of(name, config)
-        except Exception as error:  # training or loading failed: the reason goes into the rows
-            broken = one_sentence(error)
-        else:
-            torch.set_num_threads(threads)
-            for folder, group in by_images_folder(targets).items():
-                try:
-                    files[folder], failures[folder], faces[folder] = _restore(name, weights, folder, group, config)
-                except (ValueError, RuntimeError) as error:
-                    failures[folder] = {"": one_sentence(error)}
+
+def _scored(
+    method: Method, config: RunConfig, found: Sequence[tuple[Target, Images]], cost: Cost | None, commit: str
+) -> Outcome:
+    """The rows of a method whose images are there, target by target."""
     outcome = Outcome(scores=[], methods=[], done=[])
-    for target in targets:
-        folder = target.testset.images_folder
-        if method.startswith(FOREIGN):
-            found, failed = _foreign(Path(method.removeprefix(FOREIGN)), target, targets, config.out)
-        else:
-            found, failed = files.get(folder, {}), failures[folder]
-        scored = Scored()
-        if not broken:
-            record = record_path(config.out, name, target)
-            with progress(
-                f"{name}: scoring {target.testset.title}, {target.testset.protocol.name}", target.keys
-            ) as step:
-                scored = score_target(target, found, record, config.workers, config.weights_dir, step, config.scheduler)
-        status = broken or _status(target, found, {**failed, **scored.failed})
-        counts = faces.get(folder, {})
-        noted = [f"faces: {sum(counts.get(key, 0) for key in target.keys)}"] if counts else []
-        outcome.methods.append(_method_row(method, target, weights, status, config, cost, commit, noted))
-        outcome.scores.extend(_score_rows(name, target, scored))
+    for target, images in found:
+        title = f"{method.name}: scoring {target.testset.title}, {target.testset.protocol.name}"
+        record = record_path(config.out, method.name, target)
+        with progress(title, target.keys) as step:
+            scored = score_target(
+                target, images.files, record, config.workers, config.weights_dir, step, config.scheduler
+            )
+        status = _status(target, images.files, {**images.failed, **scored.failed})
+        noted = [f"faces: {sum(images.faces.get(key, 0) for key in target.keys)}"] if images.faces else []
+        outcome.methods.append(_method_row(method, target, status, config, cost, commit, noted))
+        outcome.scores.extend(_score_rows(method.name, target, scored))
         if status == "ok":
             outcome.done.append(target)
     return outcome
 
 
-def _restore(
-    name: str, weights: WeightsInUse, folder: str, group: Sequence[Target], config: RunConfig
-) -> tuple[dict[str, tuple[Path, str]], dict[str, str], dict[str, int]]:
-    """The images by key, why others are missing, and the faces in each image of a method that restores faces."""
-    clips = clips_to_restore(group, whole_clips=_looks_at_clips(name))
-    home = config.out / "images" / folder / name
-    record_path = config.out / "parts" / name / folder / "restored.json"
+def _restored(
+    method: NetworkMethod | BaselineMethod, config: RunConfig, targets: Sequence[Target], threads: int
+) -> dict[str, Images]:
+    """The images by images folder; targets that share one share them."""
+    import torch
+
+    torch.set_num_threads(threads)
+    found = {}
+    for folder, group in by_images_folder(targets).items():
+        try:
+            found[folder] = _restore(method, folder, group, config)
+        except (ValueError, RuntimeError) as error:
+            found[folder] = Images(failed={"": one_sentence(error)})
+    return found
+
+
+def _restore(method: NetworkMethod | BaselineMethod, folder: str, group: Sequence[Target], config: RunConfig) -> Images:
+    clips = clips_to_restore(group, whole_clips=method.looks_at_clips)
+    home = config.out / "images" / folder / method.name
+    record_path = config.out / "parts" / method.name / folder / "restored.json"
+    source = (method.weights.sha256 if method.weights else "") or method.name
     count = [sample.key for clip in clips for sample in clip.samples]
-    with progress(f"{name}: restoring {group[0].testset.title}, {folder}", count) as step:
-        opened = _open(name, weights.path, config)
-        restored = restore_clips(opened, clips, home, record_path, weights.sha256 or name, step)
-    images = {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}
-    return images, restored.failed, restored.faces
+    with progress(f"{method.name}: restoring {group[0].testset.title}, {folder}", count) as step:
+        restored = restore_clips(method.open(config.device), clips, home, record_path, source, step)
+    files = {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}
+    return Images(files=files, failed=restored.failed, faces=restored.faces)
 
 
-def _open(name: str, weights: Path | None, config: RunConfig) -> Method:
-    """The method as the run asks for it, its output of the input's size."""
-
-    if name not in MODELS:
-        return open_method(name, weights, config.device)
-    opened = open_method(name, weights, config.device, config.switches, config.tile or "none")
-    scale = MODELS[name].scale
-    return opened if scale == 1 else AreaReduced(opened, scale)
-
-
-def _looks_at_clips(name: str) -> bool:
-    """Whether a network looks at several frames; others get every scored image as a still."""
-
-    return name in MODELS and MODELS[name].frames > 1
-
-
-def _foreign(
-    folder: Path, target: Target, targets: Sequence[Target], out: Path
-) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
-    places = homes(folder, target, targets)
-    found, failed = {}, {}
+def _stored(method: FolderMethod, target: Target, targets: Sequence[Target], out: Path) -> Images:
+    """The images of a folder, each copied to where the page and the contact sheets look for it."""
+    places = homes(method.folder, target, targets)
+    images = Images()
     shown = sheet_keys(by_images_folder(targets)[target.testset.images_folder][0])
     for key in target.keys:
         path = find_image(places, key)
         if path is None:
-            failed[key] = f"no image {key}.png in {' or '.join(map(str, places))}"
+            images.failed[key] = f"no image {key}.png in {' or '.join(map(str, places))}"
             continue
-        found[key] = (path, sha256_of(path))
-        kept = out / "images" / target.testset.images_folder / folder.resolve().name / f"{key}.png"
+        images.files[key] = (path, sha256_of(path))
+        kept = out / "images" / target.testset.images_folder / method.name / f"{key}.png"
         try:
             if key in shown:
                 _copy_image(path, kept)
             else:
                 keep(path, kept)
         except ValueError as error:
-            failed[key] = str(error)
-    return found, failed
+            images.failed[key] = str(error)
+    return images
 
 
 def _status(target: Target, found: dict[str, tuple[Path, str]], failed: dict[str, str]) -> str:
@@ -160,9 +157,8 @@ def _status(target: Target, found: dict[str, tuple[Path, str]], failed: dict[str
 
 
 def _method_row(
-    method: str,
+    method: Method,
     target: Target,
-    weights: WeightsInUse,
     status: str,
     config: RunConfig,
     cost: Cost | None,
@@ -170,27 +166,16 @@ def _method_row(
     noted: Sequence[str],
 ) -> MethodRow:
 
-    name, task = method_name(method), "deblur"
-    if name in MODELS and not method.startswith(FOREIGN):
-        task = MODELS[name].task
-    elif name in BASELINES:
-        task = BASELINES[name].task
-    switches = [*weights.switches, *noted]
-    if name in MODELS and not method.startswith(FOREIGN):
-        switches += config.switches
-        switches += [f"tiles of {config.tile} px"] if config.tile else []
-        switches += [f"x{MODELS[name].scale}, area-reduced"] if MODELS[name].scale > 1 else []
-    if (
-        not method.startswith(FOREIGN)
-        and _looks_at_clips(name)
-        and any(len(clip.samples) == 1 for clip in target.clips)
-    ):
+    weights = method.weights or ChosenWeights()
+    before, after = method.notes()
+    switches = [*before, *noted, *after]
+    if method.looks_at_clips and any(len(clip.samples) == 1 for clip in target.clips):
         switches.append("repeated still")
     return MethodRow(
-        method=name,
+        method=method.name,
         testset=target.testset.name,
         protocol=target.testset.protocol.name,
-        task=task,
+        task=method.task,
         params_m=cost.params_m if cost else None,
         macs_g=cost.macs_g if cost else None,
         trained_on=weights.trained_on,
@@ -207,22 +192,19 @@ def _method_row(
     )
 
 
-def command(method: str, config: RunConfig) -> str:
+def command(method: Method, config: RunConfig) -> str:
     """The command line that makes a method's rows again."""
 
-    words = ["python", "benchmark/run.py", "--methods", method, "--testsets", ",".join(config.testsets)]
+    words = ["python", "benchmark/run.py", "--methods", method.asked, "--testsets", ",".join(config.testsets)]
     words += ["--protocols", ",".join(config.protocols)] if config.protocols else []
     words += ["--metrics", ",".join(config.metrics)] if config.metrics else []
     words += ["--profile", config.profile, "--seed", str(config.seed)]
     for flag, value in (("--steps", config.steps), ("--limit", config.limit)):
         words += [flag, str(value)] if value is not None else []
-    if method in MODELS:
-        words += ["--retrain"] if config.retrain else []
-        words += ["--switches", ",".join(config.switches)] if config.switches else []
-        words += ["--tile", str(config.tile)] if config.tile else []
+    words += method.flags()
     for flag, folder in (("--weights-dir", config.weights_dir), ("--data-root", config.data_root)):
         words += [flag, folder.name] if folder is not None else []  # names only: tables are shared between machines
-    words += [f"--weights={name}={path.name}" for name, path in config.weights if name == method]
+    words += method.weights_flag()
     return shlex.join(words)
 
 

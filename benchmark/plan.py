@@ -8,34 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.evaluation import missing_metrics
+from benchmark.methods import Method, NetworkMethod, networks
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
 from benchmark.testsets.base import MARKER, Clip, TestSet
-from core.command_line import did_you_mean, unknown
+from core.command_line import unknown
 from core.files import sha256_of
-from models.baselines import BASELINES
-from models.kept_weights import kept_weights
-from models.network_weights import find_weights, identity_of
-from models.restorer import RESTORERS, check_switches, choose_device
-from models.spec import RESTORER_TASKS
+from models.chosen_weights import choose
+from models.network_weights import identity_of, load_into
+from models.restorer import check_switches, choose_device
 from models.tiling import check_tile
 from models.training.pair_sources import layout_pairs
-from models.zoo import MODELS
 
 if TYPE_CHECKING:
     import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = (
-    "identity",
-    "richardson-lucy",
-    "deblurgan-v2-mobilenet-dsc",
-    "mimo-unet",
-    "deblurgan-v2-mobilenet",
-    "stfan",
-)
-FOREIGN = "folder:"
 # Lai's three sets share a folder; each has its own part of it.
 MINI_HOMES = {
     "lai-uniform": "synthetic_dataset/uniform",
@@ -48,13 +37,13 @@ MINI_HOMES = {
 class RunConfig:
     """The resolved command line. metrics, protocols: () = what the test sets and protocols usually take.
 
-    methods holds names, or "folder:PATH" for somebody else's images. steps: None = what the profile says. switches,
-    tile: of all networks among the methods, see models/restorer.py; never "auto", which depends on the free memory.
+    methods: see benchmark/methods.py; `decided` completes them. steps: None = what the profile says. switches, tile: of
+    all networks among the methods, see models/restorer.py; never "auto", which depends on the free memory.
     retrain: networks are trained even where this project keeps weights of them (models/pretrained).
     all_methods: "all" was asked for, so a network that can take no part gets a row that says why.
     """
 
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
     testsets: tuple[str, ...] = sets_at_hand(None)
     protocols: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -90,38 +79,6 @@ class Target:
     missing: tuple[tuple[str, str], ...]  # metric, the sentence that says what it lacks
 
 
-def expand_methods(asked: Sequence[str]) -> tuple[str, ...]:
-    """The methods' names of `all`, `demo` and single names, each once, in order.
-
-    Errors: ValueError that lists what there is.
-    """
-
-    known = [*BASELINES, *RESTORERS]
-    names: list[str] = []
-    for name in asked:
-        if name == "all":
-            names += known
-        elif name == "demo":
-            names += DEMO
-        elif name.startswith(FOREIGN) or name in BASELINES or name in MODELS:
-            names.append(name)
-        else:
-            near = did_you_mean(name, ["all", "demo", *known])
-            raise ValueError(f"unknown method {name!r}; there are all, demo, {', '.join(known)} and folder:PATH{near}")
-    names = list(dict.fromkeys(names))
-    if not names:
-        raise ValueError(f"--methods names no method; there are all, demo, {', '.join(known)} and folder:PATH")
-    shown = [method_name(name) for name in names]
-    if twice := sorted({name for name in shown if shown.count(name) > 1}):
-        raise ValueError(f"two methods would be called {twice[0]!r} in the tables; rename the folder")
-    return tuple(names)
-
-
-def method_name(method: str) -> str:
-    """The name in the tables: the folder's name for folder:PATH."""
-    return Path(method.removeprefix(FOREIGN)).resolve().name if method.startswith(FOREIGN) else method
-
-
 def check(config: RunConfig) -> None:
     """Everything that can be known before work starts. Errors: ValueError, one sentence."""
 
@@ -139,16 +96,12 @@ def check(config: RunConfig) -> None:
             f"protocol {useless[0]} does not belong to the test sets asked for; they have {', '.join(sorted(offered))}"
         )
     for method in config.methods:
-        if method.startswith(FOREIGN):
-            folder = Path(method.removeprefix(FOREIGN))
-            if not folder.is_dir():
-                raise ValueError(f"{method}: the folder {folder} does not exist")
-        elif method in MODELS and MODELS[method].task not in RESTORER_TASKS:
-            raise ValueError(f"{method} is a part of other networks ({MODELS[method].task}), it restores nothing")
+        method.check()
+    asked = [network.name for network in networks(config.methods)]
     for name, path in config.weights:
-        if name not in MODELS or name not in config.methods:
-            asked = ", ".join(method for method in config.methods if method in MODELS) or "none"
-            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {asked})")
+        if name not in asked:
+            known = ", ".join(asked) or "none"
+            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {known})")
         if not path.exists():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
     if config.out.exists() and not config.out.is_dir():
@@ -165,10 +118,10 @@ def check(config: RunConfig) -> None:
 def check_networks(config: RunConfig, device: torch.device) -> None:
     """Errors: ValueError if a network among the methods has not every switch, or does not work in such tiles."""
 
-    networks = [MODELS[name] for name in config.methods if name in MODELS]
-    if (config.switches or config.tile) and not networks:
+    specs = [network.spec for network in networks(config.methods)]
+    if (config.switches or config.tile) and not specs:
         raise ValueError("--switches and --tile are for networks, and there is none among the methods")
-    for spec in networks:
+    for spec in specs:
         check_switches(spec, config.switches, device)
         if config.tile is not None:
             check_tile(config.tile, spec)
@@ -281,32 +234,53 @@ def clips_to_restore(targets: Sequence[Target], whole_clips: bool) -> list[Clip]
     ]
 
 
-def given_files(config: RunConfig) -> dict[str, Path]:
-    """The weights files that networks among the methods need no training with. Errors: as `given_file`."""
+def decided(config: RunConfig, *, only_check: bool = False) -> RunConfig:
+    """The configuration with its methods as the run takes them to its end: networks with their weights and switches.
 
-    files = {name: given_file(name, config) for name in config.methods if name in MODELS}
-    return {name: path for name, path in files.items() if path is not None}
+    A network without weights is one to be trained. only_check: what is wrong with weights becomes their `problem`.
+    Errors: ValueError if weights are of another network or were changed, or if a network has none and cannot be
+    trained; the latter not where all methods were asked for: then its row will say so.
+    """
+    methods = []
+    for method in config.methods:
+        if isinstance(method, NetworkMethod):
+            method = replace(method, switches=config.switches, tile=config.tile, retrain=config.retrain)
+            method = with_weights(method, config, must_fit=not only_check)
+            if method.weights is None and not (method.spec.recipe or config.all_methods or only_check):
+                raise ValueError(
+                    f"{method.name} cannot be trained here: give its weights with --weights {method.name}=FILE"
+                )
+        methods.append(method)
+    return replace(config, methods=tuple(methods))
 
 
-def given_file(name: str, config: RunConfig) -> Path | None:
-    """A network's weights file: --weights, else the authors', else the kept one; None where there is none.
+def with_weights(network: NetworkMethod, config: RunConfig, *, must_fit: bool) -> NetworkMethod:
+    """A network with the weights that the run uses: --weights, else the authors', else the kept ones, else none.
 
     Those of models/pretrained stand in for a training with the quick profile and its number of steps, no other.
-    Errors: ValueError if a published or kept file was changed.
+    must_fit: they are loaded to see whether they belong to the network; else what is wrong becomes the `problem`.
+    Errors: ValueError with must_fit, if they do not fit, or a published or kept file was changed.
     """
-
-    path = dict(config.weights).get(name) or find_weights(MODELS[name], config.weights_dir)
-    if path is None and config.profile == "quick" and config.steps is None and not config.retrain:
-        kept = kept_weights(name)
-        path = kept.path if kept else None
-    return path
+    given = dict(config.weights).get(network.name)
+    quick = config.profile == "quick" and config.steps is None and not config.retrain
+    try:
+        found = choose(network.spec, network.name, given, config.weights_dir, use_kept=quick)
+        if found is not None and found.path is not None:
+            if must_fit:
+                load_into(network.spec.build(), found.path, network.name)
+            found = replace(found, sha256=identity_of(found.path))
+    except (ValueError, OSError) as error:
+        if must_fit:
+            raise
+        return replace(network, given=given, problem=str(error))
+    return replace(network, given=given, weights=found)
 
 
 def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
     """What decides the numbers, for run.json: two runs that differ in it do not share a folder.
 
     Methods, test sets and protocols are not in it, since more of them can be added to a folder; nor are the numbers of
-    workers and threads.
+    workers and threads. Errors: ValueError if the weights of a method cannot be used.
     """
 
     sets = {name: str(folder.resolve()) for name, folder in real.items()}
@@ -315,8 +289,11 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
             home = folder / MINI_HOMES.get(name, "")
             markers = [sha256_of(marker) for marker in sorted(home.rglob(MARKER))]
             sets[name] = "mini " + " ".join(digest[:16] for digest in markers)
-    weights = given_files(config)
-    trains = any(name in MODELS and name not in weights for name in config.methods)
+    weights = {}
+    for network in networks(config.methods):
+        if network.problem:
+            raise ValueError(network.problem)
+        weights[network.name] = network.weights
     found: dict[str, object] = {
         "metrics": list(config.metrics),
         "profile": config.profile,
@@ -325,8 +302,8 @@ def resolved(config: RunConfig, real: dict[str, Path]) -> dict[str, object]:
         "device": str(choose_device(config.device)),
         "limit": config.limit,
         "pairs": [str(path.resolve()) for path in config.pairs],
-        "pairs_sha256": _pair_digests(config.pairs) if trains else {},
-        "weights": {name: identity_of(path) for name, path in weights.items()},
+        "pairs_sha256": _pair_digests(config.pairs) if None in weights.values() else {},
+        "weights": {name: used.sha256 for name, used in weights.items() if used is not None},
         "weights_dir": str(config.weights_dir.resolve()) if config.weights_dir else None,
         "test_sets": sets,
         "switches": list(config.switches),

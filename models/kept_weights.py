@@ -38,9 +38,14 @@ class Kept:
     card: dict[str, Any]
 
 
+def kept_path(name: str) -> Path:
+    """Where the kept checkpoint of a network lies, if there is one."""
+    return FOLDER / f"{name}.safetensors"
+
+
 def kept_weights(name: str) -> Kept | None:
     """The kept checkpoint of a network, or None. Errors: ValueError if the file is not the one on its card."""
-    path, card_path = FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json"
+    path, card_path = kept_path(name), FOLDER / f"{name}.json"
     if not path.is_file():
         return None
     try:
@@ -92,7 +97,7 @@ def keep(folder: Path, trained_on: str, share: float = 1.0) -> Kept:
     halves = {key: value.half() if value.is_floating_point() else value for key, value in once.items()}
     if not all(bool(value.isfinite().all()) for value in halves.values() if value.is_floating_point()):
         raise ValueError(f"{folder}: a weight is too large for half precision; train again with a lower learning rate")
-    path = FOLDER / f"{name}.safetensors"
+    path = kept_path(name)
     card = {
         "model": name,
         "weights_sha256": files.write_bytes(path, checkpoint.pack(halves)),

@@ -40,13 +40,11 @@ from core.image_files import (
 from core.video import VIDEO_SUFFIXES, every_frame, open_source
 from core.weights_files import weights_folder
 from models.baselines import BASELINES
+from models.chosen_weights import choose
 from models.faces import skip_detection
-from models.kept_weights import kept_weights
-from models.network_weights import find_weights, resolve
 from models.restorer import RESTORERS, Restorer, open_method
 from models.spec import SWITCHES, Method
 from models.tiling import Compared, parse_tile
-from models.training import checkpoint
 from models.training.loop import DEFAULT_OUT
 from models.zoo import MODELS
 
@@ -245,24 +243,18 @@ def choose_weights(model: str, given: str | None) -> Path | None:
         raise ValueError(unknown("no method is called", model, [*BASELINES, *RESTORERS]))
     if MODELS[model].adapt is None:
         raise ValueError(f"{model} is a part of other networks, it restores nothing; {', '.join(RESTORERS)} do")
-    if given is not None:
-        return resolve(given, MODELS[model], weights_folder())
-    found = find_weights(MODELS[model], weights_folder()) if weights_folder().is_dir() else None
-    if found is not None:
-        return found
-    trained = checkpoint.newest_finished(DEFAULT_OUT, model)
-    kept = kept_weights(model) if trained is None else None
-    if kept is not None:
-        print(f"weights: those kept in models/pretrained ({kept.card['trained_on']})", file=sys.stderr)
-        return kept.path
-    if trained is None:
+    folder = weights_folder()
+    found = choose(MODELS[model], model, given, folder if given or folder.is_dir() else None, trainings=DEFAULT_OUT)
+    if found is None:
         raise ValueError(
             f"there are no weights for {model}: name a file with --weights, put the authors' file into weights/, or "
             f"train it with models/train.py --model {model}"
         )
-    meta = trained.meta
-    print(f"weights: {trained.weights} ({meta['profile']}, {meta['steps_done']} steps)", file=sys.stderr)
-    return trained.weights
+    if given is None and found.origin == "kept":
+        print(f"weights: those kept in models/pretrained ({found.data})", file=sys.stderr)
+    if found.origin == "trained":
+        print(f"weights: {found.path} ({found.profile}, {found.steps} steps)", file=sys.stderr)
+    return found.path
 
 
 def open_asked(arguments: argparse.Namespace) -> Method:

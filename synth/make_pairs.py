@@ -96,20 +96,38 @@ def _make(arguments: argparse.Namespace) -> int:
     if arguments.scheduler and not (out / RUN_FILE).exists():
         with cluster(arguments.scheduler):
             pass  # it answers and has workers: asked before a set is begun
-    # Through JSON, so that what is compared is what a file can hold.
-    pair_set = open_set(out, json.loads(json.dumps(plan.identity())), resume=arguments.resume)
-    pair_set.workers = arguments.workers
-    if not pair_set.finished:
-        with PairProgress(_expected_pairs(plan), done=len(pair_set.records)) as progress:
-            synthesise(plan, pair_set, arguments.workers, progress=progress.event, scheduler=arguments.scheduler)
-        pair_set.finish()
-        print(f"{len(pair_set.records)} pairs in {out}")
-    else:
-        print(f"{len(pair_set.records)} pairs in {out}, finished before and verified; nothing was written")
-    code = _conclude(plan, pair_set)
+    pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
+    code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
     if arguments.report:
         print(f"report: {write_page(plan, pair_set)}")
     return code
+
+
+def make(config: SynthesisConfig, out: Path, *, workers: int, resume: bool) -> int:
+    """Make a set of pairs in a folder, or go on with it; says what was done.
+
+    Returns 0, or 1 if a source broke. Errors: ValueError (Refusal, Damage); OSError (disk full).
+    """
+    plan = make_plan(config)
+    return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
+
+
+def _open(plan: SynthesisPlan, out: Path, *, workers: int, resume: bool) -> PairSet:
+    # Through JSON, so that what is compared is what a file can hold.
+    pair_set = open_set(out, json.loads(json.dumps(plan.identity())), resume=resume)
+    pair_set.workers = workers
+    return pair_set
+
+
+def _synthesise(plan: SynthesisPlan, pair_set: PairSet, scheduler: str = "") -> int:
+    if not pair_set.finished:
+        with PairProgress(_expected_pairs(plan), done=len(pair_set.records)) as progress:
+            synthesise(plan, pair_set, pair_set.workers, progress=progress.event, scheduler=scheduler)
+        pair_set.finish()
+        print(f"{len(pair_set.records)} pairs in {pair_set.folder}")
+    else:
+        print(f"{len(pair_set.records)} pairs in {pair_set.folder}, finished before and verified; nothing was written")
+    return _conclude(plan, pair_set)
 
 
 def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:

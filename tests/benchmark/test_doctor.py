@@ -15,8 +15,9 @@ import torch
 
 from benchmark import data_checks, doctor, run
 from benchmark.data_checks import Finding, displacement, fail, jpeg_steps, luma_of, ok, perceptual_hash, warn
+from benchmark.methods import expand_methods
 from benchmark.metrics import METRICS
-from benchmark.plan import RunConfig
+from benchmark.plan import RunConfig, decided
 from benchmark.testsets import TESTSETS
 from core.files import sha256_of
 from core.image_files import decode_jpeg, encode_jpeg, read_image, write_image
@@ -212,19 +213,25 @@ def test_leaks(healthy: Path, tmp_path: Path) -> None:
     assert (found.level, "no training pairs there yet" in found.sentence) == ("ok", True)
 
 
+def weights_of(config: RunConfig) -> list[Finding]:
+    return list(doctor.weights(decided(config, only_check=True)))
+
+
 def test_weights_belong_to_the_network(tmp_path: Path) -> None:
     from models.zoo import MODELS
 
     torch.save(MODELS["mimo-unet-test"].build().state_dict(), tmp_path / "right.pth")
     torch.save({"other": torch.zeros(3)}, tmp_path / "wrong.pth")
-    config = RunConfig(methods=("mimo-unet-test",), weights=(("mimo-unet-test", tmp_path / "right.pth"),))
-    assert [finding.level for finding in doctor.weights(config)] == ["ok"]
-    (found,) = doctor.weights(replace(config, weights=(("mimo-unet-test", tmp_path / "wrong.pth"),)))
+    config = RunConfig(
+        methods=expand_methods(["mimo-unet-test"]), weights=(("mimo-unet-test", tmp_path / "right.pth"),)
+    )
+    assert [finding.level for finding in weights_of(config)] == ["ok"]
+    (found,) = weights_of(replace(config, weights=(("mimo-unet-test", tmp_path / "wrong.pth"),)))
     assert (found.level, "wrong.pth" in found.sentence) == ("fail", True)
-    (found,) = doctor.weights(replace(config, weights=()))
+    (found,) = weights_of(replace(config, weights=()))
     assert (found.level, "trained first" in found.sentence) == ("ok", True)
     (tmp_path / "GFPGANv1.4.pth").write_bytes(b"half of it")
-    (found,) = doctor.weights(replace(config, methods=("gfpgan",), weights=(), weights_dir=tmp_path))
+    (found,) = weights_of(replace(config, methods=expand_methods(["gfpgan"]), weights=(), weights_dir=tmp_path))
     assert (found.level, "is not the published" in found.sentence) == ("fail", True)
 
 
@@ -267,7 +274,7 @@ def test_reference_pair_is_the_same_everywhere() -> None:
 
 
 def test_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy: Path) -> None:
-    config = RunConfig(methods=("identity",), out=tmp_path / "not" / "there")
+    config = RunConfig(methods=expand_methods(["identity"]), out=tmp_path / "not" / "there")
     assert doctor.disk(config, {"gopro": healthy}).level in ("ok", "fail")
     full = shutil._ntuple_diskusage(10**12, 10**12, 1000)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda place: full)

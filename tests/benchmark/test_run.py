@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import cost, method_work, run, scoring
-from benchmark.methods import make_pairs
+from benchmark import cost, method_work, methods, run, scoring
+from benchmark.methods import expand_methods
 from benchmark.plan import ROOT, RunConfig, _pair_digests, open_targets
 from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
 from benchmark.run import configuration, in_words, main, parser
+from benchmark.trainings import make_pairs
 from core.image_files import write_image
 from tests.benchmark.run_data import FRAMES, SEQUENCES, World
 
@@ -255,7 +256,9 @@ def test_one_worker_leaves_the_number_of_threads_alone(world: World) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        target, *_ = open_targets(RunConfig(methods=("identity",), testsets=("gopro",)), {"gopro": gopro(world)})[0]
+        target, *_ = open_targets(
+            RunConfig(methods=expand_methods(["identity"]), testsets=("gopro",)), {"gopro": gopro(world)}
+        )[0]
         image = world.home / "first" / "images" / "gopro" / "identity" / f"{target.keys[0]}.png"
         record = world.home / "threads.json"
         scored = scoring.score_target(target, {target.keys[0]: (image, "00")}, record, 1, None, lambda count: None)
@@ -266,7 +269,9 @@ def test_one_worker_leaves_the_number_of_threads_alone(world: World) -> None:
 
 
 def test_the_sheet_shows_images_from_all_over_the_set(world: World) -> None:
-    target, *_ = open_targets(RunConfig(methods=("identity",), testsets=("gopro",)), {"gopro": gopro(world)})[0]
+    target, *_ = open_targets(
+        RunConfig(methods=expand_methods(["identity"]), testsets=("gopro",)), {"gopro": gopro(world)}
+    )[0]
     keys = method_work.sheet_keys(target)
     assert len(keys) == 3 and {key.split("/")[0] for key in keys} == set(SEQUENCES)
     kept = {path.parent.name for path in (world.home / "first" / "images" / "gopro" / "_blur").rglob("*.png")}
@@ -305,13 +310,13 @@ def test_a_failing_method_keeps_its_row_and_the_others_go_on(
             raise RuntimeError("out of memory")
         return real(name, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(method_work, "open_method", open_method)
+    monkeypatch.setattr(methods, "open_method", open_method)
     assert world.run("failing", "richardson-lucy,identity", "--protocols", "gopro-linear") == 1
     rows = read_rows(world.home / "failing" / "methods.csv", MethodRow)
     assert [row.status for row in rows] == ["RuntimeError: out of memory", "ok"]
     assert "out of memory" in capsys.readouterr().err
     # The failed method is taken up again by the same command, once its reason is gone.
-    monkeypatch.setattr(method_work, "open_method", real)
+    monkeypatch.setattr(methods, "open_method", real)
     assert world.run("failing", "richardson-lucy,identity", "--protocols", "gopro-linear") == 0
     assert {row.method for row in read_rows(world.home / "failing" / "scores.csv", ScoreRow)} == {
         "identity",
@@ -421,7 +426,7 @@ def test_infinite_values_survive_the_record(tmp_path: Path) -> None:
 
 
 def test_all_means_every_restorer_without_test_variants() -> None:
-    names = run.configuration(run.parser().parse_args(["--methods", "all"])).methods
+    names = [method.name for method in run.configuration(run.parser().parse_args(["--methods", "all"])).methods]
     assert {"identity", "mimo-unet", "stfan"} <= set(names) and not any(name.endswith("-test") for name in names)
 
 

@@ -124,7 +124,7 @@ def test_all_gives_a_row_to_networks_without_weights(
     assert world.run("named", "srvggnet-test") == 2
     assert "srvggnet-test cannot be trained here: give its weights" in capsys.readouterr().err
 
-    monkeypatch.setattr("benchmark.plan.RESTORERS", ("srvggnet-test",))
+    monkeypatch.setattr("benchmark.methods.RESTORERS", ("srvggnet-test",))
     assert world.run("all", "all", "--protocols", "gopro-linear", "--limit", "1") == 1
     found = {row.method: row.status for row in rows(world, "all")}
     assert found["identity"] == "ok"
@@ -138,7 +138,7 @@ def test_a_missing_feature_network_is_a_row(world: World, monkeypatch: pytest.Mo
     from models.zoo import MODELS
 
     monkeypatch.setitem(MODELS, "deblurgan-test", replace(MODELS["deblurgan-test"], recipe="deblurgan"))
-    monkeypatch.setattr("benchmark.plan.RESTORERS", ("deblurgan-test",))
+    monkeypatch.setattr("benchmark.methods.RESTORERS", ("deblurgan-test",))
     assert world.run("features", "all", "--protocols", "gopro-linear", "--limit", "1") == 1
     found = {row.method: row.status for row in rows(world, "features")}
     assert found["identity"] == "ok"

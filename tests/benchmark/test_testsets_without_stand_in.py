@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmark import run, score
-from benchmark.methods import find_image
+from benchmark.methods import expand_methods
 from benchmark.plan import RunConfig, folders
 from benchmark.protocols import PROTOCOLS
+from benchmark.stored_images import find_image
 from benchmark.testsets import TESTSETS, sets_at_hand
 from core.image_files import write_image
 from tests.benchmark.metric_data import noisy, texture
@@ -152,7 +153,7 @@ def test_rsblur(tmp_path: Path) -> None:
 def test_a_run_without_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Asked for by name: a refusal in one sentence. Otherwise: left out, with a sentence."""
     with pytest.raises(ValueError, match="REDS is not found without --data-root, and it has no rendered stand-in"):
-        folders(RunConfig(methods=("identity",), testsets=("reds",)))
+        folders(RunConfig(methods=expand_methods(["identity"]), testsets=("reds",)))
     words = ["--methods", "identity", "--out", str(tmp_path / "out"), "--data-root", str(tmp_path)]
     assert run.main([*words, "--protocols", "hide", "--check"]) == 2
     assert "HIDE is not found under --data-root" in capsys.readouterr().err

@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from benchmark import doctor
 from benchmark.method_work import command
-from benchmark.methods import given_weights, to_train
-from benchmark.plan import RunConfig, given_files
+from benchmark.methods import expand_methods, networks
+from benchmark.plan import RunConfig, decided
+from benchmark.trainings import untrained
 from core import files
 from models import kept_weights
 from models.network_weights import load_into
@@ -102,26 +103,31 @@ def test_who_uses_them(training: Path) -> None:
     kept_weights.keep(training, "two photographs")
     found = kept_weights.kept_weights(NAME)
     assert found is not None
-    config = RunConfig(methods=(NAME,))
-    assert given_files(config) == {NAME: found.path}
-    weights = given_weights(NAME, config)
-    assert weights is not None
+    asked = expand_methods([NAME])
+    config = decided(RunConfig(methods=asked))
+    (network,) = networks(config.methods)
+    weights = network.weights
+    assert weights is not None and (weights.path, weights.origin) == (found.path, "kept")
     assert (weights.trained_on, weights.steps) == ("two photographs (kept in models/pretrained)", 5)
     assert weights.profile == "kept"  # neither quick nor a paper's
     (line,) = [finding.line() for finding in doctor.weights(config)]
     assert f"{NAME}.safetensors fits" in line
     assert weights.sha256 == files.sha256_of(found.path)
-    assert to_train(config) == ()
+    assert untrained(config) == []
     for other in (
-        RunConfig(methods=(NAME,), retrain=True),
-        RunConfig(methods=(NAME,), steps=9),
-        RunConfig(methods=(NAME,), profile="paper"),
+        RunConfig(methods=asked, retrain=True),
+        RunConfig(methods=asked, steps=9),
+        RunConfig(methods=asked, profile="paper"),
     ):
-        assert to_train(other) == (NAME,)
-        assert ("--retrain" in command(NAME, other)) == other.retrain
+        (network,) = untrained(decided(other))
+        assert network.name == NAME and network.weights is None
+        assert ("--retrain" in command(network, other)) == other.retrain
     assert choose_weights(NAME, None) == found.path
     mine = training / checkpoint.WEIGHTS
-    assert given_files(RunConfig(methods=(NAME,), weights=((NAME, mine),))) == {NAME: mine}
+    (network,) = networks(decided(RunConfig(methods=asked, weights=((NAME, mine),))).methods)
+    assert network.weights is not None and (network.weights.path, network.weights.origin) == (mine, "given")
+    (network,) = networks(decided(RunConfig(methods=asked, weights=((NAME, found.path),))).methods)
+    assert network.weights == weights, "named by the user, too, they are what they are"
 
 
 def test_what_cannot_be_kept(training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
