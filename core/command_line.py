@@ -60,23 +60,24 @@ class Failure(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean a or b?" with the known names closest to a wrong one, "" if none is close."""
+    """ "; did you mean a, b or c?" with the known names closest to a wrong one, "" if none is close."""
     spelled = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), spelled, n=3)
-    return f"; did you mean {' or '.join(spelled[other] for other in close)}?" if close else ""
+    *others, last = [spelled[other] for other in close] or [""]
+    return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
 
 
-def unknown(beginning: str, name: str, known: Iterable[str], *, closest: Iterable[str] = ()) -> str:
+def unknown(beginning: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist.
 
-    beginning: what comes before the name, such as "there is no recipe". closest: more names that may have been meant.
+    beginning: what comes before the name, such as "there is no recipe".
 
     >>> unknown("there is no recipe", "gopro_lik", ["mean", "gopro_like"])
     "there is no recipe 'gopro_lik'; there are mean, gopro_like; did you mean gopro_like?"
     """
     names = list(known)
     listing = f"; there are {', '.join(names)}" if names else "; there are none"
-    return f"{beginning} {name!r}{listing}{did_you_mean(name, [*names, *closest])}"
+    return f"{beginning} {name!r}{listing}{did_you_mean(name, names)}"
 
 
 def listed(groups: Iterable[str] | None) -> list[str]:
@@ -218,6 +219,8 @@ def run(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     name = name or Path(parser.prog).name
     arguments = argparse.Namespace()
+    failed: tuple[type[Exception], ...] = (Failure, *failures)
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, *refusals)
     try:
         try:
             arguments = parser.parse_args(argv)
@@ -227,13 +230,13 @@ def run(
             raise
         sys.stdout.flush()  # a closed pipe is seen here, not while Python ends
         return code
-    except (Failure, *failures) as error:
+    except failed as error:
         return complain(name, error, FAILED)
     except KeyboardInterrupt:
         return complain(name, interrupted, INTERRUPTED)
     except MemoryError as error:
         return complain(name, f"there is not enough memory ({error})", FAILED)
-    except (ValueError, OSError, *refusals) as error:
+    except expected as error:
         if isinstance(error, BrokenPipeError) and _drop_closed_pipes():
             return FAILED
         if not isinstance(error, OSError) or error.errno is None:  # a sentence of ours

@@ -127,6 +127,7 @@ def test_did_you_mean() -> None:
     assert did_you_mean("nafnet32", known).startswith("; did you mean NAFNet-32")
     assert did_you_mean("RESTORMER", known) == "; did you mean restormer?"
     assert did_you_mean("zzz", known) == ""
+    assert did_you_mean("aab", ["aaa", "aac", "aad"]) == "; did you mean aad, aac or aaa?"
     assert unknown("no arm is called", "x", []) == "no arm is called 'x'; there are none"
 
 
