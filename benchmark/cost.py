@@ -304,14 +304,7 @@ def _parser() -> Parser:
     parser.add_argument("--methods", action="append", required=True, metavar="all|zoo|demo|NAME,...")
     parser.add_argument("--height", type=int, default=SIDE_PX)
     parser.add_argument("--width", type=int, default=SIDE_PX)
-    parser.add_argument(
-        "--switches",
-        action="append",
-        default=[],
-        metavar="A,B",
-        help="of all networks; models/restore.py lists them",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.shared("--switches", "--device")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the rows as cost.csv")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     return parser

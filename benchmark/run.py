@@ -185,15 +185,8 @@ def parser() -> Parser:
     add("--testsets", action="append", metavar="ID,...", help="default: all")
     add("--protocols", action="append", metavar="ID,...", help="default: all of the test sets")
     add("--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}")
-    add(
-        "--pairs",
-        nargs="+",
-        action="extend",
-        metavar="DIR",
-        help="training pairs, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
-    )
+    made.shared("--pairs", "--steps")
     add("--profile", choices=("quick", "paper"), default=defaults.profile)
-    add("--steps", type=int, metavar="N", help="training steps in place of the profile's")
     add(
         "--feature-net",
         choices=("vgg19", "squeezenet", "random"),
@@ -202,19 +195,17 @@ def parser() -> Parser:
     )
     add("--retrain", action="store_true", help="train even the networks whose weights are kept in models/pretrained")
     add("--weights", action="append", metavar="NAME=FILE", help="weights of a network; may be repeated")
-    add("--weights-dir", type=Path, metavar="DIR", help="authors' weights and metrics' files (default: weights/)")
+    made.shared("--weights-dir", "--seed", "--resume")
     add("--data-root", type=Path, metavar="DIR", help="where the real test sets are")
     add("--mini-root", type=Path, default=defaults.mini_root, metavar="DIR", help="where mini sets are rendered")
     add("--checkpoints", type=Path, default=defaults.checkpoints, metavar="DIR", help="where trainings are kept")
     add("--out", type=Path, default=defaults.out, metavar="DIR", help="default: reports/out")
-    add("--seed", type=int, default=defaults.seed)
-    add("--switches", action="append", metavar="A,B", help=f"of every network; off by default; {', '.join(SWITCHES)}")
+    made.shared("--switches", help=f"of every network; off by default; {', '.join(SWITCHES)}")
     add("--tile", default="none", metavar="none|N", help="side of the tiles that networks work in, px")
-    add("--device", default=defaults.device, help="auto, cpu, cuda, cuda:N")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
+    made.shared("--device")
+    made.shared("--workers", help="images scored at once (default: all CPUs)")
     add("--scheduler", default="", metavar="tcp://...", help="a Dask scheduler whose workers score the images")
     add("--limit", type=int, metavar="N", help="only the first N images of each test set")
-    add("--resume", action="store_true", help="go on with an unfinished run")
     add(
         "--check",
         action="store_true",

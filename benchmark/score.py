@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -184,9 +183,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--metrics", action="append", metavar="ID,...", help=f"default: the protocol's; {', '.join(METRICS)}"
     )
-    parser.add_argument("--json", action="store_true", help="machine-readable result on standard output")
-    parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="where the metrics' weight files are searched")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="images scored at once")
+    parser.shared("--json", "--weights-dir")
+    parser.shared("--workers", help="images scored at once (default: all CPUs)")
     parser.add_argument("--one-based", action="store_true", help="dvd-su30: read the 30 indices as counted from 1")
     return parser
 

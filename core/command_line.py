@@ -29,6 +29,28 @@ PROJECT = "deblur-bench"
 LIBRARIES = (("torch", ("torch",)), ("numpy", ("numpy",)), ("opencv", ("opencv-python", "opencv-python-headless")))
 
 
+# Flags that several commands have.
+SHARED: dict[str, dict[str, Any]] = {
+    "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of everything drawn at random (default 0)"},
+    "--device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda, cuda:N (default %(default)s)"},
+    "--workers": {"type": int, "default": provenance.cpu_count(), "metavar": "N", "help": "default: all CPUs"},
+    "--threads": {"type": int, "metavar": "N", "help": "CPU threads, fixed: last bits depend on it (%(default)s)"},
+    "--batch": {"type": int, "metavar": "N", "help": "samples of a step, in every process"},
+    "--crop": {"type": int, "metavar": "PX", "help": "side of the square crops, in every stage"},
+    "--steps": {"type": int, "metavar": "N", "help": "training steps in place of the profile's"},
+    "--resume": {"action": "store_true", "help": "go on with unfinished work"},
+    "--weights-dir": {"type": Path, "metavar": "DIR", "help": "folder of weights files (default: weights/)"},
+    "--pairs": {
+        "nargs": "+",
+        "action": "extend",
+        "metavar": "DIR",
+        "help": "folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
+    },
+    "--json": {"action": "store_true", "help": "machine-readable result on standard output"},
+    "--switches": {"action": "append", "metavar": "A,B", "help": "of every network; off by default"},
+}
+
+
 class BadArguments(ValueError):
     """A command line that cannot be understood. Exit code 2."""
 
@@ -38,23 +60,24 @@ class Failure(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean a or b?" with the known names closest to a wrong one, "" if none is close."""
+    """ "; did you mean a, b or c?" with the known names closest to a wrong one, "" if none is close."""
     spelled = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), spelled, n=3)
-    return f"; did you mean {' or '.join(spelled[other] for other in close)}?" if close else ""
+    *others, last = [spelled[other] for other in close] or [""]
+    return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
 
 
-def unknown(beginning: str, name: str, known: Iterable[str], *, closest: Iterable[str] = ()) -> str:
+def unknown(beginning: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist.
 
-    beginning: what comes before the name, such as "there is no recipe". closest: more names that may have been meant.
+    beginning: what comes before the name, such as "there is no recipe".
 
     >>> unknown("there is no recipe", "gopro_lik", ["mean", "gopro_like"])
     "there is no recipe 'gopro_lik'; there are mean, gopro_like; did you mean gopro_like?"
     """
     names = list(known)
     listing = f"; there are {', '.join(names)}" if names else "; there are none"
-    return f"{beginning} {name!r}{listing}{did_you_mean(name, [*names, *closest])}"
+    return f"{beginning} {name!r}{listing}{did_you_mean(name, names)}"
 
 
 def listed(groups: Iterable[str] | None) -> list[str]:
@@ -105,11 +128,23 @@ class Parser(argparse.ArgumentParser):
         super().__init__(epilog="\n\n".join(text for text in texts if text) or None, **settings)
         self.add_argument("--version", action=_Version, nargs=0, help="say the versions and end")
 
+    def shared(self, *flags: str, **changes: Any) -> None:
+        """Add flags of SHARED, which mean the same in every command; changes: another default, or more in its help."""
+        for flag in flags:
+            self.add_argument(flag, **{**SHARED[flag], **changes})
+
     def error(self, message: str) -> NoReturn:
         raise BadArguments(message if message.endswith("?") else f"{message}; see --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         words = [str(word) for word in (sys.argv[1:] if args is None else args)]
+        for action in self._actions:
+            if _has_commands(action) and words and words[0] in (action.choices or ()):
+                # Straight to the command: argparse would look for its flags among this parser's, too.
+                namespace = namespace or argparse.Namespace()
+                if action.dest != argparse.SUPPRESS:
+                    setattr(namespace, action.dest, words[0])
+                return dict(action.choices or {})[words[0]].parse_known_args(words[1:], namespace)
         # First of all: a misspelt flag would leave its value behind as a command, or a needed one missing.
         wrong = self._misspelt(words)
         if not wrong:
@@ -184,6 +219,8 @@ def run(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     name = name or Path(parser.prog).name
     arguments = argparse.Namespace()
+    failed: tuple[type[Exception], ...] = (Failure, *failures)
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, *refusals)
     try:
         try:
             arguments = parser.parse_args(argv)
@@ -193,13 +230,13 @@ def run(
             raise
         sys.stdout.flush()  # a closed pipe is seen here, not while Python ends
         return code
-    except (Failure, *failures) as error:
+    except failed as error:
         return complain(name, error, FAILED)
     except KeyboardInterrupt:
         return complain(name, interrupted, INTERRUPTED)
     except MemoryError as error:
         return complain(name, f"there is not enough memory ({error})", FAILED)
-    except (ValueError, OSError, *refusals) as error:
+    except expected as error:
         if isinstance(error, BrokenPipeError) and _drop_closed_pipes():
             return FAILED
         if not isinstance(error, OSError) or error.errno is None:  # a sentence of ours

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="models/face_boxes.py", description="Find eyes and mouths of training faces.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder with pairs.jsonl")
-    parser.add_argument("--weights-dir", type=Path, default=weights_folder(), metavar="DIR")
+    parser.shared("--weights-dir", default=weights_folder())
     return parser
 
 

@@ -50,7 +50,7 @@ from models.zoo import MODELS
 
 EXAMPLES = (
     "python models/restore.py blurred.jpg restored.png",
-    "python models/restore.py --model edvr-deblur --device cpu clip.mp4 restored.mp4",
+    "python models/restore.py --model edvr-m-deblur --device cpu clip.mp4 restored.mp4",
 )
 VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
 BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer curve
@@ -304,10 +304,10 @@ def _parser() -> Parser:
         metavar="FILE",
         help="a path or a name in weights/; default: the authors' file in weights/, your last training, the kept ones",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.shared("--device")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
     parser.add_argument("--aligned", action="store_true", help="gfpgan: every image is one face in FFHQ's pose")
-    parser.add_argument("--switches", action="append", metavar="A,B", help=f"off by default; {', '.join(SWITCHES)}")
+    parser.shared("--switches", help=f"off by default; {', '.join(SWITCHES)}")
     parser.add_argument("--tile", metavar="auto|none|N", help="side in px; default: auto, none for video networks")
     parser.add_argument("--compare-tiles", action="store_true", help="also restore as a whole and print the difference")
     parser.add_argument("input", type=Path, help="an image, a folder of images or a video")

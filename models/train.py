@@ -38,13 +38,7 @@ def _parser() -> Parser:
     parser = Parser(prog="models/train.py", description="Train a network on blurred/sharp pairs.")
     parser.add_argument("--model", required=True, help="a name of models/zoo.py")
     parser.add_argument("--recipe", default="", help=f"default: the network's own; there are {', '.join(RECIPES)}")
-    parser.add_argument(
-        "--pairs",
-        nargs="+",
-        action="extend",
-        metavar="DIR",
-        help="folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
-    )
+    parser.shared("--pairs")
     parser.add_argument(
         "--sharp",
         nargs="+",
@@ -59,24 +53,19 @@ def _parser() -> Parser:
         metavar="DIR",
         help="the same from consecutive sharp frames: folders of frames, or of folders of them",
     )
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that draw the blur")
+    parser.shared("--workers", default=0, help="threads that draw the blur of --sharp and --frames (default 0)")
     parser.add_argument(
         "--profile", choices=PROFILES, default="quick", help="quick: about a minute; paper: as published"
     )
-    parser.add_argument("--steps", type=int, help="another number of optimiser steps than the profile's")
+    parser.shared("--steps")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="the checkpoint's folder (default: out/checkpoints/<model>/<recipe>-<profile>-<digest>)",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
-    parser.add_argument(
-        "--threads", type=int, default=TRAINING_THREADS, help="fixed, because the last bits depend on it"
-    )
-    parser.add_argument("--batch", type=int, metavar="N", help="samples of a step, in every process")
-    parser.add_argument("--crop", type=int, metavar="PX", help="side of the square crops, in every stage")
+    parser.shared("--seed", "--device", "--batch", "--crop")
+    parser.shared("--threads", default=TRAINING_THREADS)
     parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="a step's batch goes through in N parts")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="bfloat16: mixed precision")
     parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
@@ -86,7 +75,7 @@ def _parser() -> Parser:
         default="vgg19",
         help="where losses compare features; vgg19 and squeezenet need torchvision's file in --weights-dir",
     )
-    parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="where weights files are (default: weights)")
+    parser.shared("--weights-dir")
     parser.add_argument(
         "--mix", metavar="W,...", type=_numbers, action="extend", default=[], help="weight of each folder of pairs"
     )
@@ -113,7 +102,7 @@ def _parser() -> Parser:
         help="weights of a whole network to start from, kept ones, an own checkpoint or an authors' file; rates and "
         "the schedule begin anew",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
+    parser.shared("--resume")
     return parser
 
 

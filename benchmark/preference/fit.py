@@ -220,12 +220,11 @@ def _parser() -> Parser:
     add("--names", type=Path, metavar="FILE", help="names of the methods, a line each")
     add("--image-names", type=Path, metavar="FILE", help="names (keys) of the images, a line each")
     add("--testset", default=TESTSET, metavar="ID", help=f"whose images were voted on (default: {TESTSET})")
-    add("--json", action="store_true", help="machine-readable result on standard output")
+    parser.shared("--json", "--seed")
     add("--out", type=Path, metavar="DIR", help="write preference.csv and preference_images.csv")
     add("--blurred", metavar="NAME", help=f"the blurred input, for BT odds (default: {' or '.join(BLURRED)} if there)")
     add("--bootstrap", choices=("auto", "images", "votes"), default="auto", help="what is drawn for the intervals")
     add("--draws", type=int, default=DRAWS, metavar="N", help=f"bootstrap draws (default: {DRAWS})")
-    add("--seed", type=int, default=0)
     add("--prior", type=float, default=0.0, metavar="A", help="pull towards zero for few votes (default: none)")
     return parser
 

@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _work(arguments: argparse.Namespace) -> int:
-    if not 0 <= arguments.port <= 65535 or arguments.pairs < 1 or arguments.least_seconds < 0:
-        raise ValueError("expected --port of 0 to 65535, --pairs of 1 or more, --least-seconds of 0 or more")
+    if not 0 <= arguments.port <= 65535 or arguments.comparisons < 1 or arguments.least_seconds < 0:
+        raise ValueError("expected --port of 0 to 65535, --comparisons of 1 or more, --least-seconds of 0 or more")
     if arguments.per_minute < 1 or not 0 <= arguments.consistency <= 1:
         raise ValueError("expected --per-minute of 1 or more and --consistency of 0 to 1")
     study = find_study(arguments.images)
@@ -78,7 +78,7 @@ def serve(study: Study, store: VoteStore, arguments: argparse.Namespace) -> None
     """Answer requests until interrupted. Errors: OSError (the port is taken)."""
     from waitress.server import create_server
 
-    app = study_app(study, store, arguments.pairs, arguments.least_seconds, arguments.per_minute)
+    app = study_app(study, store, arguments.comparisons, arguments.least_seconds, arguments.per_minute)
     server = create_server(app, host=arguments.host, port=arguments.port, threads=8)
     print(f"{len(study.methods)} methods, {len(study.keys)} images, {study.pairs} pairs; votes in {store.path}")
     print(f"http://{arguments.host}:{server.effective_port}/", flush=True)  # type: ignore[union-attr]
@@ -97,7 +97,8 @@ def _parser() -> Parser:
     add("--votes", type=Path, metavar="FILE", help="SQLite file of the votes (default: DIR/votes.sqlite)")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
     add("--port", type=int, default=8000, help="0: any free one")
-    add("--pairs", type=int, default=100, metavar="N", help="pairs a participant is asked (default: 100)")
+    add("--comparisons", type=int, default=100, metavar="N", help="pairs a participant is asked (default: 100)")
+    add("--pairs", dest="comparisons", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # its older name
     add("--least-seconds", type=float, default=1.0, metavar="S", help="shortest look before a vote (default: 1)")
     add("--per-minute", type=int, default=40, metavar="N", help="most votes of a participant a minute (default: 40)")
     add("--export", type=Path, metavar="FILE.csv", help="write the votes that count, and end")

@@ -43,14 +43,14 @@ from benchmark.studies.arm_scores import (
 from benchmark.studies.arms import STUDIES, Arm, check_networks, contrast_of, shortened
 from benchmark.studies.negatives import AnchorLoss, Sharpness, anchor_losses, plot, sharpness
 from core import command_line, files, provenance
-from core.command_line import Parser, unknown
+from core.command_line import Parser, listed, unknown
 from core.weights_files import weights_folder
 from models.feature_nets import FEATURE_NETS, feature_net
 from models.recipes import PROFILES, Recipe
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
 from models.training.loop import TrainConfig, TrainingFailed, plan, train
-from models.training.pair_sources import Pair, manifest_pairs
+from models.training.pair_sources import Pair, folder_list, manifest_pairs
 from models.training.samples import PairSampler
 
 
@@ -103,33 +103,32 @@ def _parser() -> Parser:
     parser = Parser(prog="benchmark/studies/ablation.py", description="What a recipe's parts are worth.")
     add = parser.add_argument
     add("--study", required=True, help=f"one of {', '.join(STUDIES)}")
-    add("--pairs", nargs="+", type=Path, required=True, metavar="DIR", help="folders of training pairs")
+    parser.shared("--pairs", required=True, help="folders of training pairs")
     add("--held-out", type=Path, required=True, metavar="DIR", help="a set of pairs to score on, all of it")
     add("--out", type=Path, required=True, metavar="DIR")
-    add("--models", type=_words, default=(), metavar="NAME,...", help="other networks than the study's")
-    add("--arms", type=_words, default=(), metavar="NAME,...", help="some of the arms (default: all)")
+    add("--models", action="append", metavar="NAME,...", help="other networks than the study's")
+    add("--arms", action="append", metavar="NAME,...", help="some of the arms (default: all)")
     add("--profile", choices=PROFILES, default="quick", help="whose optimiser, schedule and weights of losses")
-    add("--steps", type=int, default=AblationConfig.steps)
-    add("--batch", type=int, default=AblationConfig.batch)
-    add("--crop", type=int, default=AblationConfig.crop_px, metavar="PX")
+    parser.shared("--steps", default=AblationConfig.steps, help="of each arm (default %(default)s)")
+    parser.shared("--batch", default=AblationConfig.batch)
+    parser.shared("--crop", default=AblationConfig.crop_px)
     add("--seeds", type=_counts, default=AblationConfig.seeds, metavar="N,...")
     add("--feature-net", choices=FEATURE_NETS, default=AblationConfig.feature_net)
-    add("--weights-dir", type=Path, metavar="DIR", help="where the feature network's file is (default: weights)")
-    add("--threads", type=int, default=AblationConfig.threads)
-    add("--device", default=AblationConfig.device)
+    parser.shared("--weights-dir", "--resume")
+    parser.shared("--threads", default=AblationConfig.threads)
+    parser.shared("--device", default=AblationConfig.device)
     add("--held-out-crop", type=int, default=AblationConfig.side_px, metavar="PX", help="side of the crops scored")
-    add("--resume", action="store_true", help="go on with an interrupted study")
     return parser
 
 
 def _configuration(given: argparse.Namespace) -> tuple[AblationConfig, bool]:
     config = AblationConfig(
         study=given.study,
-        pairs=tuple(given.pairs),
+        pairs=folder_list(given.pairs),
         held_out=given.held_out,
         out=given.out,
-        networks=given.models,
-        arms=given.arms,
+        networks=_words(given.models),
+        arms=_words(given.arms),
         profile=given.profile,
         steps=given.steps,
         batch=given.batch,
@@ -144,8 +143,8 @@ def _configuration(given: argparse.Namespace) -> tuple[AblationConfig, bool]:
     return config, given.resume
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _words(groups: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in listed(groups) if word.strip())
 
 
 def _counts(text: str) -> tuple[int, ...]:

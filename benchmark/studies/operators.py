@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="operators.py", description=__doc__)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.shared("--device")
     parser.add_argument("--repeats", type=int, default=7)
     return parser
 

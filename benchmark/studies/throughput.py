@@ -299,13 +299,13 @@ def _parser() -> Parser:
     parser = Parser(prog="benchmark/studies/throughput.py", description="Training steps a second.")
     add = parser.add_argument
     add("--models", action="append", metavar="NAME,...", help=f"default: {', '.join(DEFAULT_MODELS)}")
-    add("--crop", type=int, default=256, metavar="PX")
-    add("--batch", type=int, default=4)
-    add("--threads", type=int, default=1)
+    parser.shared("--crop", default=256)
+    parser.shared("--batch", default=4)
+    parser.shared("--threads", default=1)
+    parser.shared("--device", default="cpu")
     add("--repeats", type=int, default=5, help="timed steps of either loop")
-    add("--device", default="cpu")
     add("--pairs", type=Path, metavar="DIR", help="training pairs (default: made-up ones of 1280x720)")
-    add("--json", type=Path, metavar="FILE", help="also write every time there")
+    add("--out", type=Path, metavar="FILE", help="also write every time there, as JSON")
     return parser
 
 
@@ -325,8 +325,8 @@ def _measure(given: argparse.Namespace) -> int:
                 )
             )
             print(text_of(found[-1]), flush=True)
-    if given.json:
-        files.write_json(given.json, [asdict(one) for one in found])
+    if given.out:
+        files.write_json(given.out, [asdict(one) for one in found])
     return 0
 
 

@@ -176,10 +176,9 @@ def test_bad_arguments(
 
 
 def test_unknown_protocol(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["a", "b", "--protocol", "gopro"])
-    assert stop.value.code == 2
-    assert "gopro-linear" in capsys.readouterr().err
+    assert main(["a", "b", "--protocol", "gopro"]) == 2
+    error = capsys.readouterr().err
+    assert "gopro-linear" in error and error.endswith("did you mean gopro-gamma?\n") and error.count("\n") == 1
 
 
 def test_two_files_of_one_key(folders: tuple[Path, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from core.command_line import BadArguments, Failure, Parser, complain, did_you_mean, listed, run, unknown
+from core.command_line import SHARED, BadArguments, Failure, Parser, complain, did_you_mean, listed, run, unknown
 from synth import make_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +109,10 @@ def test_a_misspelt_flag_is_named_before_what_is_missing() -> None:
 def test_flags_of_commands_are_suggested_from_that_command() -> None:
     made = Parser(prog="tool.py")
     made.add_argument("--interp")
-    made.add_subparsers(parser_class=Parser).add_parser("photos").add_argument("--extent")
+    photos = made.add_subparsers(parser_class=Parser).add_parser("photos")
+    photos.add_argument("--extent")
+    photos.add_argument("--in")  # no abbreviation of the other parser's --interp
+    assert vars(made.parse_args(["photos", "--in", "a"]))["in"] == "a"
     for words, sentence in (
         (["photos", "--extnt", "3"], "--extnt; did you mean --extent"),
         (["photo"], "there is no command 'photo'; there are photos; did you mean photos"),
@@ -123,6 +127,7 @@ def test_did_you_mean() -> None:
     assert did_you_mean("nafnet32", known).startswith("; did you mean NAFNet-32")
     assert did_you_mean("RESTORMER", known) == "; did you mean restormer?"
     assert did_you_mean("zzz", known) == ""
+    assert did_you_mean("aab", ["aaa", "aac", "aad"]) == "; did you mean aad, aac or aaa?"
     assert unknown("no arm is called", "x", []) == "no arm is called 'x'; there are none"
 
 
@@ -199,6 +204,37 @@ def test_these_are_all_entries() -> None:
                 found.add(path.relative_to(ROOT).as_posix())
                 assert "    loading()\n" in text and "run(" in text, path
     assert found == {entry for entry in ENTRIES if not entry.startswith("tests/")}
+
+
+def flags_of(made: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    found = {}
+    for action in made._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                found |= {f"{command.prog} {flag}": other for flag, other in flags_of(command).items()}
+        elif action.help != argparse.SUPPRESS:  # an older name
+            found |= {f"{made.prog} {flag}": action for flag in action.option_strings}
+    return found
+
+
+def test_a_flag_means_the_same_everywhere() -> None:
+    """The kind, the type and the placeholder of a shared flag; defaults and what a help adds are the command's own."""
+    checked = 0
+    for entry in ENTRIES:
+        module = importlib.import_module(entry.removesuffix(".py").replace("/", "."))
+        made = module.parser() if hasattr(module, "parser") else module._parser()
+        for name, action in flags_of(made).items():
+            flag = name.split()[-1]
+            if flag not in SHARED or (flag == "--pairs" and "throughput" in entry):  # that of one folder
+                continue
+            reference = Parser(prog="reference")
+            reference.shared(flag)
+            other = flags_of(reference)[f"reference {flag}"]
+            for what in ("nargs", "type", "metavar", "const"):
+                assert getattr(action, what) == getattr(other, what), (name, what)
+            assert type(action) is type(other), name
+            checked += 1
+    assert checked > 40
 
 
 def test_the_wrapper_is_light() -> None:

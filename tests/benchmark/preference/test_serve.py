@@ -130,7 +130,7 @@ def test_votes_that_do_not_count() -> None:
         (["--images", "nowhere"], "nowhere"),
         (["--images", "empty"], "two methods or more"),
         (["--images", "apart"], "restore the same images"),
-        (["--images", "good", "--pairs", "0"], "--pairs"),
+        (["--images", "good", "--comparisons", "0"], "--comparisons"),
         (["--images", "good", "--votes", "good/blur/scene/00.png"], "database"),
     ],
 )

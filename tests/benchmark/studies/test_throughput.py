@@ -71,7 +71,7 @@ def test_its_batches_are_crops_of_the_pairs(pairs: Path) -> None:
 def test_a_comparison(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "times.json"
     fixed = ["--models", "mimo-unet-test", "--crop", "32", "--batch", "2", "--repeats", "3", "--pairs", str(pairs)]
-    assert throughput.main([*fixed, "--json", str(out)]) == 0
+    assert throughput.main([*fixed, "--out", str(out)]) == 0
     (found,) = json.loads(out.read_text())
     assert (found["crop_px"], found["batch"], found["threads"], found["device"]) == (32, 2, 1, "cpu")
     times = [value for key, values in found.items() if key.endswith("_s") for value in values]
