@@ -148,7 +148,8 @@ def check(config: RunConfig) -> None:
     for name, path in config.weights:
         if name not in MODELS or name not in config.methods:
             asked = ", ".join(method for method in config.methods if method in MODELS) or "none"
-            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {asked})")
+            near = did_you_mean(name, [method for method in config.methods if method in MODELS and method != name])
+            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {asked}){near}")
         if not path.exists():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
     if config.out.exists() and not config.out.is_dir():
