@@ -43,7 +43,7 @@ from benchmark.studies.arm_scores import (
 from benchmark.studies.arms import STUDIES, Arm, check_networks, contrast_of, shortened
 from benchmark.studies.negatives import AnchorLoss, Sharpness, anchor_losses, plot, sharpness
 from core import command_line, files, provenance
-from core.command_line import Parser, listed, unknown
+from core.command_line import Parser, unknown
 from core.weights_files import weights_folder
 from models.feature_nets import FEATURE_NETS, feature_net
 from models.recipes import PROFILES, Recipe
@@ -106,8 +106,8 @@ def _parser() -> Parser:
     parser.shared("--pairs", required=True, help="folders of training pairs")
     add("--held-out", type=Path, required=True, metavar="DIR", help="a set of pairs to score on, all of it")
     add("--out", type=Path, required=True, metavar="DIR")
-    add("--models", action="append", metavar="NAME,...", help="other networks than the study's")
-    add("--arms", action="append", metavar="NAME,...", help="some of the arms (default: all)")
+    add("--models", type=_words, default=(), metavar="NAME,...", help="other networks than the study's")
+    add("--arms", type=_words, default=(), metavar="NAME,...", help="some of the arms (default: all)")
     add("--profile", choices=PROFILES, default="quick", help="whose optimiser, schedule and weights of losses")
     parser.shared("--steps", default=AblationConfig.steps, help="of each arm (default %(default)s)")
     parser.shared("--batch", default=AblationConfig.batch)
@@ -127,8 +127,8 @@ def _configuration(given: argparse.Namespace) -> tuple[AblationConfig, bool]:
         pairs=folder_list(given.pairs),
         held_out=given.held_out,
         out=given.out,
-        networks=_words(given.models),
-        arms=_words(given.arms),
+        networks=given.models,
+        arms=given.arms,
         profile=given.profile,
         steps=given.steps,
         batch=given.batch,
@@ -143,8 +143,8 @@ def _configuration(given: argparse.Namespace) -> tuple[AblationConfig, bool]:
     return config, given.resume
 
 
-def _words(groups: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in listed(groups) if word.strip())
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.testsets import dvd, gopro, hide, kohler, lai, pairs, realblur, reds, rsblur
 from benchmark.testsets.base import TestSetEntry
+from core.command_line import did_you_mean
 
 TESTSETS: dict[str, TestSetEntry] = {
     "gopro": gopro.ENTRY,
@@ -31,7 +32,8 @@ def render_missing(mini_root: Path, names: Iterable[str], seed: int, workers: in
     """
     names = list(names)
     if unknown := [name for name in names if name not in TESTSETS]:
-        raise ValueError(f"unknown test set {', '.join(unknown)}; there are {', '.join(TESTSETS)}")
+        near = did_you_mean(unknown[0], TESTSETS)
+        raise ValueError(f"unknown test set {', '.join(unknown)}; there are {', '.join(TESTSETS)}{near}")
     for name in names:
         render = TESTSETS[name].render_mini
         if render is None:

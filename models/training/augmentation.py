@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from core import camera_response
+from core.command_line import unknown
 from models.recipes import Augmentation
 from synth.degrade import DEGRADATIONS
 
@@ -36,7 +37,7 @@ def augmented(
 def require_degradation(name: str) -> None:
     """Errors: ValueError that lists the degradations."""
     if name and name not in DEGRADATIONS:
-        raise ValueError(f"no degradation is called {name!r}; there are {', '.join(DEGRADATIONS)}")
+        raise ValueError(unknown("no degradation is called", name, DEGRADATIONS))
 
 
 def _degraded(clip: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
