@@ -98,8 +98,8 @@ def check(config: RunConfig) -> None:
     asked = [network.name for network in networks(config.methods)]
     for name, path in config.weights:
         if name not in asked:
-            known = ", ".join(asked) or "none"
-            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {known})")
+            there = ", ".join(asked) or "none"
+            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {there})")
         if not path.exists():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
     if config.out.exists() and not config.out.is_dir():
