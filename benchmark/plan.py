@@ -101,7 +101,9 @@ def check(config: RunConfig) -> None:
     for name, path in config.weights:
         if name not in asked:
             known, near = ", ".join(asked) or "none", did_you_mean(name, [other for other in asked if other != name])
-            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {known}){near}")
+            raise ValueError(
+                f"--weights {name}=...: {name!r} is not a network of --methods (those are: {known}){near}"
+            )
         if not path.exists():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
     if config.out.exists() and not config.out.is_dir():

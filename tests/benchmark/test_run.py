@@ -464,3 +464,27 @@ def test_the_row_of_a_face_network_counts_the_faces(world: World, tmp_path: Path
 def test_a_face_network_costs_one_face_whatever_the_frame() -> None:
     small, large = (cost.measure("gfpgan-test", side, side, "cpu") for side in (16, 48))
     assert small.macs_g == large.macs_g and small.macs_g > 0
+
+
+def test_default_pairs_are_those_of_make_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made by the function behind `make_pairs.py --interp 16x`; why it refused is one sentence of ours."""
+    from benchmark import trainings
+    from synth import make_pairs as entry
+
+    asked: list[object] = []
+
+    def make(config: object, out: Path, *, workers: int, resume: bool) -> int:
+        asked.append((config, out, workers, resume))
+        if len(asked) > 2:
+            raise entry.Refusal("the folder holds another set")
+        return len(asked) - 1
+
+    monkeypatch.setattr(trainings, "ROOT", tmp_path)
+    monkeypatch.setattr(trainings, "make", make)
+    folder = tmp_path / "out" / "pairs"
+    make_pairs([folder], 3)
+    assert asked == [(entry._config(entry._parser().parse_args(["--interp", "16x"])), folder, 3, True)]
+    with pytest.raises(ValueError, match="could not all be made"):
+        make_pairs([folder], 3)
+    with pytest.raises(ValueError, match="could not be made: the folder holds another set"):
+        make_pairs([folder], 3)
