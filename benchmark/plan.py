@@ -13,7 +13,7 @@ from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS, sets_at_hand
 from benchmark.testsets.base import MARKER, Clip, TestSet
-from core.command_line import unknown
+from core.command_line import did_you_mean, unknown
 from core.files import sha256_of
 from models.chosen_weights import choose
 from models.network_weights import identity_of, load_into
@@ -100,10 +100,8 @@ def check(config: RunConfig) -> None:
     asked = [network.name for network in networks(config.methods)]
     for name, path in config.weights:
         if name not in asked:
-            known, near = ", ".join(asked) or "none", did_you_mean(name, [other for other in asked if other != name])
-            raise ValueError(
-                f"--weights {name}=...: {name!r} is not a network of --methods (those are: {known}){near}"
-            )
+            there, near = ", ".join(asked) or "none", did_you_mean(name, asked)
+            raise ValueError(f"--weights {name}=...: {name!r} is not a network of --methods (those are: {there}){near}")
         if not path.exists():
             raise ValueError(f"--weights {name}={path}: the file does not exist")
     if config.out.exists() and not config.out.is_dir():

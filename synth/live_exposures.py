@@ -243,7 +243,7 @@ def draw(photographs: Photographs, settings: LiveSettings, seed: int, number: in
     resting = layers > 0 and rng.random() < settings.resting
     motions = _Motions(settings, rng, seed, number)
     moving = motions.rest() if resting else motions.draw(extent_px, 0)
-    depth = np.zeros((1, 1), np.float32)
+    depth: np.ndarray = np.zeros((1, 1), np.float32)
     if rng.random() < settings.parallax:
         field = rng.standard_normal((3, 3)).astype(np.float32) * np.float32(rng.uniform(*DEPTH))
         depth = cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -462,9 +462,10 @@ def developed(exposure: Exposure, settings: LiveSettings, rng: np.random.Generat
     if rng.random() < settings.jpeg:
         low, high = settings.jpeg_quality
         quality = int(rng.integers(low, high + 1))
-        done, data = cv2.imencode(".jpg", pair[0][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if done:
-            pair[0] = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+        _, data = cv2.imencode(".jpg", pair[0][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        pair[0] = decoded[..., ::-1]
     return pair[0], pair[1]
 
 

@@ -43,7 +43,8 @@ class Sequences:
 
     def __init__(self, sequences: Sequence[Sequence[Path]], settings: LiveSettings) -> None:
         """sequences: the files of each, in order. Errors: as `read_image`; ValueError if no gap can be interpolated."""
-        self.settings, self.moments, self.left_out = settings, [], 0
+        self.settings, self.left_out = settings, 0
+        self.moments: list[Moment] = []
         self.flow = Flow(TIERS["fast"])
         self.interpolator = Flow(TIERS["balanced"])
         for files in sequences:
