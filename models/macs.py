@@ -25,7 +25,7 @@ def counted_macs(work: Callable[[], object]) -> int:
         extra[torch.ops.torchvision.deform_conv2d] = deformable_operations
     if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):  # models/fused.py
         extra[torch.ops.mkldnn._convolution_pointwise] = fused_operations
-    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # models/nets/dense.py
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # models/nets/layers.py
         extra[torch.ops.mkldnn._linear_pointwise] = dense_operations
     counter = FlopCounterMode(display=False, custom_mapping=extra)
     with counter:

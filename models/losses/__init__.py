@@ -23,10 +23,9 @@ from models.losses.adversarial import (
     wgan_d,
     wgan_g,
 )
-from models.losses.edges import edge
 from models.losses.features import contrastive, perceptual
 from models.losses.gfpgan import gram_style, identity, pyramid_l1
-from models.losses.pixel import charbonnier, charbonnier_colour, frequency, l1, mimo_frequency, mse, psnr, psnr_40
+from models.losses.pixel import charbonnier, charbonnier_colour, edge, frequency, l1, mimo_frequency, mse, psnr, psnr_40
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "l1": l1,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.dense import dense
+from models.nets.layers import dense
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Tu et al., CVPR 2022, arXiv:2201.02973; github.com/google-research/maxim"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.dense import dense
+from models.nets.layers import dense
 from models.spec import Method, ModelSpec, Weights
 
 SOURCE = "Wang et al., CVPR 2022, arXiv:2106.03106; github.com/ZhendongWang6/Uformer"

@@ -1,10 +1,6 @@
-"""Networks for one image without a discriminator: NAFNet, DeepDeblur, the high-resolution one, MIMO-UNet, our own.
+"""Networks for one image without a discriminator: by a loss on pixels, or with a contrastive term.
 
-Networks for one image that are trained by a loss on pixels alone: NAFNet, DeepDeblur, the high-resolution ones.
-
-MIMO-UNet, and the same with a contrastive term.
-
-The recipe of the network that is kept in models/pretrained: no paper's, made for pairs of still photographs.
+`photographs` is no paper's: it is the recipe of the network that is kept in models/pretrained.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from torch.nn import functional
 from models import maxim_files
 from models.macs import counted_macs
 from models.nets import maxim
-from models.nets.dense import dense
+from models.nets.layers import dense
 from models.nets.maxim import MAXIM, Axis, Resampled, image_pyramid
 from models.network_weights import load_into
 from models.training.forms import form_of, start_at_the_blurred_image
