@@ -35,6 +35,7 @@ TINTS: dict[str, tuple[float, float, float]] = {
     "page.png": (1.0, 0.99, 0.94),
     "text.png": (1.0, 0.97, 0.88),
 }
+CC0_FOLDER = Path(__file__).resolve().parent / "cc0"  # photographs in the public domain; see its README.md
 MAX_MAGNIFICATION = 1.3  # beyond it a photograph looks soft, and a soft "sharp" image teaches nothing
 OVERSAMPLING = 2  # bilinear sampling of a layer at twice the frame's resolution loses little sharpness
 MATTE_EDGE_PX = 3.0
@@ -53,7 +54,7 @@ class Layer:
 
 
 def photograph_lin(name: str) -> np.ndarray:
-    """A photograph of scikit-image's wheel, or any file with an absolute path. Shape: [h, w, 3] float32 RGB.
+    """A photograph of synth/cc0 or of scikit-image's wheel, or any absolute path. Shape: [h, w, 3] float32 RGB.
 
     Range: linear light in [0, 1]. Errors: FileNotFoundError if it is not installed; ValueError if it is damaged.
     """
@@ -69,7 +70,9 @@ def photograph_lin(name: str) -> np.ndarray:
 
 
 def _shipped(name: str) -> Path:
-    """Where a photograph of scikit-image's wheel lies. Errors: FileNotFoundError if it is not there."""
+    """Where a photograph of synth/cc0 or scikit-image's wheel lies. Errors: FileNotFoundError if it is not there."""
+    if (own := CC0_FOLDER / name).is_file():
+        return own
     spec = find_spec("skimage")  # only its place: importing scikit-image takes seconds, and its loaders may download
     places = spec.submodule_search_locations if spec else None
     path = Path(places[0] if places else "skimage") / "data" / name
@@ -182,8 +185,8 @@ VIRTUAL_FPS = 3840.0
 CAPTURED_FPS = 240.0
 WINDOW_FRAMES = 11  # captured frames in the window that a scene's extent refers to
 PHOTOGRAPHS: dict[str, tuple[str, ...]] = {
-    # All ship inside scikit-image's wheel (skimage/data/). No photograph is in two of the lists, and the two views of
-    # the motorcycle are in one of them: what is scored has never been trained on.
+    # They ship inside scikit-image's wheel (skimage/data/) or in synth/cc0. No photograph is in two of the lists, and
+    # the two views of the motorcycle are in one of them: what is scored has never been trained on.
     "train": ("astronaut.png", "coffee.png", "rocket.jpg", "hubble_deep_field.jpg", "brick.png", "grass.png"),
     "val": ("ihc.png", "page.png", "moon.png"),
     "test": (
@@ -194,6 +197,18 @@ PHOTOGRAPHS: dict[str, tuple[str, ...]] = {
         "coins.png",
         "gravel.png",
         "text.png",
+        "colorful-wall.jpg",
+        "dog-lossless.png",
+        "kitten-on-lawn.jpg",
+        "mies-lossless.png",
+        "motherboard-circuits.jpg",
+        "oakland-zoo-otters.jpg",
+        "orange-hallway.jpg",
+        "perched-osprey.jpg",
+        "roman-colosseum.jpg",
+        "san-francisco-skyline.jpg",
+        "singaporean-cityscape.jpg",
+        "taipei-city.jpg",
     ),
 }
 PARALLAX = 1.35  # shift of the foreground for a shift of 1 of the background
@@ -204,7 +219,7 @@ OWN_MOTION = 0.5  # extent of the foreground's own motion, in extents of the cam
 class Scene:
     """What to render. Two equal scenes render the same frames, in any order, in any thread or process.
 
-    photographs: (background, foreground), file names in scikit-image's data folder. extent_px: the blur extent of the
+    photographs: (background, foreground), file names of `photograph_lin`. extent_px: the blur extent of the
     background (`synth.shake.blur_extent_px`) over a window of 11 frames at 240 fps, mean over `duration_s`. band_hz:
     the shake's frequencies. focus: which part of the background photograph is in the middle, as fractions (x, y).
     magnification: frame px per photograph px; 0 = the frame covers as much of the photograph as it can, at most 1.3.

@@ -46,8 +46,19 @@ FOLDERS = ("GOPRO_Large", "GoPro", "GOPRO", "test/GoPro")
 FLAT_FOLDERS = (("input", "target"), ("blur", "sharp"))
 _FLAT_NAME = re.compile(r"(GOPR\d+_\d+_\d+)[-_](\d+)")
 
-MINI_FRAMES = 5
+MINI_FRAMES = 4
 MINI_WINDOW = 11  # frames at 240 fps, as in every test sequence of the real set
+MINI_MAGNIFICATION = 0.5  # the photographs are larger than a frame, and at half their size as sharp as a video's frame
+MINI_SCENES = (  # background and foreground, what of the background is in the middle, blur in px
+    (("colorful-wall.jpg", "dog-lossless.png"), (0.4, 0.4), 4.0),
+    (("motherboard-circuits.jpg", "mies-lossless.png"), (0.35, 0.4), 4.5),
+    (("oakland-zoo-otters.jpg", "singaporean-cityscape.jpg"), (0.65, 0.55), 9.0),
+    (("roman-colosseum.jpg", "kitten-on-lawn.jpg"), (0.35, 0.45), 7.0),
+    (("taipei-city.jpg", "colorful-wall.jpg"), (0.5, 0.65), 6.0),
+    (("orange-hallway.jpg", "perched-osprey.jpg"), (0.5, 0.5), 9.0),
+    (("kitten-on-lawn.jpg", "motherboard-circuits.jpg"), (0.55, 0.5), 10.0),
+    (("perched-osprey.jpg", "roman-colosseum.jpg"), (0.45, 0.35), 8.0),
+)
 
 
 def find(data_root: Path) -> Path | None:
@@ -105,7 +116,7 @@ def open_gopro(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet
 
 
 def render_mini(data_root: Path, seed: int, workers: int) -> None:
-    """Render GoPro (mini, simulated) as GOPRO_Large/test: two sequences of five 320x192 pairs.
+    """Render GoPro (mini, simulated) as GOPRO_Large/test: eight sequences of four 320x192 pairs.
 
     Blur is made as the authors made it, but from 3840 fps frames: over windows of 11 frames at 240 fps (161 virtual
     frames, the two end ones weighted by half), `blur` is the mean of the sRGB-encoded frames x and `blur_gamma` is
@@ -128,21 +139,19 @@ def mini_scenes(seed: int) -> tuple[Scene, ...]:
     Their extents are such that the blurred images are about as far from the sharp ones (25.7 dB) as in the real set
     (25.63 dB published).
     """
-    rows = (
-        ("GOPR9001_11_00", ("motorcycle_left.png", "chelsea.png"), 5.0),
-        ("GOPR9002_11_00", ("chelsea.png", "coins.png"), 8.0),
-    )
     return tuple(
         Scene(
-            name=name,
+            name=f"GOPR{9001 + number}_11_00",
             photographs=photographs,
             height=192,
             width=320,
             seed=seed,
             extent_px=extent_px,
             duration_s=MINI_FRAMES * MINI_WINDOW / CAPTURED_FPS,
+            focus=focus,
+            magnification=MINI_MAGNIFICATION,
         )
-        for name, photographs, extent_px in rows
+        for number, (photographs, focus, extent_px) in enumerate(MINI_SCENES)
     )
 
 

@@ -34,6 +34,18 @@ SKIPPED_FRAMES = {(1, 3): frozenset([30])}
 _BLURRY = re.compile(r"Blurry(\d+)_(\d+)")
 _TRUTH = re.compile(r"GroundTruth(\d+)_(\d+)_(\d+)")
 
+MINI_PHOTOGRAPHS = (  # what of them is in the middle
+    ("motherboard-circuits.jpg", (0.55, 0.35)),
+    ("roman-colosseum.jpg", (0.3, 0.4)),
+    ("mies-lossless.png", (0.5, 0.55)),
+    ("san-francisco-skyline.jpg", (0.55, 0.6)),
+    ("oakland-zoo-otters.jpg", (0.8, 0.4)),
+    ("orange-hallway.jpg", (0.5, 0.6)),
+    ("dog-lossless.png", (0.45, 0.4)),
+    ("colorful-wall.jpg", (0.65, 0.35)),
+)
+MINI_MAGNIFICATION = 0.5
+MINI_EXTENTS_PX = {1: 5.0, 2: 9.0, 3: 7.0, 4: 11.0}  # by trajectory
 MINI_GAIN = 0.97
 MINI_NOISE = 0.004
 
@@ -91,7 +103,7 @@ def open_kohler(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSe
 
 
 def render_mini(data_root: Path, seed: int, workers: int) -> None:
-    """Render Kohler (mini, simulated): 2 photographs x 2 trajectories of 192x192, each with 199 ground-truth frames.
+    """Render Kohler (mini, simulated): 8 photographs of 192x192 on 4 trajectories, each with 199 ground-truth frames.
 
     As in the real set, a flat picture stands still while the camera moves in six degrees of freedom: ground-truth frame
     f is the sharp picture seen at the f-th of 199 instants 1/3840 s apart, and the blurred image is the mean of all of
@@ -112,21 +124,21 @@ def render_mini(data_root: Path, seed: int, workers: int) -> None:
 
 def mini_scenes(seed: int) -> dict[tuple[int, int], Scene]:
     """The scene of each (image, kernel). Their extents are those of 41.7 ms; the exposure lasts 51.6 ms."""
-    photographs = {1: "motorcycle_left.png", 2: "camera.png"}
-    extents_px = {1: 5.0, 2: 9.0}
     return {
         (image, kernel): Scene(
             name=f"kohler-kernel-{kernel}",  # one trajectory for all images, as in the real set
-            photographs=(photographs[image], ""),
+            photographs=(photograph, ""),
             height=192,
             width=192,
             seed=seed,
-            extent_px=extents_px[kernel],
+            extent_px=MINI_EXTENTS_PX[kernel],
             duration_s=_DEFAULT_LAST_FRAME / VIRTUAL_FPS,
+            focus=focus,
+            magnification=MINI_MAGNIFICATION,
             foreground=False,
         )
-        for image in photographs
-        for kernel in extents_px
+        for image, (photograph, focus) in enumerate(MINI_PHOTOGRAPHS, start=1)
+        for kernel in (1 + (image - 1) % len(MINI_EXTENTS_PX),)
     }
 
 

@@ -39,14 +39,34 @@ UNIFORM_NOISE = 0.005
 NONUNIFORM_NOISE = 0.01  # height of uniform noise, as in the authors' script
 EXPOSURE_S = 0.25
 PATH_POSITIONS = 97  # instants of a camera path that are averaged: under 0.4 px apart
-SHARP = {"manmade_01": ("motorcycle_left.png", (0.5, 0.5)), "natural_01": ("chelsea.png", (0.5, 0.5))}
+MAGNIFICATION = 0.5
+SHARP = {  # photograph, and what of it is in the middle
+    "manmade_01": ("motherboard-circuits.jpg", (0.35, 0.45)),
+    "manmade_02": ("roman-colosseum.jpg", (0.35, 0.45)),
+    "manmade_03": ("orange-hallway.jpg", (0.5, 0.5)),
+    "natural_01": ("kitten-on-lawn.jpg", (0.55, 0.55)),
+    "natural_02": ("perched-osprey.jpg", (0.45, 0.35)),
+    "natural_03": ("oakland-zoo-otters.jpg", (0.75, 0.45)),
+    "saturated_01": ("taipei-city.jpg", (0.5, 0.65)),
+    "text_01": ("mies-lossless.png", (0.5, 0.55)),
+}
 KERNEL_EXTENTS_PX = {1: 13.0, 2: 19.0}
 GYRO_EXTENTS_PX = {1: 9.0, 2: 15.0}
+REAL_SCENES = (  # background and foreground, what of the background is in the middle, blur in px
+    (("singaporean-cityscape.jpg", "dog-lossless.png"), (0.5, 0.5), 10.0),
+    (("colorful-wall.jpg", "kitten-on-lawn.jpg"), (0.5, 0.4), 14.0),
+    (("san-francisco-skyline.jpg", "mies-lossless.png"), (0.5, 0.6), 12.0),
+    (("roman-colosseum.jpg", "perched-osprey.jpg"), (0.4, 0.45), 18.0),
+    (("motherboard-circuits.jpg", "colorful-wall.jpg"), (0.7, 0.5), 8.0),
+    (("kitten-on-lawn.jpg", "taipei-city.jpg"), (0.55, 0.5), 16.0),
+    (("taipei-city.jpg", "orange-hallway.jpg"), (0.45, 0.6), 6.0),
+    (("perched-osprey.jpg", "motherboard-circuits.jpg"), (0.45, 0.4), 13.0),
+)
 REAL_FIRST, REAL_LAST = 0, 160  # virtual frames of the exposure: 11 frames at 240 fps
 
 
 def render_uniform(data_root: Path, seed: int, workers: int) -> None:
-    """Render Lai uniform (mini, simulated): 2 photographs x 2 kernels, 256x192, and the kernels (up to 25 px wide).
+    """Render Lai uniform (mini, simulated): 8 photographs x 2 kernels, 256x192, and the kernels (up to 25 px wide).
 
     A kernel is the trace of a random camera shake, centred on its mean. As in the real set sRGB values are convolved;
     Gaussian noise of sigma 0.005 is added. The image takes in what lies beyond its border.
@@ -57,7 +77,7 @@ def render_uniform(data_root: Path, seed: int, workers: int) -> None:
 
 
 def render_nonuniform(data_root: Path, seed: int, workers: int) -> None:
-    """Render Lai nonuniform (mini, simulated): 2 photographs x 2 six-dimensional camera paths, 256x192.
+    """Render Lai nonuniform (mini, simulated): 8 photographs x 2 six-dimensional camera paths, 256x192.
 
     As in the authors' script: the mean of the image under the path's homographies, in sRGB values, and uniform noise
     in [0, 0.01). The path is centred on its mean pose, so that the ground truth lies within the blur.
@@ -67,7 +87,7 @@ def render_nonuniform(data_root: Path, seed: int, workers: int) -> None:
 
 
 def render_real(data_root: Path, seed: int, workers: int) -> None:
-    """Render Lai real (mini, simulated): 4 blurred images of 384x288 with a moving foreground, and no ground truth.
+    """Render Lai real (mini, simulated): 8 blurred images of 384x288 with a moving foreground, and no ground truth.
 
     The blur is the linear-light mean of 161 virtual frames at 3840 fps; Gaussian noise of sigma 0.01 is added.
     """
@@ -89,21 +109,25 @@ def sharp_scene(name: str) -> Scene:
         seed=0,
         extent_px=0.0,
         focus=focus,
+        magnification=MAGNIFICATION,
         foreground=False,
     )
 
 
 def real_scenes(seed: int) -> tuple[Scene, ...]:
     """The scenes of the images without ground truth."""
-    rows = (
-        ("simulated_01", ("motorcycle_right.png", "chelsea.png"), 10.0),
-        ("simulated_02", ("camera.png", "coins.png"), 14.0),
-        ("simulated_03", ("chelsea.png", "text.png"), 18.0),
-        ("simulated_04", ("text.png", "gravel.png"), 8.0),
-    )
     return tuple(
-        Scene(name=name, photographs=photographs, height=288, width=384, seed=seed, extent_px=extent_px)
-        for name, photographs, extent_px in rows
+        Scene(
+            name=f"simulated_{number:02d}",
+            photographs=photographs,
+            height=288,
+            width=384,
+            seed=seed,
+            extent_px=extent_px,
+            focus=focus,
+            magnification=MAGNIFICATION,
+        )
+        for number, (photographs, focus, extent_px) in enumerate(REAL_SCENES, start=1)
     )
 
 

@@ -18,7 +18,7 @@ from core.files import sha256_of, write_bytes, write_json
 from core.image_files import encode_jpeg, encode_png
 from core.random_streams import stream
 
-MINI_VERSION = 2  # raise it when a mini set's pictures change
+MINI_VERSION = 3  # raise it when a mini set's pictures change
 
 RenderedFile = tuple[str, bytes]  # path relative to the data root, contents
 

@@ -33,7 +33,7 @@ def test_no_photograph_is_in_two_splits() -> None:
 
 
 @pytest.mark.parametrize("name", [name for split in SPLITS for name in PHOTOGRAPHS[split]])
-def test_photographs_ship_with_scikit_image(name: str) -> None:
+def test_photographs_ship_with_the_project_or_scikit_image(name: str) -> None:
     image_lin = photograph_lin(name)
     assert image_lin.dtype == np.float32
     assert image_lin.shape[2] == 3
