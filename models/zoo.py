@@ -65,6 +65,7 @@ from models.nets.hinet import HINET, HINET_HALF, HINET_TEST
 from models.nets.maxim import MAXIM_3S, MAXIM_TEST
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
+from models.nets.motion_unet import MOTION_UNET_SMALL, MOTION_UNET_TEST
 from models.nets.mprnet import MPRNET, MPRNET_TEST
 from models.nets.nafnet import NAFNET_32, NAFNET_64, NAFNET_TEST
 from models.nets.restormer import RESTORMER, RESTORMER_TEST
@@ -78,6 +79,7 @@ from models.spec import ModelSpec
 
 # Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
 MODELS: dict[str, ModelSpec] = {
+    "motion-unet-small": MOTION_UNET_SMALL,
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
     "deblurgan": DEBLURGAN,
@@ -167,4 +169,5 @@ MODELS: dict[str, ModelSpec] = {
     "srvggnet-test": SRVGGNET_TEST,
     "uformer-test": UFORMER_TEST,
     "maxim-test": MAXIM_TEST,
+    "motion-unet-test": MOTION_UNET_TEST,
 }

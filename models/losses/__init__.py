@@ -2,7 +2,7 @@
 
 What each takes: (restored, sharp) images; the adversarial pairs "-d", "-g" take (sharp, restored) scores of a
 discriminator; `gradient-penalty` takes (discriminator, sharp, restored), `r1` (discriminator,
-sharp); `contrastive` takes negatives besides.
+sharp); `contrastive` takes negatives besides; `motion` takes what the network tells of the motion and the true one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,18 @@ from models.losses.adversarial import (
 )
 from models.losses.features import contrastive, perceptual
 from models.losses.gfpgan import gram_style, identity, pyramid_l1
-from models.losses.pixel import charbonnier, charbonnier_colour, edge, frequency, l1, mimo_frequency, mse, psnr, psnr_40
+from models.losses.pixel import (
+    charbonnier,
+    charbonnier_colour,
+    edge,
+    frequency,
+    l1,
+    mimo_frequency,
+    motion,
+    mse,
+    psnr,
+    psnr_40,
+)
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "l1": l1,
@@ -52,6 +63,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "pyramid-l1": pyramid_l1,
     "gram-style": gram_style,
     "identity": identity,
+    "motion": motion,
 }
 
 # Those that compare a restored image with its sharp one and nothing else: (restored, sharp) -> scalar.

@@ -101,3 +101,22 @@ def _smoothed(images: Tensor) -> Tensor:
     padded = functional.pad(images, (2, 2, 2, 2), mode="replicate")
     rows = functional.conv2d(padded, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
     return functional.conv2d(rows, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
+
+
+LEAST_SPREAD_PX2 = 0.1
+
+
+def motion(told: Tensor, spread_px2: Tensor) -> Tensor:
+    """How wrong a network tells the motion: smooth L1 of two log variances and of the correlation.
+
+    Shape: told [B, 3, h, w], the log variance along x and along y of the positions that a point passes during the
+    exposure (px^2) and their correlation before tanh; spread_px2 [B, 3], the true variances and the covariance -> a
+    scalar. An image whose variances are 0 tells nothing (its motion is not known) and is left out. Ours.
+    """
+    known = (spread_px2[:, :2].sum(1) > 0).to(told.dtype)
+    variances = spread_px2[:, :2] + LEAST_SPREAD_PX2
+    correlation = spread_px2[:, 2:] / variances.prod(dim=1, keepdim=True).sqrt()
+    true = torch.cat([variances.log(), correlation], dim=1)[:, :, None, None].expand_as(told)
+    told = torch.cat([told[:, :2], torch.tanh(told[:, 2:])], dim=1)
+    errors = functional.smooth_l1_loss(told, true, reduction="none").mean(dim=(1, 2, 3))
+    return (errors * known).sum() / known.sum().clamp(min=1)

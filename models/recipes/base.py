@@ -131,7 +131,8 @@ class Recipe:
     not trained for the first frozen_until of the training; a network without such a part trains whole, and one that is
     built with a frozen part that no stage names keeps it frozen. stages: trainings one after the other, each a recipe
     with an optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
-    crop_px px, learning_rate per step. live: the blur of --sharp and --frames.
+    crop_px px, learning_rate per step. live: the blur of --sharp and --frames. motion: weight of
+    LOSSES["motion"], for a network that tells the motion and blur that is drawn live.
     """
 
     name: str
@@ -173,6 +174,7 @@ class Recipe:
     validate_every: int = 5000
     stages: tuple[Recipe, ...] = ()
     live: LiveSettings = USUAL
+    motion: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = [name for name, _ in self.losses if name not in IMAGE_LOSSES]
@@ -222,6 +224,8 @@ class Recipe:
             found.append(f"{self.contrast.weight:g} contrastive")
         if self.adversary:
             found.append(f"{self.adversary.weight:g} {self.adversary.loss}")
+        if self.motion:
+            found.append(f"{self.motion:g} motion")
         if self.faces:
             found += [f"{self.faces.pyramid:g} pyramid-l1", f"{self.faces.identity:g} identity"]
             found.append(f"{self.faces.component.weight:g} {self.faces.component.loss} of components")

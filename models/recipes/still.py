@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.recipes.base import Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
+from synth.live_settings import LiveSettings
 
 
 def nafnet(profile: str) -> Recipe:
@@ -266,3 +267,54 @@ def deeprft(profile: str) -> Recipe:
         augmentation=Augmentation(saturation=0.2),
     )
     return paper if profile == "paper" else replace(quick(paper, steps=240, crop_px=64), least_rate=0.0)
+
+
+def motion_unet(profile: str) -> Recipe:
+    """Minus the PSNR up to 40 dB, and twice the error of the told motion; AdamW 7e-4, constant, then a short decay.
+
+    Source: ours, for the networks that tell the motion (docs/decisions/019-motion-unet.md), on blur drawn live from
+    --sharp and --frames. Batch 16, crops of 128, gradients clipped at 5, an average of the weights over 2,000 steps.
+    First straight blur of 4 to 18 px and nothing else, then all kinds of 2 to 28 px.
+    """
+    kinds = LiveSettings(extent_px=(2.0, 28.0))
+    straight = LiveSettings(
+        extent_px=(4.0, 18.0),
+        duration_s=(0.004, 0.03),
+        paths=0.0,
+        foreground=0.0,
+        parallax=0.0,
+        rolling=0.0,
+        highlights=0.0,
+        soft=0.0,
+        noise=0.0,
+        jpeg=0.0,
+    )
+    second = Recipe(
+        name="motion-unet",
+        profile="paper",
+        source="ours (docs/decisions/019-motion-unet.md)",
+        losses=(("psnr-40", 1.0),),
+        motion=2.0,
+        batch=16,
+        crop_px=128,
+        steps=30_000,
+        optimiser="adamw",
+        learning_rate=7e-4,
+        warmup_steps=300,
+        schedule="linear",
+        milestones=(0.85,),
+        betas=(0.9, 0.99),
+        weight_decay=1e-4,
+        ema_decay=0.9995,
+        gradient_clip=5.0,
+        starts_at_blur=True,
+        checkpoint_every=500,
+        validate_every=1000,
+        live=kinds,
+    )
+    first = replace(second, steps=1500, schedule="step", milestones=(), live=straight)
+    full = replace(second, steps=31_500, stages=(first, replace(second, starts_at_blur=False)))
+    if profile == "paper":
+        return full
+    short = quick(second, steps=150, crop_px=128)
+    return replace(short, optimiser="adamw", motion=2.0, stages=())

@@ -25,6 +25,7 @@ from models.nets.hinet import HINet
 from models.nets.layers import pad_to_multiple
 from models.nets.maxim import MAXIM, image_layers
 from models.nets.mimo_unet import MIMOUNet
+from models.nets.motion_unet import MotionUNet
 from models.nets.mprnet import MPRNet
 from models.nets.nafnet import NAFNet
 from models.nets.restormer import Restormer
@@ -44,10 +45,12 @@ Outputs = Callable[[nn.Module, Tensor, Tensor], list[tuple[Tensor, Tensor]]]
 @dataclass(frozen=True, kw_only=True)
 class TrainingForm:
     """outputs: see `Outputs`. residual: names of the convolutions whose result is added to the blurred image, or of
-    their weights where another parameter of them must stay."""
+    their weights where another parameter of them must stay. motion: name of a layer that runs in training and tells
+    the motion, as LOSSES["motion"] says; "": none does."""
 
     outputs: Outputs
     residual: tuple[str, ...] = ()
+    motion: str = ""
 
 
 def multi_scale(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -317,6 +320,7 @@ FORMS: dict[type[nn.Module], TrainingForm] = {
     HighResMLFA: TrainingForm(outputs=windows_of_five, residual=("output", "first_stage.output")),
     DMPHN: TrainingForm(outputs=centred),
     NAFNet: TrainingForm(outputs=still, residual=("ending",)),
+    MotionUNet: TrainingForm(outputs=still, residual=("weigh.4", "head"), motion="motion"),
     HINet: TrainingForm(outputs=restored_stages, residual=("sam12.conv2", "last")),
     Stripformer: TrainingForm(outputs=centred, residual=("decoder.de_layer1_1.0",)),
     FFTformer: TrainingForm(outputs=still, residual=("output",)),

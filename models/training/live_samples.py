@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from core.image_files import image_size, list_images
@@ -111,7 +112,7 @@ def _sequences(folder: Path) -> list[list[Path]]:
 
 class LiveSampler:
     """Crops of live exposures. workers: threads that draw, which changes no byte. augmentation: what a recipe does to
-    a sample besides, colours for example."""
+    a sample besides, colours for example. with_motion: a batch has a third part, the motion behind each sample."""
 
     def __init__(
         self,
@@ -122,8 +123,10 @@ class LiveSampler:
         crop_px: int,
         workers: int = 1,
         augmentation: Augmentation = NO_CHANGE,
+        with_motion: bool = False,
     ) -> None:
         self.seed, self.crop_px, self.augmentation = seed, crop_px, augmentation
+        self.with_motion = with_motion
         self.settings = replace(settings, side_px=crop_px + ROOM_PX)
         folders = len(sources.photographs)
         self.photographs = (
@@ -143,14 +146,15 @@ class LiveSampler:
     ) -> list[tuple[Tensor, ...]]:
         """The share of process number `rank` in the step's `size` samples, in so many batches of one size.
 
-        Shape: each two float32 [size, 1, 3, crop, crop], blurred and sharp. Range: [0, 1].
+        Shape: each two float32 [size, 1, 3, crop, crop], blurred and sharp, in [0, 1]; and with the motion float32
+        [size, 3], the variance of x, of y and the covariance of the positions that the sample's middle passes, px^2.
         """
         share = size // processes
         start = step * size + rank * share
         piece = share // parts
         return [self._together(range(start + n * piece, start + (n + 1) * piece)) for n in range(parts)]
 
-    def _together(self, numbers: range) -> tuple[Tensor, Tensor]:
+    def _together(self, numbers: range) -> tuple[Tensor, ...]:
         samples = list(self._threads.map(self.sample, numbers) if self._threads else map(self.sample, numbers))
         blur, sharp = (unit(np.stack([sample[side] for sample in samples])[:, None]) for side in (0, 1))
         if self.augmentation != NO_CHANGE:
@@ -159,10 +163,12 @@ class LiveSampler:
                 for place, number in enumerate(numbers)
             ]
             blur, sharp = (np.stack([clip[side] for clip in changed]) for side in (0, 1))
-        return to_tensor(blur), to_tensor(sharp)
+        if not self.with_motion:
+            return to_tensor(blur), to_tensor(sharp)
+        return to_tensor(blur), to_tensor(sharp), torch.tensor([sample[2] for sample in samples])
 
-    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sample number `number`. Shape: two uint8 [crop, crop, 3], blurred and sharp."""
+    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
+        """Sample number `number`. Shape: two uint8 [crop, crop, 3], blurred and sharp; and its motion (see `parts`)."""
         block, place = divmod(number, BLOCK * REUSE)
         order = stream(self.seed, "live order", block).permutation(BLOCK * REUSE)
         exposure = self._exposure(block * BLOCK + int(order[place]) % BLOCK)
@@ -176,7 +182,12 @@ class LiveSampler:
             crop = crop[:, ::-1] if mirrored else crop
             crop = crop[::-1] if upside_down else crop
             shown.append(crop.swapaxes(0, 1) if transposed else crop)
-        return shown[0], shown[1]
+        along_x, along_y, together = exposure.spread_px2
+        if mirrored != upside_down:
+            together = -together
+        if transposed:
+            along_x, along_y = along_y, along_x
+        return shown[0], shown[1], (along_x, along_y, together)
 
     def _exposure(self, number: int) -> Exposure:
         with self._lock:

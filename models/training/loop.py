@@ -76,6 +76,7 @@ def sampler_of(chosen: Plan, stage: PlannedStage) -> PairSampler | LiveSampler:
             crop_px=stage.crop_px,
             workers=config.workers or usual,
             augmentation=recipe.augmentation,
+            with_motion=bool(recipe.motion),
         )
     if recipe.faces and chosen.boxes:
         return FaceSampler(
@@ -192,7 +193,7 @@ class _Training:
         self.module = channels_last(self.module.to(chosen.device)).train()
         self.running = Running(
             self.module,
-            form_of(self.module, chosen.spec).outputs,
+            form_of(self.module, chosen.spec),
             name=chosen.spec.name,
             compiled=chosen.config.compile,
             precision=chosen.config.precision,
@@ -267,7 +268,8 @@ class _Training:
         self.terms = {"loss": 0.0}
         for blur, sharp, *boxes in parts:
             pairs = self.running(blur, sharp)
-            loss, terms = self.objective.loss(pairs, blur, *boxes, step=place, steps=stage.steps)
+            told = self.running.motion
+            loss, terms = self.objective.loss(pairs, blur, *boxes, motion=told, step=place, steps=stage.steps)
             self._note("loss", loss, len(parts))
             for name, value in terms.items() if len(terms) > 1 else ():
                 self._note(f"loss/{name}", value, len(parts))

@@ -122,11 +122,18 @@ class Objective:
             self.contrast_net = _net(feature_net_name, stage.contrast.layers, weights_dir, device)
 
     def loss(
-        self, pairs: list[tuple[Tensor, Tensor]], blur: Tensor, *boxes: Tensor, step: int, steps: int
+        self,
+        pairs: list[tuple[Tensor, Tensor]],
+        blur: Tensor,
+        *known: Tensor,
+        motion: Tensor | None = None,
+        step: int,
+        steps: int,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its terms after weighting. pairs: (restored, sharp) of every output, in [0, 1].
 
-        blur: [B, T, 3, H, W], what went in. boxes: of the components of faces, where the stage has terms of them.
+        blur: [B, T, 3, H, W], what went in. known: what the sampler says besides, the boxes of the components of faces
+        or the motion, where the stage has terms of them. motion: what the network tells of it.
         step of steps: place in the stage, which decides about the negatives and the pyramid.
         """
         stage = self.stage
@@ -149,7 +156,9 @@ class Objective:
         if stage.adversary and self.discriminator is not None:
             terms["adversarial"] = stage.adversary.weight * self.discriminator.generator_loss(restored, sharp)
         if self.faces:
-            terms |= self.faces.losses(pairs, boxes[0], step=step, steps=steps)
+            terms |= self.faces.losses(pairs, known[0], step=step, steps=steps)
+        if stage.motion and motion is not None and known:
+            terms["motion"] = stage.motion * LOSSES["motion"](motion, known[0])
         return torch.stack(list(terms.values())).sum(), terms
 
     def compared(self, pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:

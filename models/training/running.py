@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.recipes import Recipe
 from models.training.discriminators import Discriminator
-from models.training.forms import Outputs
+from models.training.forms import TrainingForm
 from models.training.stages import PlannedStage
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -30,13 +30,19 @@ def require_compiler(device: torch.device) -> None:
 
 
 class Running:
-    """Gives what `outputs` (models/training/forms.py) gives."""
+    """Gives what the form's `outputs` give. motion: what the last run told of the motion, if the form names a layer."""
 
     def __init__(
-        self, module: nn.Module, outputs: Outputs, *, name: str, compiled: bool, precision: str, device: torch.device
+        self, module: nn.Module, form: TrainingForm, *, name: str, compiled: bool, precision: str, device: torch.device
     ) -> None:
-        self.outputs, self.name, self.mixed, self.device = outputs, name, precision != "float32", device
+        self.outputs, self.name, self.mixed, self.device = form.outputs, name, precision != "float32", device
+        self.motion: Tensor | None = None
+        if form.motion:
+            module.get_submodule(form.motion).register_forward_hook(self._listen)
         self.module: Any = torch.compile(module) if compiled else module
+
+    def _listen(self, layer: nn.Module, inputs: tuple[Tensor, ...], told: Tensor) -> None:
+        self.motion = told.float()
 
     def __call__(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Errors: ValueError, one sentence, where a batch norm has too few numbers, or compiling fails."""

@@ -1,0 +1,215 @@
+"""A U-Net that tells how every place moved during the exposure, and restores it along that motion: `motion-unet-small`.
+
+This project's own network. A blur of straight motion is undone by the same weights everywhere once the image is sampled
+along the motion, in units of its length. So the network has three parts: a plain residual U-Net behind a
+pixel-unshuffle, which sees far at little cost; the motion that it tells, as length and direction at every fourth pixel;
+and weights of samples along that motion, told for every pixel. The derivation: docs/decisions/019-motion-unet.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.nets.layers import ResidualBlock, pad_to_multiple
+from models.spec import Method, ModelSpec
+
+BLOCK_PX = 4  # side of the blocks of pixels that become channels
+BLOCK_START = 0.1  # of a residual block's usual start, so that many of them add up to a small change
+GATE_START = 0.3
+# Where a pixel is sampled, on either side of it: (lengths of the motion, px along it). Undoing a box of length L takes
+# differences of neighbouring pixels half a length away, one and a half lengths, and so on.
+ALONG = ((0, 1), (0, 2), (0.5, 0.5), (0.5, -0.5), (0.5, 1.5), (1, 0), (1.5, 0.5), (1.5, -0.5), (2, 0))
+ACROSS_PX = 1.0
+LEAST_LOG, MOST_LOG = -3.0, 6.0  # of a variance in px^2
+LONGEST_PX = 48.0
+GREY_GAIN = 4.0
+DETAIL = 16  # channels of the features at full resolution
+HIDDEN = 32
+
+
+class GatedUp(nn.Module):
+    """Joins a level with the coarser one: skip * 2 sigmoid(gate) + added, both from the coarser features."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.joined = nn.Conv2d(coarse, 2 * fine, 1)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Shape: [B, coarse, H, W], [B, fine, 2H, 2W] -> [B, fine, 2H, 2W]."""
+        gate, added = functional.interpolate(self.joined(x), scale_factor=2.0, mode="nearest").chunk(2, dim=1)
+        return torch.addcmul(added, skip, 2 * torch.sigmoid(gate))
+
+
+class MotionUNet(nn.Module):
+    """widths: channels per level, the finest first. encoder, decoder: blocks per level but the coarsest, the finest
+    first. middle: blocks of the coarsest level."""
+
+    offsets: Tensor
+
+    def __init__(self, widths: Sequence[int], encoder: Sequence[int], middle: int, decoder: Sequence[int]) -> None:
+        super().__init__()
+        self.multiple = BLOCK_PX * 2 ** (len(widths) - 1)
+        pixels = 3 * BLOCK_PX**2
+        steps = list(pairwise(widths))
+        self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList([_blocks(*pair) for pair in zip(widths[:-1], encoder, strict=True)])
+        self.downs = nn.ModuleList([nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps])
+        self.middle = _blocks(widths[-1], middle)
+        self.ups = nn.ModuleList([GatedUp(coarse, fine) for fine, coarse in steps])
+        self.decoder = nn.ModuleList([_blocks(*pair) for pair in zip(widths[:-1], decoder, strict=True)])
+        self.motion = nn.Conv2d(widths[-1], 3, 1)  # at the coarsest level; see `_axis` for the three numbers
+        self.motion_detail = nn.Conv2d(widths[0], 3, 1)
+        self.detail = nn.Conv2d(widths[0], DETAIL * BLOCK_PX**2, 1)
+        samples = len(ALONG) + 1
+        seen = samples + 3 + 1 + DETAIL
+        self.weigh = nn.Sequential(
+            nn.Conv2d(seen + -seen % 32, HIDDEN, 1),  # filled up with zeros: such sizes are computed fastest
+            nn.ReLU(inplace=True),
+            nn.Conv2d(HIDDEN, HIDDEN, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(HIDDEN, samples, 1),
+        )
+        self.head = nn.Conv2d(widths[0], pixels, 1)
+        # (lengths along, px along, px across) of each sample, once on either side.
+        one_side = torch.tensor([[*along, 0.0] for along in ALONG] + [[0.0, 0.0, ACROSS_PX]])
+        self.register_buffer("offsets", torch.stack([one_side, -one_side], dim=1).reshape(-1, 3), persistent=False)
+        self._start()
+
+    def _start(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.motion_detail.weight.zero_()
+            for layer in self.modules():
+                if isinstance(layer, ResidualBlock):
+                    layer.conv2.weight.mul_(BLOCK_START)
+                elif isinstance(layer, GatedUp):
+                    layer.joined.weight.mul_(GATE_START)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Shape: [B, 3, H, W] -> the same; edges are repeated inside up to multiples of 16 px.
+
+        Range: [0, 1] in; the output is not clamped.
+        """
+        height, width = image.shape[-2:]
+        image = pad_to_multiple(image, self.multiple, "replicate")
+        x = self.stem(functional.pixel_unshuffle(image - 0.5, BLOCK_PX))
+        skips = []
+        for blocks, down in zip(self.encoder, self.downs, strict=True):
+            x = blocks(x)
+            skips.append(x)
+            x = down(x)
+        x = self.middle(x)
+        motion = self.motion(x).float()  # whoever trains the network listens to this layer (models/training/running.py)
+        for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
+            x = blocks(up(x, skips.pop()))
+        finer = float(2 ** len(self.downs))
+        motion = functional.interpolate(motion, scale_factor=finer, mode="bilinear", align_corners=False)
+        seen, length = self._sampled(image.float(), motion + self.motion_detail(x).float())
+        detail = functional.pixel_shuffle(self.detail(x), BLOCK_PX)
+        known = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
+        known += [detail]
+        filled = torch.cat(known, dim=1)
+        missing = self.weigh[0].in_channels - filled.shape[1]  # type: ignore[operator]
+        filled = functional.pad(filled, (0, 0, 0, 0, 0, missing)).contiguous(memory_format=torch.channels_last)
+        weights = self.weigh(filled).float()
+        restored = image + (seen * weights[:, None]).sum(2)
+        restored = restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).float()
+        return restored[..., :height, :width]
+
+    @torch.autocast("cpu", enabled=False)
+    def _sampled(self, image: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """What lies along and across the motion, less the pixel itself, both sides together; and the motion's length.
+
+        Shape: [B, 3, H, W], [B, 3, H / 4, W / 4] -> [B, 3, samples, H, W], [B, 1, H, W] (px).
+        """
+        batch, _, height, width = image.shape
+        length, across, down = _axis(motion)
+        # Offsets in px: lengths along, px along, px across. [B, h, w, samples]
+        x = torch.stack([length * across, across, -down], dim=-1) @ self.offsets.T
+        y = torch.stack([length * down, down, across], dim=-1) @ self.offsets.T
+        shifts = torch.stack([x * (2 / width), y * (2 / height)], dim=-1).permute(0, 3, 1, 2, 4)
+        rows, columns = (
+            (torch.arange(size, dtype=image.dtype, device=image.device) + 0.5) * (2 / size) - 1
+            for size in (height, width)
+        )
+        here = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+        here = here.view(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX, 2)
+        count = len(self.offsets)
+        grid = (shifts[:, :, :, None, :, None] + here).reshape(batch, count * height, width, 2)
+        centred = (image - 0.5).contiguous()
+        seen = functional.grid_sample(centred, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        sides = seen.reshape(batch, 3, count // 2, 2, height, width)
+        both = sides[:, :, :, 0] + sides[:, :, :, 1] - 2 * centred[:, :, None]
+        return both, functional.interpolate(length[:, None], scale_factor=float(BLOCK_PX), mode="nearest")
+
+
+def _axis(motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Length and direction of the straight motion with the told variances of the positions that a point passes.
+
+    Shape: [B, 3, h, w] (log variance along x, along y, in px^2; correlation before tanh) -> three [B, h, w]: length in
+    px, and the unit vector along it, which points to the right. A box of length L has the variance L^2 / 12.
+    """
+    along_x, along_y = motion[:, :2].clamp(LEAST_LOG, MOST_LOG).exp().unbind(1)
+    together = torch.tanh(motion[:, 2]) * (along_x * along_y).sqrt()
+    half = (along_x - along_y) / 2
+    spread = (half.square() + together.square() + 1e-4).sqrt()
+    length = (12 * ((along_x + along_y) / 2 + spread)).sqrt().clamp(max=LONGEST_PX)
+    angle = 0.5 * torch.atan2(together, half + 1e-6)
+    return length, angle.cos(), angle.sin()
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*[ResidualBlock(channels) for _ in range(count)])
+
+
+class _Adapter:
+    """The network pads by itself."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        for frame in frames:
+            yield self.module(frame[None])[0].clamp(0, 1)
+
+
+def _adapt(module: nn.Module) -> Method:
+    return _Adapter(module)
+
+
+def _build_small() -> nn.Module:
+    return MotionUNet((64, 96, 120), (2, 2), 3, (2, 2))
+
+
+def _build_test() -> nn.Module:
+    return MotionUNet((16, 24, 32), (1, 1), 1, (1, 1))
+
+
+MOTION_UNET_SMALL = ModelSpec(
+    name="motion-unet-small",
+    task="deblur",
+    build=_build_small,
+    adapt=_adapt,
+    frames=1,
+    multiple_of=16,
+    value_range=(0.0, 1.0),
+    weights=(),
+    recipe="motion-unet",
+    source="this project, docs/decisions/019-motion-unet.md",
+    published="",
+)
+MOTION_UNET_TEST = replace(
+    MOTION_UNET_SMALL,
+    name="motion-unet-test",
+    build=_build_test,
+    source=f"{MOTION_UNET_SMALL.source} (tiny variant for tests)",
+)

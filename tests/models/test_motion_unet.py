@@ -1,0 +1,114 @@
+"""The network that restores along the motion it tells: its geometry, its start, and how it is trained."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from core.random_streams import stream
+from models.losses import LOSSES
+from models.nets.motion_unet import ALONG, MotionUNet, _axis
+from models.train import main
+from models.training.live_samples import LiveSampler, live_sources
+from models.zoo import MODELS
+from synth.live_settings import LiveSettings
+
+
+def told(length_px: float, angle_rad: float) -> torch.Tensor:
+    """What the network would tell of a straight, even motion. Shape: [1, 3, 2, 2]."""
+    x, y = length_px * math.cos(angle_rad), length_px * math.sin(angle_rad)
+    least = 1e-3
+    along_x, along_y = x * x / 12 + least, y * y / 12 + least
+    correlation = (x * y / 12) / math.sqrt(along_x * along_y)
+    values = [math.log(along_x), math.log(along_y), math.atanh(correlation * 0.9999)]
+    return torch.tensor(values).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+
+
+@pytest.mark.parametrize("length_px", [3.0, 12.0, 30.0])
+@pytest.mark.parametrize("angle", [0.0, 20.0, 45.0, -70.0, 89.0])
+def test_length_and_direction_of_a_straight_motion(length_px: float, angle: float):
+    length, across, down = _axis(told(length_px, math.radians(angle)))
+    assert length.shape == (1, 2, 2)
+    assert float(length[0, 0, 0]) == pytest.approx(length_px, rel=0.03)
+    turn = math.degrees(math.atan2(float(down[0, 0, 0]), float(across[0, 0, 0])))
+    assert (turn - angle + 90) % 180 - 90 == pytest.approx(0, abs=max(1.5, 30 / length_px))
+
+
+def test_samples_lie_along_and_across_the_motion():
+    module = MODELS["motion-unet-test"].build()
+    assert isinstance(module, MotionUNet)
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
+    image = torch.stack([x, y, x * y / 32])[None] / 48
+    motion = told(8.0, 0.0)[:, :, :1, :1].expand(1, 3, 8, 12)  # 8 px to the right
+    seen, length = module._sampled(image, motion)
+    assert seen.shape == (1, 3, len(ALONG) + 1, 32, 48)
+    assert float(length.mean()) == pytest.approx(8, rel=0.02)
+    inner = seen[..., 8:24, 20:28]
+    assert float(inner[:, :2].abs().max()) < 1e-5  # a plane has no second difference
+    image[:, 0] = (x - 24) ** 2 / 600
+    curved = module._sampled(image, motion)[0][0, 0, :, 16, 24]
+    lengths = float(length[0, 0, 16, 24])
+    for (part, px), value in zip(ALONG, curved, strict=False):
+        offset = part * lengths + px
+        low = math.floor(offset)
+        expected = 2 * ((1 - offset + low) * low**2 + (offset - low) * (low + 1) ** 2) / 600  # bilinear, both sides
+        assert float(value) == pytest.approx(expected, abs=2e-4)
+    assert float(curved[-1]) == pytest.approx(0, abs=1e-4)  # across: nothing changes along y
+
+
+def test_the_loss_of_the_motion_is_zero_for_the_truth_and_leaves_out_what_is_not_known():
+    true = torch.tensor([[4.0, 9.0, 3.0], [0.0, 0.0, 0.0]])
+    known = torch.tensor([math.log(4.1), math.log(9.1), math.atanh(3 / math.sqrt(4.1 * 9.1))])
+    right = known.view(1, 3, 1, 1).expand(2, 3, 2, 2).clone()
+    assert float(LOSSES["motion"](right, true)) == pytest.approx(0, abs=1e-6)
+    right[1] += 5  # resting: not counted
+    assert float(LOSSES["motion"](right, true)) == pytest.approx(0, abs=1e-6)
+    right[0, 0] += 3
+    assert float(LOSSES["motion"](right, true)) == pytest.approx(2.5 / 3, abs=1e-5)  # smooth L1 of 3, one of three
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for number in range(11):
+        noise = stream(number, "photograph").integers(0, 256, (24, 32, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), cv2.resize(noise, (128, 96), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+def test_the_motion_of_a_sample_turns_with_it(photographs: Path):
+    settings = LiveSettings(extent_px=(12.0, 14.0), duration_s=(0.004, 0.01), paths=0.0, foreground=0.0, parallax=0.0)
+    settings = LiveSettings(**{**vars(settings), "rolling": 0.0, "noise": 0.0, "jpeg": 0.0, "soft": 0.0})
+    sampler = LiveSampler(live_sources((photographs,), ()), settings, seed=1, crop_px=64, with_motion=True)
+    blur, _, motion = sampler.parts(0, 24)[0]
+    assert motion.shape == (24, 3)
+    right = 0
+    for number in range(24):
+        grey = blur[number, 0].mean(0).numpy().astype(np.float64)
+        down, across = np.gradient(grey)
+        # Blur leaves least change along the motion.
+        angle = 0.5 * math.atan2(2 * float(motion[number, 2]), float(motion[number, 0] - motion[number, 1]))
+        along = np.square(across * math.cos(angle) + down * math.sin(angle)).mean()
+        over = np.square(-across * math.sin(angle) + down * math.cos(angle)).mean()
+        right += bool(along < over)
+    assert right >= 22
+
+
+def test_it_starts_at_the_blurred_image_and_trains(photographs: Path, tmp_path: Path):
+    arguments = ["--model", "motion-unet-test", "--sharp", str(photographs), "--crop", "32", "--batch", "2"]
+    assert main([*arguments, "--steps", "3", "--threads", "1", "--out", str(tmp_path / "out")]) == 0
+    meta = json.loads((tmp_path / "out/checkpoint.json").read_text(encoding="utf-8"))
+    assert "2 motion" in meta["loss"]
+    module = MODELS["motion-unet-test"].build().train()
+    from models.training.forms import start_at_the_blurred_image
+
+    start_at_the_blurred_image(module, MODELS["motion-unet-test"])
+    image = torch.rand(1, 3, 40, 56)
+    assert torch.allclose(module(image), image, atol=1e-6)
