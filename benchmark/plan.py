@@ -267,7 +267,7 @@ def with_weights(network: NetworkMethod, config: RunConfig, *, must_fit: bool) -
         found = choose(network.spec, network.name, given, config.weights_dir, use_kept=quick)
         if found is not None and found.path is not None:
             if must_fit:
-                load_into(network.spec.build(), found.path, network.name)
+                load_into(network.spec.build(), found.path, network.spec)
             found = replace(found, sha256=identity_of(found.path))
     except (ValueError, OSError) as error:
         if must_fit:

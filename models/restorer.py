@@ -136,7 +136,7 @@ class Restorer:
         *,
         fuse: bool = True,
     ) -> None:
-        if spec.adapt is None:
+        if spec.adapter is None:
             raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it restores nothing")
         check_switches(spec, switches, device)
         check_tile(tile, spec)
@@ -235,7 +235,7 @@ def open_method(
     check_switches(spec, switches, chosen)  # before the weights are read
     check_tile(tile, spec)
     module = spec.build()
-    load_into(module, weights, name)
+    load_into(module, weights, spec)
     restorer = Restorer(spec, module, chosen, switches, tile)
     if isinstance(restorer.adapted, FaceRestorer):
         restorer.adapted.weights_folders.append(Path(weights).parent)  # the face detector's may lie beside

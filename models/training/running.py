@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from models.recipes import Recipe
+from models.spec import Outputs
 from models.training.discriminators import Discriminator
-from models.training.forms import Outputs
 from models.training.stages import PlannedStage
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -30,7 +30,7 @@ def require_compiler(device: torch.device) -> None:
 
 
 class Running:
-    """Gives what `outputs` (models/training/forms.py) gives."""
+    """Gives what `outputs` (models/nets/adapters.py, `outputs_of`) gives."""
 
     def __init__(
         self, module: nn.Module, outputs: Outputs, *, name: str, compiled: bool, precision: str, device: torch.device
