@@ -1,6 +1,17 @@
 """Every network that the project can build. A new one is a file in `models/nets/` and a line here.
 
-All that the project knows about a network stands on its ModelSpec (models/spec.py).
+All that the project knows about a network stands on its ModelSpec (models/spec.py): how it is built, run, trained and
+cited, and which weights its authors have published.
+
+Examples
+--------
+>>> spec = MODELS["nafnet-64"]
+>>> spec.task, spec.multiple_of, spec.value_range, spec.published
+('deblur', 16, (0.0, 1.0), 'NAFNet-width64')
+>>> sum(parameter.numel() for parameter in spec.build().parameters())  # 67.89 M in the paper
+67888835
+>>> [name for name, spec in MODELS.items() if spec.task == "face" and not name.endswith("-test")]
+['gfpgan']
 """
 
 from __future__ import annotations
