@@ -337,7 +337,7 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
         name, spec = method.name, method.spec if isinstance(method, NetworkMethod) else None
         if isinstance(method, FolderMethod):
             raise ValueError(f"{method.asked}: stored images have no cost")
-        if spec is not None and spec.adapt is None:
+        if spec is not None and spec.adapter is None:
             print(f"{name:28s} {parameters_m(spec.build()):9.2f}         -         -       -        -")
             continue
         try:

@@ -88,7 +88,7 @@ def weights(config: RunConfig) -> Iterator[Finding]:
         path, digest = network.weights.path, network.weights.sha256
         try:
             published = published_identities(spec, path)
-            load_into(spec.build(), path, name)
+            load_into(spec.build(), path, spec)
         except (ValueError, OSError) as error:
             yield fail(f"{name}: weights", str(error))
             continue

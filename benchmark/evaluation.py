@@ -79,11 +79,38 @@ def _shorter_side(image: Path) -> int | None:
 def score_image(
     restored: Tensor, references: Iterable[Tensor], protocol: EvalProtocol, metric_ids: Sequence[str]
 ) -> dict[str, float]:
-    """Score one restored image. Shape: [3, H, W] float, references too. Range: [0, 1], sRGB-encoded.
+    """Score one restored image under a protocol: what benchmark/score.py does to each.
 
-    references: the sharp image; all trajectory frames for Kohler (read once, one at a time); empty without truth.
-    Returns the value of every id; an infinite PSNR is infinite.
-    Errors: ValueError (range, sizes, ids, number of references).
+    Parameters
+    ----------
+    restored : torch.Tensor
+        [3, H, W] float RGB, sRGB-encoded, in [0, 1]. It is rounded to 8 bit as the protocol says.
+    references : iterable of torch.Tensor
+        The sharp image, of the same shape and range; for Kohler all frames of the trajectory, read once and one at a
+        time; empty where there is no truth.
+    protocol : EvalProtocol
+        An entry of `benchmark.protocols.PROTOCOLS`: rounding, alignment, cut, kind of SSIM.
+    metric_ids : sequence of str
+        Of `benchmark.metrics.METRICS`.
+
+    Returns
+    -------
+    dict of str to float
+        The value of every id in the metric's unit; the PSNR of equal images is infinite.
+
+    Raises
+    ------
+    ValueError
+        For another range or size, an unknown id, or a wrong number of references.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from benchmark.protocols import PROTOCOLS
+    >>> sharp = torch.full((3, 40, 60), 100 / 255)
+    >>> values = score_image(sharp + 5 / 255, [sharp], PROTOCOLS["gopro-linear"], ["psnr"])
+    >>> print(f"{values['psnr']:.3f} dB")  # 20 log10(255 / 5)
+    34.151 dB
     """
     return score_restorations([restored], references, protocol, metric_ids)[0]
 

@@ -35,21 +35,15 @@ MINI_HOMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The resolved command line. metrics, protocols: () = what the test sets and protocols usually take.
+    """The resolved command line."""
 
-    methods: see benchmark/methods.py; `decided` completes them. steps: None = what the profile says. switches, tile: of
-    all networks among the methods, see models/restorer.py; never "auto", which depends on the free memory.
-    retrain: networks are trained even where this project keeps weights of them (models/pretrained).
-    all_methods: "all" was asked for, so a network that can take no part gets a row that says why.
-    """
-
-    methods: tuple[Method, ...]
+    methods: tuple[Method, ...]  # see benchmark/methods.py; `decided` completes them
     testsets: tuple[str, ...] = sets_at_hand(None)
-    protocols: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()  # (): those of the test sets
+    metrics: tuple[str, ...] = ()  # (): those of the protocols
     pairs: tuple[Path, ...] = (ROOT / "out" / "pairs",)
     profile: str = "quick"
-    steps: int | None = None
+    steps: int | None = None  # None: what the profile says
     weights: tuple[tuple[str, Path], ...] = ()
     weights_dir: Path | None = None
     data_root: Path | None = None
@@ -61,11 +55,11 @@ class RunConfig:
     workers: int = 1
     scheduler: str = ""
     limit: int | None = None
-    switches: tuple[str, ...] = ()
-    tile: int | None = None
+    switches: tuple[str, ...] = ()  # of all networks among the methods, see models/restorer.py
+    tile: int | None = None  # of all networks, px; never "auto", which depends on the free memory
     feature_net: str = "vgg19"
-    retrain: bool = False
-    all_methods: bool = False
+    retrain: bool = False  # networks are trained even where this project keeps weights of them (models/pretrained)
+    all_methods: bool = False  # "all" was asked for, so a network that can take no part gets a row that says why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +261,7 @@ def with_weights(network: NetworkMethod, config: RunConfig, *, must_fit: bool) -
         found = choose(network.spec, network.name, given, config.weights_dir, use_kept=quick)
         if found is not None and found.path is not None:
             if must_fit:
-                load_into(network.spec.build(), found.path, network.name)
+                load_into(network.spec.build(), found.path, network.spec)
             found = replace(found, sha256=identity_of(found.path))
     except (ValueError, OSError) as error:
         if must_fit:

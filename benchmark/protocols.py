@@ -13,54 +13,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalProtocol:
-    """How one test set is scored. Two protocols never share a column.
-
-    blur_variant: the input folder where a set offers several ("blur", "blur_gamma"; "" = the only one).
-    quantise: "round" | "truncate" | "none": what turns the restored image into 8-bit values before scoring.
-    align: "none" | "kohler" (gain and integer shift, best trajectory frame, after the cut) | "shift" (sub-pixel search)
-    | "ecc" (gain and homography, masked).
-    luma: score Y = .299 R + .587 G + .114 B instead of RGB. crop_px: border cut on every side.
-    frames: "all" | "su30" (30 of 100 frames of each sequence, see `su30_indices`) | "su30-one-based" (the same numbers
-    counted from 1: the user's `--one-based`) | "skip-first". pool: "image" mean of per-image values | "sequence" mean
-    of the sequences' means (see `pooled`).
-    metrics: the ids scored unless the user asks for others. reference: False where only no-reference metrics apply.
-    """
+    """How one test set is scored. Two protocols never share a column."""
 
     name: str
     testset: str
     title: str
     source: str
-    metrics: tuple[str, ...]
-    blur_variant: str = ""
+    metrics: tuple[str, ...]  # ids that are scored unless the user asks for others
+    blur_variant: str = ""  # input folder where a set offers several ("blur", "blur_gamma"); "": the only one
+    # "round", "truncate" or "none": what turns the restored image into 8-bit values before scoring
     quantise: str = "round"
+    # "none", "kohler" (gain and integer shift, best trajectory frame, after the cut), "shift" (sub-pixel search) or
+    # "ecc" (gain and homography, masked)
     align: str = "none"
-    luma: bool = False
-    crop_px: int = 0
+    luma: bool = False  # Y = .299 R + .587 G + .114 B is scored in place of RGB
+    crop_px: int = 0  # border that is cut on every side
+    # "all", "su30" (30 of 100 frames of each sequence, see `su30_indices`), "su30-one-based" (the same numbers counted
+    # from 1: the user's `--one-based`) or "skip-first"
     frames: str = "all"
-    pool: str = "image"
-    reference: bool = True
+    pool: str = "image"  # "image": mean of per-image values; "sequence": mean of the sequences' means (see `pooled`)
+    reference: bool = True  # False where only no-reference metrics apply
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A quality measure. fn(restored, sharp) takes float tensors [C, H, W] in [0, 1] (C = 3, or 1 for luma protocols)
-    and returns a float; a no-reference metric ignores `sharp` (None).
-
-    missing(): None when it can run here, otherwise one sentence that names the file or package that is missing.
-    smallest_px: the shorter side that the images must have at least.
-    unchecked: fn without the check of shapes and range, for aligned images: after a gain their values may pass 1.
-    """
+    """A quality measure."""
 
     name: str
     title: str
-    unit: str
+    unit: str  # of its values; "" for none
     higher_is_better: bool
     needs_reference: bool
     source: str
+    # (restored, sharp) -> value. Float tensors [C, H, W] in [0, 1], C = 3, or 1 for luma protocols; a no-reference
+    # metric ignores `sharp` (None).
     fn: Callable[[Tensor, Tensor | None], float]
+    # None when it can run here, else one sentence that names the file or package that is missing
     missing: Callable[[], str | None] = lambda: None
+    # fn without the check of shapes and range, for aligned images: after a gain their values may pass 1
     unchecked: Callable[[Tensor, Tensor | None], float] | None = None
-    smallest_px: int = 1
+    smallest_px: int = 1  # the images' shorter side is at least this long
 
 
 # The ten test sequences of DVD (Su et al., CVPR 2017), #1 to #10; 100 frames each.

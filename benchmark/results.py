@@ -105,14 +105,10 @@ class _Figure(_MethodNames):
 
 @dataclass(frozen=True, kw_only=True)
 class Row(_MethodFacts, _Figure):
-    """A line of leaderboard.csv: a figure, the facts of its method, its cost, and how it compares.
+    """A line of leaderboard.csv: a figure, the facts of its method, its cost, and how it compares."""
 
-    The cost's columns are those of a CostRow, all of them None or "" for a method that was not measured.
-    published_elsewhere: figures under other protocols, each with the difference in words. shares_first_place: whether
-    the data cannot tell the method from the best one of its table. votes: those that a score of a preference study
-    rests on.
-    """
-
+    # The cost's columns, down to peak_mb, are those of a CostRow, all of them None or "" for a method that was not
+    # measured.
     height: int | None = None
     width: int | None = None
     device: str = ""
@@ -120,20 +116,14 @@ class Row(_MethodFacts, _Figure):
     ms_median: float | None = None
     ms_iqr: float | None = None
     peak_mb: float | None = None
-    shares_first_place: bool | None = None
-    published_elsewhere: str = ""
-    votes: int | None = None
+    shares_first_place: bool | None = None  # whether the data cannot tell the method from the best one of its table
+    published_elsewhere: str = ""  # figures under other protocols, each with the difference in words
+    votes: int | None = None  # those that a score of a preference study rests on
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRow:
-    """A line of comparisons.csv: `method` against `other` on the images that both have.
-
-    wins, ties, losses: images on which `method` is better, equal, worse. difference: mean of method - other, in the
-    metric's own direction; ci95_low, ci95_high: its bootstrap interval by sequence, None with a single sequence.
-    wilcoxon_p: two-sided signed-rank test over images; holm_p: corrected for all pairs of methods of the table.
-    differs: holm_p below 0.05 and the interval without 0; None where there is no interval, so nothing can be said.
-    """
+    """A line of comparisons.csv: `method` against `other` on the images that both have."""
 
     testset: str
     protocol: str
@@ -141,14 +131,15 @@ class ComparisonRow:
     method: str
     other: str
     images: int
-    wins: int
-    ties: int
-    losses: int
-    difference: float
-    ci95_low: float | None
+    wins: int  # images on which `method` is better
+    ties: int  # equal
+    losses: int  # worse
+    difference: float  # mean of method - other, in the metric's own direction
+    ci95_low: float | None  # bootstrap interval of the difference by sequence; None with a single sequence
     ci95_high: float | None
-    wilcoxon_p: float
-    holm_p: float
+    wilcoxon_p: float  # two-sided signed-rank test over images
+    holm_p: float  # the same, corrected for all pairs of methods of the table
+    # holm_p below 0.05 and the interval without 0; None where there is no interval, so that nothing can be said
     differs: bool | None
 
 

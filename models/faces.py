@@ -200,7 +200,7 @@ def open_detector(folders: list[Path], device: torch.device) -> Callable[[Tensor
         path = find_weights(RETINAFACE_MOBILENET, folder) if folder.is_dir() else None
         if path is not None:
             module = RETINAFACE_MOBILENET.build()
-            load_into(module, path, RETINAFACE_MOBILENET.name)
+            load_into(module, path, RETINAFACE_MOBILENET)
             return _Detector(module.to(device).eval())
     wanted = RETINAFACE_MOBILENET.weights[0]
     raise ValueError(

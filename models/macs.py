@@ -41,7 +41,7 @@ def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    if spec.adapt is None or spec.task == "face":  # how many faces a frame has is a matter of its values
+    if spec.adapter is None or spec.task == "face":  # how many faces a frame has is a matter of its values
         return None
     count = max(2, spec.frames)
     with torch.random.fork_rng(devices=[]):  # counting leaves the caller's chance as it was

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import npm_packages, weights_files
 from core.files import sha256_of
-from core.key_layouts import renamed
+from core.key_layouts import KeyLayout, renamed
 from core.weights_files import SUFFIXES, load_state_dict, load_strictly
 from models import maxim_files, ncnn_files
 from models.nets.dmphn import merge_folder, six_files
@@ -23,19 +23,23 @@ PACKAGED = (weights_files.PREFIX, npm_packages.PREFIX)  # files that a package's
 _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
 
 
-def load_into(module: nn.Module, path: Path, name: str) -> None:
+def load_into(module: nn.Module, path: Path, spec: ModelSpec) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
-    Known layouts under other names (core/key_layouts.py, models/maxim_files.py) and ncnn's format
-    (models/ncnn_files.py) are brought to the network's.
+    Other names of its layers (`layouts` of the spec, models/maxim_files.py) and ncnn's format (models/ncnn_files.py)
+    are brought to the network's.
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
-    load_strictly(module, _state(path), path, name)
+    load_strictly(module, tensors_of(path, spec.layouts), path, spec.name)
 
 
-def _state(path: Path) -> dict[str, Tensor]:
+def tensors_of(path: Path, layouts: Iterable[KeyLayout]) -> dict[str, Tensor]:
+    """A checkpoint's tensors under a network's keys, whichever of these layouts it is in.
+
+    Errors: as `load_state_dict`.
+    """
     known = merge_folder(path) or maxim_files.read(path) or ncnn_files.read(path)
-    return known or renamed(load_state_dict(path), path)
+    return known or renamed(load_state_dict(path), layouts, path)
 
 
 def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:

@@ -241,7 +241,7 @@ def choose_weights(model: str, given: str | None) -> Path | None:
         return None
     if model not in MODELS:
         raise ValueError(unknown("no method is called", model, [*BASELINES, *RESTORERS]))
-    if MODELS[model].adapt is None:
+    if MODELS[model].adapter is None:
         raise ValueError(f"{model} is a part of other networks, it restores nothing; {', '.join(RESTORERS)} do")
     folder = weights_folder()
     found = choose(MODELS[model], model, given, folder if given or folder.is_dir() else None, trainings=DEFAULT_OUT)

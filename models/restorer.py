@@ -117,13 +117,41 @@ def check_switches(spec: ModelSpec, switches: Sequence[str], device: torch.devic
 
 
 class Restorer:
-    """A network with weights as a Method. Frames may be on any device; results come back on the CPU.
+    """A network with weights as a Method.
 
-    switches: those of models.spec.SWITCHES to turn on. tile: "none", "auto" (still networks: only where the image
-    would not fit in half of the free memory) or the side of square tiles in pixels; see models/tiling.py.
-    Weights are laid out channels-last; on a CPU the network runs as the copy that models/fused.py makes, and what
-    its features took is kept for the next ones (core/memory.py). fuse=False: the network itself, layer by layer.
-    Errors: ValueError for a part, a switch or a tile that does not suit the network or the device.
+    Weights are laid out channels-last; on a CPU the network runs as the copy that models/fused.py makes, and what its
+    features took is kept for the next ones (core/memory.py).
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The network's facts, an entry of `models.zoo.MODELS`.
+    module : torch.nn.Module
+        What `spec.build()` gave, with its weights loaded.
+    device : torch.device
+        Where the network runs.
+    switches : sequence of str
+        Authors' habits that change numbers, of `models.spec.SWITCHES`; all are off unless they are named.
+    tile : int or str
+        "none"; "auto" (still networks: tiles where the image would not fit in half of the free memory); or the side of
+        square tiles in px. See models/tiling.py.
+    fuse : bool
+        False: the network itself, layer by layer.
+
+    Raises
+    ------
+    ValueError
+        For a part of other networks, and for a switch or a tile that does not suit the network or the device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from models.zoo import MODELS
+    >>> spec = MODELS["mimo-unet-test"]
+    >>> restorer = Restorer(spec, spec.build(), torch.device("cpu"))
+    >>> (restored,) = restorer.restore(iter([torch.rand(3, 30, 45)]))
+    >>> tuple(restored.shape)
+    (3, 30, 45)
     """
 
     def __init__(
@@ -136,7 +164,7 @@ class Restorer:
         *,
         fuse: bool = True,
     ) -> None:
-        if spec.adapt is None:
+        if spec.adapter is None:
             raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it restores nothing")
         check_switches(spec, switches, device)
         check_tile(tile, spec)
@@ -171,10 +199,27 @@ class Restorer:
             self._method = SelfEnsemble(self._method)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Shape: [3, H, W] each, as many out as in; [3, s H, s W] for a scale of s. Range: float32 RGB [0, 1], clamped.
+        """Restore a clip; a still is a clip of one.
 
-        Errors: ValueError for a frame that is not float [3, H, W]; FloatingPointError if the network's output is not
-        finite; MemoryError for an image that is too large.
+        Parameters
+        ----------
+        frames : iterator of torch.Tensor
+            [3, H, W] each, float, RGB, sRGB-encoded, in [0, 1]; on any device.
+
+        Yields
+        ------
+        torch.Tensor
+            [3, H, W], or [3, s H, s W] for a network that enlarges s times; float32 RGB in [0, 1], on the CPU. As many
+            as frames came, in their order.
+
+        Raises
+        ------
+        ValueError
+            For a frame of another type or shape.
+        FloatingPointError
+            If the network's output is not finite.
+        MemoryError
+            For an image that is too large.
         """
         restored = self._method.restore(self._checked(frame).to(self.device) for frame in frames)
         half = "half" in self.switches
@@ -218,10 +263,37 @@ def open_method(
     switches: Sequence[str] = (),
     tile: int | str = "none",
 ) -> Method:
-    """A baseline, or a network with its weights loaded strictly. switches, tile: see `Restorer`.
+    """A baseline, or a network with its weights loaded strictly.
 
-    Errors: ValueError for an unknown name, a network without weights, a checkpoint of another network or with NaN, a
-    switch or a tile that does not suit.
+    Parameters
+    ----------
+    name : str
+        Of `models.baselines.BASELINES` or `models.zoo.MODELS`.
+    weights : pathlib.Path or None
+        The network's weights file; None for a baseline.
+    device : str or torch.device
+        "auto" takes the GPU where there is one.
+    switches, tile
+        As `Restorer` takes them.
+
+    Returns
+    -------
+    Method
+        With `restore(frames)`, as `Restorer.restore`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, a network without weights, a checkpoint of another network or with NaN, a switch or a tile
+        that does not suit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> frame = torch.rand(3, 20, 30)
+    >>> (restored,) = open_method("identity", None).restore(iter([frame]))
+    >>> torch.equal(restored, frame)
+    True
     """
     if name in BASELINES:
         if switches or tile not in ("none", "auto"):
@@ -235,7 +307,7 @@ def open_method(
     check_switches(spec, switches, chosen)  # before the weights are read
     check_tile(tile, spec)
     module = spec.build()
-    load_into(module, weights, name)
+    load_into(module, weights, spec)
     restorer = Restorer(spec, module, chosen, switches, tile)
     if isinstance(restorer.adapted, FaceRestorer):
         restorer.adapted.weights_folders.append(Path(weights).parent)  # the face detector's may lie beside

@@ -30,7 +30,7 @@ from core.weights_files import (
 )
 from models import maxim_files, ncnn_files
 from models.nets.dmphn import six_files
-from models.network_weights import PACKAGED, _state, identity_of
+from models.network_weights import PACKAGED, identity_of, tensors_of
 from models.spec import ModelSpec
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -46,7 +46,8 @@ def interpolate(first: Path, second: Path, alpha: float) -> dict[str, Tensor]:
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is between 0 and 1, got {alpha}")
-    one, two = _state(first), _state(second)
+    layouts = dict.fromkeys(layout for spec in MODELS.values() for layout in spec.layouts)
+    one, two = tensors_of(first, layouts), tensors_of(second, layouts)
     if found := differences(one, two):
         raise ValueError(f"{first} and {second} are not checkpoints of the same network (second: {found.summary()})")
     return {
@@ -137,7 +138,7 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
                 "keep it nevertheless, give it another name"
             )
         if entry is None or not entry.sha256:
-            state = maxim_files.read(part) or renamed(load_state_dict(part), Path(name))
+            state = maxim_files.read(part) or renamed(load_state_dict(part), spec.layouts, Path(name))
             load_strictly(spec.build(), state, Path(name), spec.name)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
@@ -181,7 +182,8 @@ def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
 
 
 def _check(name: str, file: Path) -> None:
-    module, state = _spec(name).build(), _state(file)
+    spec = _spec(name)
+    module, state = spec.build(), tensors_of(file, spec.layouts)
     own = module.state_dict()
     for line in differences(own, with_other_names(own, in_own_form(module, state))).lines():
         print(line)

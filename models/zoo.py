@@ -1,25 +1,33 @@
-"""Every network that the project can build. A new one is a file in `models/nets/` and a line here."""
+"""Every network that the project can build. A new one is a file in `models/nets/` and a line here.
+
+All that the project knows about a network stands on its ModelSpec (models/spec.py): how it is built, run, trained and
+cited, and which weights its authors have published.
+
+Examples
+--------
+>>> spec = MODELS["nafnet-64"]
+>>> spec.task, spec.multiple_of, spec.value_range, spec.published
+('deblur', 16, (0.0, 1.0), 'NAFNet-width64')
+>>> sum(parameter.numel() for parameter in spec.build().parameters())  # 67.89 M in the paper
+67888835
+>>> [name for name, spec in MODELS.items() if spec.task == "face" and not name.endswith("-test")]
+['gfpgan']
+"""
 
 from __future__ import annotations
 
 from models.nets.arcface import ARCFACE_RESNET18
 from models.nets.basicvsr import (
     BASICVSR_DEBLUR,
-    BASICVSR_DEBLUR_TEST,
     BASICVSR_PLUS_PLUS_DEBLUR,
-    BASICVSR_PLUS_PLUS_TEST,
     BASICVSR_X4,
-    BASICVSR_X4_TEST,
     ICONVSR_DEBLUR,
-    ICONVSR_DEBLUR_TEST,
     ICONVSR_X4,
-    ICONVSR_X4_TEST,
 )
 from models.nets.deblurgan import (
     DEBLURGAN,
     DEBLURGAN_DISCRIMINATOR,
     DEBLURGAN_HEAD2019,
-    DEBLURGAN_TEST,
     DEBLURGAN_V2_DISCRIMINATOR,
 )
 from models.nets.deblurgan_v2 import (
@@ -27,20 +35,15 @@ from models.nets.deblurgan_v2 import (
     DEBLURGAN_V2_INCEPTION_SIMPLE,
     DEBLURGAN_V2_MOBILENET,
     DEBLURGAN_V2_MOBILENET_DSC,
-    DEBLURGAN_V2_MOBILENET_DSC_TEST,
-    DEBLURGAN_V2_MOBILENET_TEST,
 )
-from models.nets.deepdeblur import DEEPDEBLUR, DEEPDEBLUR_TEST
-from models.nets.deeprft import DEEPRFT, DEEPRFT_DOCONV, DEEPRFT_DOCONV_TEST, DEEPRFT_TEST
-from models.nets.dmphn import DMPHN_1_2_4, DMPHN_TEST
+from models.nets.deepdeblur import DEEPDEBLUR
+from models.nets.deeprft import DEEPRFT, DEEPRFT_DOCONV
+from models.nets.dmphn import DMPHN_1_2_4
 from models.nets.edvr import (
-    EDVR_2STAGE_TEST,
     EDVR_L_DEBLUR,
     EDVR_L_DEBLUR_2STAGE,
     EDVR_M_DEBLUR,
     EDVR_M_X4,
-    EDVR_TEST,
-    EDVR_X4_TEST,
 )
 from models.nets.esrgan import (
     ESRGAN_X4,
@@ -50,35 +53,30 @@ from models.nets.esrgan import (
     REAL_ESRGAN_X4_ANIME,
     REALESR_ANIMEVIDEO_X4V3,
     REALESR_GENERAL_X4V3,
-    RRDBNET_X1_TEST,
-    RRDBNET_X2_TEST,
-    RRDBNET_X4_TEST,
-    SRVGGNET_TEST,
     UNET_DISCRIMINATOR_SN,
     VGG_STYLE_DISCRIMINATOR_128,
 )
-from models.nets.estrnn import ESTRNN_SPEC, ESTRNN_TEST
-from models.nets.fftformer import FFTFORMER, FFTFORMER_TEST
-from models.nets.gfpgan import GFPGAN, GFPGAN_TEST
-from models.nets.highres import HIGHRES_ATROUS, HIGHRES_ATROUS_TEST, HIGHRES_MLFA, HIGHRES_MLFA_TEST
-from models.nets.hinet import HINET, HINET_HALF, HINET_TEST
-from models.nets.maxim import MAXIM_3S, MAXIM_TEST
-from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS, MIMO_UNET_TEST
+from models.nets.estrnn import ESTRNN_SPEC
+from models.nets.fftformer import FFTFORMER
+from models.nets.gfpgan import GFPGAN
+from models.nets.highres import HIGHRES_ATROUS, HIGHRES_MLFA
+from models.nets.hinet import HINET, HINET_HALF
+from models.nets.maxim import MAXIM_3S
+from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
-from models.nets.motion_unet import MOTION_UNET_SMALL, MOTION_UNET_TEST
-from models.nets.mprnet import MPRNET, MPRNET_TEST
-from models.nets.nafnet import NAFNET_32, NAFNET_64, NAFNET_TEST
-from models.nets.restormer import RESTORMER, RESTORMER_TEST
+from models.nets.motion_unet import MOTION_UNET_SMALL
+from models.nets.mprnet import MPRNET
+from models.nets.nafnet import NAFNET_32, NAFNET_64
+from models.nets.restormer import RESTORMER
 from models.nets.retinaface import RETINAFACE_MOBILENET
-from models.nets.srn import SRN_SPEC, SRN_TEST
-from models.nets.stfan import STFAN_SPEC, STFAN_TEST
-from models.nets.stripformer import STRIPFORMER, STRIPFORMER_TEST
+from models.nets.srn import SRN_SPEC
+from models.nets.stfan import STFAN_SPEC
+from models.nets.stripformer import STRIPFORMER
 from models.nets.stylegan2 import FACIAL_COMPONENT_DISCRIMINATOR, STYLEGAN2_DISCRIMINATOR
-from models.nets.uformer import UFORMER_B, UFORMER_TEST
+from models.nets.uformer import UFORMER_B
 from models.spec import ModelSpec
 
-# Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
-MODELS: dict[str, ModelSpec] = {
+_NETWORKS: dict[str, ModelSpec] = {
     "motion-unet-small": MOTION_UNET_SMALL,
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
@@ -135,39 +133,6 @@ MODELS: dict[str, ModelSpec] = {
     "uformer-b": UFORMER_B,
     "maxim-3s": MAXIM_3S,
     "realesr-animevideo-x4v3": REALESR_ANIMEVIDEO_X4V3,
-    "mimo-unet-test": MIMO_UNET_TEST,
-    "deblurgan-test": DEBLURGAN_TEST,
-    "deblurgan-v2-mobilenet-test": DEBLURGAN_V2_MOBILENET_TEST,
-    "deblurgan-v2-mobilenet-dsc-test": DEBLURGAN_V2_MOBILENET_DSC_TEST,
-    "stfan-test": STFAN_TEST,
-    "edvr-test": EDVR_TEST,
-    "edvr-x4-test": EDVR_X4_TEST,
-    "edvr-2stage-test": EDVR_2STAGE_TEST,
-    "basicvsr-x4-test": BASICVSR_X4_TEST,
-    "iconvsr-x4-test": ICONVSR_X4_TEST,
-    "basicvsr-deblur-test": BASICVSR_DEBLUR_TEST,
-    "iconvsr-deblur-test": ICONVSR_DEBLUR_TEST,
-    "basicvsr++-test": BASICVSR_PLUS_PLUS_TEST,
-    "gfpgan-test": GFPGAN_TEST,
-    "nafnet-test": NAFNET_TEST,
-    "dmphn-test": DMPHN_TEST,
-    "deepdeblur-test": DEEPDEBLUR_TEST,
-    "srn-test": SRN_TEST,
-    "mprnet-test": MPRNET_TEST,
-    "restormer-test": RESTORMER_TEST,
-    "hinet-test": HINET_TEST,
-    "stripformer-test": STRIPFORMER_TEST,
-    "fftformer-test": FFTFORMER_TEST,
-    "deeprft-test": DEEPRFT_TEST,
-    "deeprft-doconv-test": DEEPRFT_DOCONV_TEST,
-    "estrnn-test": ESTRNN_TEST,
-    "highres-atrous-test": HIGHRES_ATROUS_TEST,
-    "highres-mlfa-test": HIGHRES_MLFA_TEST,
-    "rrdbnet-x4-test": RRDBNET_X4_TEST,
-    "rrdbnet-x2-test": RRDBNET_X2_TEST,
-    "rrdbnet-x1-test": RRDBNET_X1_TEST,
-    "srvggnet-test": SRVGGNET_TEST,
-    "uformer-test": UFORMER_TEST,
-    "maxim-test": MAXIM_TEST,
-    "motion-unet-test": MOTION_UNET_TEST,
 }
+# Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
+MODELS: dict[str, ModelSpec] = _NETWORKS | {spec.tiny.name: spec.tiny for spec in _NETWORKS.values() if spec.tiny}

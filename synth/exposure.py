@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.random_streams import stream
-
-if TYPE_CHECKING:
-    pass
-
 
 PROFILES = ("trapezoid", "mean")
 
@@ -50,14 +45,40 @@ SHUT = GapPart(factor=1, profile="mean", opens=0.0, shuts=-1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
-    """A window of `frames` captured frames with factor - 1 virtual frames in every gap, weighted by `profile`.
+    """A window of captured frames with virtual frames in every gap, and the weight of each in the blurred image.
 
-    duty: share of the window's time for which the shutter is open, around the centre frame. The trapezoid opens and
-    shuts between virtual frames too (they are joined by straight lines); the mean counts the whole ones inside.
-    row_delay: a rolling shutter, by how much each of the image's rows is later than the one above it; the middle row
-    is on time. Units: virtual frames; the mean rounds a row's time to whole ones. rows: of the image.
-    Errors: ValueError for an even or too small window, a factor below 1, another profile, a duty cycle beyond 0 to 1,
-    rows that are read outside the window.
+    Parameters
+    ----------
+    frames : int
+        Captured frames of the window, odd, 3 or more; the centre one is the sharp image.
+    factor : int
+        Steps of a gap between two captured frames: it has factor - 1 virtual frames. 1 or more.
+    profile : str
+        "trapezoid": the virtual frames are joined by straight lines, and the shutter opens and shuts between them, too.
+        "mean": those inside are counted alike.
+    duty : float
+        Share of the window's time for which the shutter is open, around the centre frame. In (0, 1].
+    row_delay : float
+        A rolling shutter: how much later each row of the image is than the one above it; the middle row is on time.
+        In virtual frames; the mean rounds a row's time to whole ones.
+    rows : int
+        Of the image.
+
+    Raises
+    ------
+    ValueError
+        For an even or too small window, a factor below 1, another profile, a duty cycle beyond 0 to 1, and for rows
+        that are read outside the window.
+
+    Examples
+    --------
+    >>> exposure = Exposure(frames=3, factor=2)
+    >>> exposure.weights()
+    array([0.125, 0.25 , 0.25 , 0.25 , 0.125])
+    >>> Exposure(frames=3, factor=2, profile="mean").weights()
+    array([0.2, 0.2, 0.2, 0.2, 0.2])
+    >>> exposure.span_s(240)  # two gaps of 1/240 s
+    0.008333333333333333
     """
 
     frames: int

@@ -29,26 +29,20 @@ _AT_A_TIME = 4  # virtual frames in memory where a gap is summed frame by frame
 
 @dataclass(frozen=True, kw_only=True)
 class GapJob:
-    """A gap to integrate. truth_lin: computes the true integral of a rendered scene's gap, where there is one.
-
-    whole: a window needs all of it. parts: what windows need of it instead.
-    also: further curves under which the same has to be summed.
-    wanted: False for a gap that lies beside a window: only its motion is looked at. continuity and motion_px are found
-    by `measure_gap`, the motions before and after filled in by `with_neighbours`; None: not known.
-    """
+    """A gap to integrate."""
 
     gap: int
     first: np.ndarray
     second: np.ndarray
-    truth_lin: Callable[[], np.ndarray] | None = None
-    whole: bool = True
-    parts: tuple[GapPart, ...] = ()
-    also: tuple[CameraResponse, ...] = ()
-    wanted: bool = True
-    continuity: Continuity | None = None
-    motion_px: np.ndarray | None = None
-    before_px: np.ndarray | None = None
-    after_px: np.ndarray | None = None
+    truth_lin: Callable[[], np.ndarray] | None = None  # computes the true integral of a rendered scene's gap
+    whole: bool = True  # a window needs all of it
+    parts: tuple[GapPart, ...] = ()  # what windows need of it in place of all
+    also: tuple[CameraResponse, ...] = ()  # further curves under which the same has to be summed
+    wanted: bool = True  # False for a gap beside a window: only its motion is looked at
+    continuity: Continuity | None = None  # found by `measure_gap`; None: not known
+    motion_px: np.ndarray | None = None  # found by `measure_gap`; None: not known
+    before_px: np.ndarray | None = None  # motion in the gap before, filled in by `with_neighbours`; None: not known
+    after_px: np.ndarray | None = None  # motion in the gap after, likewise
     motion: GapMotion | None = None
 
 

@@ -42,20 +42,16 @@ TRAJECTORIES = ("motion-uniform", "motion-varying")
 
 @dataclass(frozen=True, kw_only=True)
 class PhotographsConfig:
-    """What is asked for. folders: of PNG or JPEG files. blurs: pairs made of each photograph.
+    """What is asked for. Errors: ValueError for a number that cannot work."""
 
-    extent_px: least and greatest blur extent (see `synth.shake`), drawn evenly in the logarithm. scale: least
-    and greatest size of the frame's pixels, frame px per photograph px. foreground: share of the shaken pairs with
-    something moving in front. trajectories: share of pairs blurred along random paths instead.
-    Errors: ValueError for a number that cannot work.
-    """
-
-    folders: tuple[Path, ...]
-    blurs: int = 8
+    folders: tuple[Path, ...]  # of PNG or JPEG files
+    blurs: int = 8  # pairs made of each photograph
+    # least and greatest blur extent (see `synth.shake`), drawn evenly in the logarithm
     extent_px: tuple[float, float] = (2.0, 24.0)
+    # least and greatest size of the frame's pixels, frame px per photograph px
     scale: tuple[float, float] = (0.6, 0.95)
-    foreground: float = 0.4
-    trajectories: float = 0.25
+    foreground: float = 0.4  # share of the shaken pairs with something moving in front
+    trajectories: float = 0.25  # share of pairs blurred along random paths instead
     split: str = "train"
     seed: int = 0
 

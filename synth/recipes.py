@@ -14,30 +14,22 @@ from core.command_line import unknown
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisRecipe:
-    """What a recipe settles; None leaves it to the command line.
-
-    profile: weights over the virtual frames of a window, "trapezoid" (the two ends half) or "mean" (all alike).
-    windows: captured frames, drawn per pair if several. factor: virtual frames per captured gap. stride: captured
-    frames between window starts. response: the curve under which is averaged; "linear" is the mean of encoded values.
-    twin_response: the curve of a second blurred image of the same frames, `blur_gamma`. duty: share of the window's
-    time that the shutter is open. averages_encoded: pixel values are averaged as they are, not as light.
-    capture_fps: of the published set. published_duty: exposure over the time from one output frame to the next, as
-    published; it follows from windows and stride. unverified: constants for which no source was read.
-    """
+    """What a recipe settles; None leaves it to the command line."""
 
     name: str
-    profile: str
+    profile: str  # weights over the virtual frames of a window, "trapezoid" (the two ends half) or "mean" (all alike)
     source: str
-    windows: tuple[int, ...] | None = None
-    factor: int | None = None
-    stride: int | None = None
-    response: str | None = None
-    twin_response: str | None = None
-    duty: float | None = None
-    averages_encoded: bool = False
-    capture_fps: float | None = None
+    windows: tuple[int, ...] | None = None  # captured frames, drawn per pair if several
+    factor: int | None = None  # virtual frames per captured gap
+    stride: int | None = None  # captured frames between window starts
+    response: str | None = None  # the curve under which is averaged; "linear": the mean of encoded values
+    twin_response: str | None = None  # the curve of a second blurred image of the same frames, `blur_gamma`
+    duty: float | None = None  # share of the window's time that the shutter is open
+    averages_encoded: bool = False  # pixel values are averaged as they are, not as light
+    capture_fps: float | None = None  # of the published set, Hz
+    # exposure over the time from one output frame to the next, as published; it follows from windows and stride
     published_duty: float | None = None
-    unverified: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()  # constants for which no source was read
 
 
 def trapezoid() -> SynthesisRecipe:

@@ -217,27 +217,24 @@ OWN_MOTION = 0.5  # extent of the foreground's own motion, in extents of the cam
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What to render. Two equal scenes render the same frames, in any order, in any thread or process.
-
-    photographs: (background, foreground), file names of `photograph_lin`. extent_px: the blur extent of the
-    background (`synth.shake.blur_extent_px`) over a window of 11 frames at 240 fps, mean over `duration_s`. band_hz:
-    the shake's frequencies. focus: which part of the background photograph is in the middle, as fractions (x, y).
-    magnification: frame px per photograph px; 0 = the frame covers as much of the photograph as it can, at most 1.3.
-    foreground: False leaves the second layer out. Units: px of the frame, Hz, s.
-    """
+    """What to render. Two equal scenes render the same frames, in any order, in any thread or process."""
 
     name: str
-    photographs: tuple[str, str]
-    height: int
-    width: int
+    photographs: tuple[str, str]  # (background, foreground), file names of `photograph_lin`
+    height: int  # px
+    width: int  # px
     seed: int
+    # The blur extent of the background (`synth.shake.blur_extent_px`) over a window of 11 frames at 240 fps, mean over
+    # `duration_s`; px of the frame.
     extent_px: float = 20.0
-    band_hz: tuple[float, float] = HAND_BAND_HZ
+    band_hz: tuple[float, float] = HAND_BAND_HZ  # the shake's frequencies
     virtual_fps: float = VIRTUAL_FPS
     duration_s: float = 66 / CAPTURED_FPS
+    # which part of the background photograph is in the middle, as fractions (x, y)
     focus: tuple[float, float] = (0.5, 0.5)
+    # frame px per photograph px; 0: the frame covers as much of the photograph as it can, at most 1.3
     magnification: float = 0.0
-    foreground: bool = True
+    foreground: bool = True  # False leaves the second layer out
 
     def frame_lin(self, index: float) -> np.ndarray:
         """The frame at time index / virtual_fps; any index, whole or not.

@@ -137,26 +137,19 @@ class NoiseLevel:
 
 @dataclass(frozen=True, kw_only=True)
 class CameraModel:
-    """What a camera does; None or False leaves a step out.
-
-    highlights: range of the scale by which the mask of clipped highlights is added. noise: draws a level. raw: the
-    light goes through a Bayer mosaic, where the noise is added, and the ISP. matrices: cameras to draw from.
-    keep_saturated: pixels at full scale stay there, without noise. jpeg, h264: range of the quality or of the rate
-    factor, both ends included. sharp_too: the sharp image goes through the same mosaic and ISP without noise.
-    unverified: constants for which no source was read, or that stand in for a published one.
-    """
+    """What a camera does; None or False leaves a step out."""
 
     name: str
     source: str
-    highlights: tuple[float, float] | None = None
-    noise: Callable[[np.random.Generator], NoiseLevel] | None = None
-    raw: bool = False
-    matrices: tuple[str, ...] = ()
-    keep_saturated: bool = False
-    jpeg: tuple[int, int] | None = None
-    h264: tuple[int, int] | None = None
-    sharp_too: bool = False
-    unverified: tuple[str, ...] = ()
+    highlights: tuple[float, float] | None = None  # range of the scale by which the mask of clipped highlights is added
+    noise: Callable[[np.random.Generator], NoiseLevel] | None = None  # draws a level
+    raw: bool = False  # the light goes through a Bayer mosaic, where the noise is added, and the ISP
+    matrices: tuple[str, ...] = ()  # cameras to draw from
+    keep_saturated: bool = False  # pixels at full scale stay there, without noise
+    jpeg: tuple[int, int] | None = None  # range of the quality, both ends included
+    h264: tuple[int, int] | None = None  # range of the rate factor, both ends included
+    sharp_too: bool = False  # the sharp image goes through the same mosaic and ISP without noise
+    unverified: tuple[str, ...] = ()  # constants for which no source was read, or that stand in for a published one
 
     @property
     def sharp_transform(self) -> str:

@@ -1,4 +1,20 @@
-"""All metrics by id. A new one is a file here and a line below; nothing heavy is imported before a metric is used."""
+"""All metrics by id. A new one is a file here and a line below; nothing heavy is imported before a metric is used.
+
+`fn(restored, sharp)` of a `Metric` takes float tensors [3, H, W], RGB in [0, 1], and gives a number in its unit;
+`missing()` says which file it lacks here.
+
+Examples
+--------
+>>> import torch
+>>> grey = torch.full((3, 32, 32), 0.5)
+>>> psnr = METRICS["psnr"]
+>>> round(psnr.fn(grey, grey + 0.1), 4), psnr.unit  # 20 log10(1 / 0.1)
+(20.0, 'dB')
+>>> psnr.fn(grey, grey)
+inf
+>>> [name for name, metric in METRICS.items() if not metric.needs_reference]
+['niqe', 'brisque']
+"""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ from core import files
 from core.command_line import Parser, listed, run, unknown
 from core.image_files import read_image, write_image
 from core.random_streams import stream
+from models.nets.adapters import outputs_of
 from models.recipes import Recipe, find_recipe
-from models.training.forms import form_of
 from models.training.loop import TrainConfig, by_hand
 from models.training.plan import Plan
 from models.training.state import update_average
@@ -88,7 +88,7 @@ class PlainLoop:
         self.plan, self.stage = chosen, chosen.stages[0]
         recipe = self.stage.recipe
         self.module = chosen.spec.build().to(chosen.device).train()
-        self.outputs = form_of(self.module, chosen.spec).outputs
+        self.outputs = outputs_of(chosen.spec)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
         settings = {"lr": recipe.learning_rate, "betas": recipe.betas, "weight_decay": recipe.weight_decay}
         self.optimiser = kind(self.module.parameters(), **settings)  # type: ignore[arg-type]

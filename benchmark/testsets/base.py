@@ -69,14 +69,7 @@ class TestSet(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TestSetEntry:
-    """One line of TESTSETS: how to find the real set and how to render the stand-in in the same layout.
-
-    find(data_root): the set's folder, or None where it is not there. problems(folder): sentences about missing parts.
-    open(folder, protocol, simulated): the TestSet. render_mini(folder, seed, workers): writes the mini set there, in
-    the official layout, atomically enough that a killed run is noticed and rendered again; None for a set that has no
-    stand-in: it is scored where the real one is there, otherwise left out with a sentence. sizes: (height, width) that
-    the real images have, upright or turned; () where they differ. Units: px.
-    """
+    """One line of TESTSETS: how to find the real set and how to render the stand-in in the same layout."""
 
     __test__ = False
     name: str
@@ -84,10 +77,14 @@ class TestSetEntry:
     source: str
     licence: str
     protocols: tuple[str, ...]  # the first is the default
-    find: Callable[[Path], Path | None]
-    problems: Callable[[Path], list[str]]
-    open: Callable[[Path, EvalProtocol, bool], TestSet]
+    find: Callable[[Path], Path | None]  # (data_root) -> the set's folder, or None where it is not there
+    problems: Callable[[Path], list[str]]  # (folder) -> sentences about missing parts
+    open: Callable[[Path, EvalProtocol, bool], TestSet]  # (folder, protocol, simulated) -> the set
+    # (folder, seed, workers): writes the mini set there, in the official layout, atomically enough that a killed run
+    # is noticed and rendered again; None for a set that has no stand-in: it is scored where the real one is there,
+    # otherwise left out with a sentence.
     render_mini: Callable[[Path, int, int], None] | None = None
+    # (height, width) in px that the real images have, upright or turned; () where they differ
     sizes: tuple[tuple[int, int], ...] = ()
 
 

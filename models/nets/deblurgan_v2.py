@@ -15,15 +15,18 @@ Layer names follow the authors' checkpoints (github.com/VITA-Group/DeblurGANv2) 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets.adapters import StillWithStatistics
 from models.nets.inception_resnet_v2 import InceptionResNetV2
-from models.nets.layers import restored_with_statistics
-from models.spec import Method, ModelSpec, Weights
+from models.spec import Backbone, ModelSpec, TrainingForm, Weights
 
 # Expansion, channels, repeats, stride of the first (paper, table 2).
 STAGES = (
@@ -248,38 +251,55 @@ class SeparablePyramidGenerator(PyramidGenerator):
     convolution = SeparableConvolution
 
 
-class _Adapter:
-    """Pads as the authors do; instance norms use the statistics of the image, batch norms the stored ones.
+def _one_block_more(images: Tensor, block: int, smallest: int) -> tuple[Tensor, int, int]:
+    """Zeros (mid grey) at the right and the bottom, as the authors pad: a block more even where the side divides."""
+    height, width = images.shape[-2:]
+    padded_height, padded_width = (max((side // block + 1) * block, smallest) for side in (height, width))
+    if padded_height == padded_width == block:
+        padded_height += block  # norm statistics need more than one value at the deepest level
+    return functional.pad(images, (0, padded_width - width, 0, padded_height - height)), 0, 0
 
-    train_mode: batch norms use those of the image, too, as in the authors' own predictions.
+
+def _mobilenet_names(state: dict[str, Tensor], part: nn.Module) -> dict[str, Tensor]:
+    """Of a file of MobileNetV2: torchvision's (mobilenet_v2-*.pth), or one with the names of the early public
+    implementation, which are the network's own. Without its classifier and the blocks that the network does not have.
+
+    torchvision puts every convolution with its norm and activation into a group (conv.GROUP.LAYER), but for the last
+    convolution and norm of a block; the early names count all layers through, three to a group. A file of early names
+    has no groups.
     """
-
-    train_mode = False
-
-    def __init__(self, module: nn.Module, smallest: int) -> None:
-        self.module = module
-        self.smallest = smallest
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            # One block more even where the side divides already, zeros (mid grey) after the range is changed.
-            padded_height, padded_width = (
-                max((side // PADDING_BLOCK + 1) * PADDING_BLOCK, self.smallest) for side in (height, width)
-            )
-            if padded_height == padded_width == PADDING_BLOCK:
-                padded_height += PADDING_BLOCK  # norm statistics need more than one value at the deepest level
-            image = functional.pad(frame[None] * 2 - 1, (0, padded_width - width, 0, padded_height - height))
-            output = restored_with_statistics(self.module, image, train_mode=self.train_mode)
-            yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module, smallest=PADDING_BLOCK)
+    blocks = len(cast(nn.Sequential, part))
+    state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+    groups: dict[str, int] = {}
+    for key in state:
+        if found := re.match(r"features\.(\d+)\.conv\.(\d+)\.\d+\.", key):
+            groups[found[1]] = max(groups.get(found[1], 0), int(found[2]) + 1)
+    renamed = {}
+    for key, value in state.items():
+        name = key.removeprefix("features.")
+        block = name.partition(".")[0]
+        if block.isdigit() and int(block) >= blocks:
+            continue
+        if found := re.match(r"\d+\.conv\.(\d+)\.(\d+)\.(.+)", name):
+            name = f"{block}.conv.{3 * int(found[1]) + int(found[2])}.{found[3]}"
+        elif block in groups and (found := re.match(r"\d+\.conv\.(\d+)\.(.+)", name)):
+            name = f"{block}.conv.{2 * groups[block] + int(found[1])}.{found[2]}"
+        renamed[name] = value
+    return renamed
 
 
-def _adapt_inception(module: nn.Module) -> Method:
-    return _Adapter(module, smallest=4 * PADDING_BLOCK)
+def _without_classifier(state: dict[str, Tensor], part: nn.Module) -> dict[str, Tensor]:
+    """Of a file of Inception-ResNet-v2, with the names of the public port (conv2d_1a.conv.weight ...), which are the
+    network's own. Its last layer, which is not used, stays as it is."""
+    own = {key: value for key, value in part.state_dict().items() if key.startswith("last_linear.")}
+    return {key: value for key, value in state.items() if not key.startswith("last_linear.")} | own
+
+
+# The classifiers at the ends of both files are not part of a deblurring network. Both were trained on images of another
+# scale than the network's [-1, 1] (torchvision: each channel less its mean, divided by its deviation), as the authors'
+# start was.
+_MOBILENET = Backbone(part="fpn.features", what="the backbone", convert=_mobilenet_names)
+_INCEPTION = Backbone(part="fpn.inception", what="the backbone", convert=_without_classifier)
 
 
 def _build_inception() -> nn.Module:
@@ -312,90 +332,53 @@ DEBLURGAN_V2_INCEPTION = ModelSpec(
     name="deblurgan-v2-inception",
     task="deblur",
     build=_build_inception,
-    adapt=_adapt_inception,
+    adapter=StillWithStatistics,
     frames=1,
     multiple_of=32,
+    padding=_one_block_more,
+    smallest_px=4 * PADDING_BLOCK,
     value_range=(-1.0, 1.0),
     weights=(
         Weights(file="fpn_inception.h5", source="github.com/VITA-Group/DeblurGANv2 (README)", licence="BSD-style"),
     ),
     recipe="deblurgan-v2",
+    training=TrainingForm(residual=("final",)),
+    backbone=_INCEPTION,
     source=SOURCE,
     published="DeblurGAN-v2 Inception-ResNet-v2",
     parity=("deblurganv2_inception",),
     switches=("train-mode", "truncate", "self-ensemble", "half"),
 )
-DEBLURGAN_V2_INCEPTION_SIMPLE = ModelSpec(
+DEBLURGAN_V2_INCEPTION_SIMPLE = replace(
+    DEBLURGAN_V2_INCEPTION,
     name="deblurgan-v2-inception-simple",
-    task="deblur",
     build=_build_inception_simple,
-    adapt=_adapt_inception,
-    frames=1,
-    multiple_of=32,
-    value_range=(-1.0, 1.0),
     weights=(),
-    recipe="deblurgan-v2",
     source=SOURCE + " (fpn_inception_simple, a variant in the repository only)",
     published="",
     parity=("fpn_inception_simple",),
-    switches=("train-mode", "truncate", "self-ensemble", "half"),
 )
-DEBLURGAN_V2_MOBILENET = ModelSpec(
+DEBLURGAN_V2_MOBILENET = replace(
+    DEBLURGAN_V2_INCEPTION,
     name="deblurgan-v2-mobilenet",
-    task="deblur",
     build=_build_mobilenet,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=32,
-    value_range=(-1.0, 1.0),
+    smallest_px=PADDING_BLOCK,
     weights=(
         Weights(file="fpn_mobilenet.h5", source="github.com/VITA-Group/DeblurGANv2 (README)", licence="BSD-style"),
     ),
     recipe="charbonnier",
-    source=SOURCE,
+    backbone=_MOBILENET,
     published="DeblurGAN-v2 MobileNet",
     parity=("deblurganv2_mobilenet",),
-    switches=("train-mode", "truncate", "self-ensemble", "half"),
-)
-DEBLURGAN_V2_MOBILENET_DSC = ModelSpec(
+).with_tiny("deblurgan-v2-mobilenet-test", _build_test)
+DEBLURGAN_V2_MOBILENET_DSC = replace(
+    DEBLURGAN_V2_MOBILENET,
     name="deblurgan-v2-mobilenet-dsc",
-    task="deblur",
     build=_build_mobilenet_dsc,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=32,
-    value_range=(-1.0, 1.0),
     weights=(),
-    recipe="charbonnier",
+    # Its k1 part alone: a product of two zeros has no gradient.
+    training=TrainingForm(residual=("final.pointwise",)),
     source=SOURCE + " (the authors published no definition: docs/decisions/006-mobilenet-dsc.md)",
     published="DeblurGAN-v2 MobileNet-DSC",
-    switches=("train-mode", "truncate", "self-ensemble", "half"),
-)
-DEBLURGAN_V2_MOBILENET_TEST = ModelSpec(
-    name="deblurgan-v2-mobilenet-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=32,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (narrow decoder for tests, not the published network)",
-    published="",
-    switches=("train-mode", "truncate", "self-ensemble", "half"),
-)
-DEBLURGAN_V2_MOBILENET_DSC_TEST = ModelSpec(
-    name="deblurgan-v2-mobilenet-dsc-test",
-    task="deblur",
-    build=_build_dsc_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=32,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (narrow decoder for tests, not the published network)",
-    published="",
-    switches=("train-mode", "truncate", "self-ensemble", "half"),
-)
+    parity=(),
+).with_tiny("deblurgan-v2-mobilenet-dsc-test", _build_dsc_test)

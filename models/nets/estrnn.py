@@ -12,13 +12,15 @@ and the last run ends with the clip; a frame's first output counts. 8-bit values
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from models.nets.clips import OverlappingPieces
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from core.key_layouts import KeyLayout
+from models.nets.adapters import pieces
+from models.nets.clips import continued_indices
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Zhong et al., ECCV 2020, and arXiv:2106.16028; github.com/zzh-tech/ESTRNN"
 REACH = 2  # frames before and after the one that is restored
@@ -184,17 +186,19 @@ class ESTRNN(nn.Module):
         return self.recons(self.fusion(window))
 
 
-def _adapt(module: nn.Module) -> Method:
-    """The authors' runs of 20 frames; RGB to BGR, the range shifted, padding by reflection (theirs need none)."""
-    assert isinstance(module, ESTRNN)
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: all frames but two at either end; a clip of fewer than five is continued by its reflection."""
+    order = continued_indices(blur.shape[1], 2 * REACH + 1)
+    outputs = module(blur[:, order].flip(2) - 0.5).flip(2) + 0.5  # [B, T - 4, 3, H, W]
+    return list(zip(outputs.unbind(1), sharp[:, order[REACH:-REACH]].unbind(1), strict=True))
 
-    def run(clip: Tensor, first: int) -> Iterator[Tensor]:
-        height, width = clip.shape[-2:]
-        padded = pad_to_multiple(clip[0].flip(1), 4, "reflect")[None] - 0.5
-        for output in module.restored(padded, first):
-            yield (output[0, :, :height, :width].flip(0) + 0.5).clamp(0, 1)
 
-    return OverlappingPieces(run, length=RUN_FRAMES, overlap=REACH, shortest=2 * REACH + 1)
+def _without_model(key: str) -> str:
+    return key.removeprefix("model.")
+
+
+# Of their training program, which wraps the network.
+_LAYOUT = KeyLayout(name="the layout of ESTRNN's authors", marker="model.cell.F_B0.weight", rename=_without_model)
 
 
 def _build_test() -> nn.Module:
@@ -205,26 +209,16 @@ ESTRNN_SPEC = ModelSpec(
     name="estrnn",
     task="video-deblur",
     build=ESTRNN,
-    adapt=_adapt,
+    adapter=partial(pieces, shortest=2 * REACH + 1, overlap=REACH),
     frames=RUN_FRAMES,
     multiple_of=4,
     value_range=(-0.5, 0.5),
+    bgr=True,
     weights=(Weights(file="model_best.pth.tar", source="github.com/zzh-tech/ESTRNN (README)", licence="MIT"),),
+    layouts=(_LAYOUT,),
     recipe="estrnn",
+    training=TrainingForm(outputs=_outputs),
     source=SOURCE,
     published="ESTRNN",
     parity=("estrnn_c80b15",),
-)
-ESTRNN_TEST = ModelSpec(
-    name="estrnn-test",
-    task="video-deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=RUN_FRAMES,
-    multiple_of=4,
-    value_range=(-0.5, 0.5),
-    weights=(),
-    recipe="estrnn",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("estrnn-test", _build_test)

@@ -9,15 +9,13 @@ conjugate. That is a circular convolution, although the paper (section 3.1) spea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
+from models.nets.adapters import Still
 from models.nets.restormer import LayerNorm, PatchEmbedding
-from models.spec import Method, ModelSpec, Weights
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Kong et al., CVPR 2023, arXiv:2211.12250; github.com/kkkls/FFTformer"
 PATCH_PX = 8  # of the features
@@ -165,23 +163,6 @@ class FFTformer(nn.Module):
         return self.output(self.refinement(x)) + image
 
 
-class _Adapter:
-    """Pads by reflection to a multiple of 32, as the authors do."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 32, "reflect"))
-            yield output[0, :, :height, :width].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_test() -> nn.Module:
     return FFTformer(channels=8, blocks=(1, 1, 1), refinement=1)
 
@@ -190,7 +171,7 @@ FFTFORMER = ModelSpec(
     name="fftformer",
     task="deblur",
     build=FFTformer,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=32,
     value_range=(0.0, 1.0),
@@ -198,20 +179,8 @@ FFTFORMER = ModelSpec(
         Weights(file="fftformer_GoPro.pth", source="github.com/kkkls/FFTformer (folder pretrain_model)", licence="MIT"),
     ),
     recipe="fftformer",
+    training=TrainingForm(residual=("output",)),
     source=SOURCE,
     published="FFTformer",
     parity=("fftformer",),
-)
-FFTFORMER_TEST = ModelSpec(
-    name="fftformer-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=32,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="fftformer",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("fftformer-test", _build_test)

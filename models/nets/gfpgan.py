@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.faces import FaceRestorer
+from models.nets.layers import reduced
 from models.nets.stylegan2 import SLOPE, StyleGAN2WithSFT, resized
-from models.spec import Method, ModelSpec, Weights
+from models.spec import Backbone, Method, ModelSpec, TrainingForm, Weights
 
 SOURCE = "Wang et al., CVPR 2021, arXiv:2101.04061; github.com/TencentARC/GFPGAN"
 
@@ -110,12 +111,20 @@ class _OneFace:
         return restored[0].add_(1).div_(2).clamp_(0, 1)
 
 
-def _adapt(module: nn.Module) -> Method:
-    return FaceRestorer(_OneFace(module), size=512)
+def _restorer(spec: ModelSpec, module: nn.Module) -> Method:
+    return FaceRestorer(_OneFace(module), size=spec.side_px)
 
 
-def _adapt_test(module: nn.Module) -> Method:
-    return FaceRestorer(_OneFace(module), size=32, aligned=True)
+def _restorer_of_aligned(spec: ModelSpec, module: nn.Module) -> Method:
+    """Every frame counts as an aligned face."""
+    return FaceRestorer(_OneFace(module), size=spec.side_px, aligned=True)
+
+
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: the U-Net's image at every level, then the restored face; the generator's noise is drawn."""
+    restored, levels = module(blur[:, 0] * 2 - 1)
+    found = [level * 0.5 + 0.5 for level in (*levels, restored)]
+    return [(image, reduced(sharp[:, 0], image.shape[-1])) for image in found]
 
 
 def _build() -> nn.Module:
@@ -130,7 +139,7 @@ GFPGAN = ModelSpec(
     name="gfpgan",
     task="face",
     build=_build,
-    adapt=_adapt,
+    adapter=_restorer,
     frames=1,
     multiple_of=1,
     side_px=512,
@@ -150,23 +159,10 @@ GFPGAN = ModelSpec(
         ),
     ),
     recipe="",
+    training=TrainingForm(outputs=_outputs),
+    backbone=Backbone(part="stylegan_decoder", what="the backbone"),
     source=SOURCE,
     published="",
     parity=("gfpgan_clean",),
     switches=("truncate",),  # the authors' last step casts the picture with its pasted faces to 8 bit
-)
-GFPGAN_TEST = ModelSpec(
-    name="gfpgan-test",
-    task="face",
-    build=_build_test,
-    adapt=_adapt_test,
-    frames=1,
-    multiple_of=1,
-    side_px=32,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="",
-    source=SOURCE + " (tiny variant for tests, not the published network; every frame counts as an aligned face)",
-    published="",
-    switches=("truncate",),
-)
+).with_tiny("gfpgan-test", _build_test, side_px=32, adapter=_restorer_of_aligned)

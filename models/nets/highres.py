@@ -14,17 +14,20 @@ derived in docs/decisions/007-highres-mlfa.md.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from math import sqrt
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec
+from models.nets.adapters import Still, windows
+from models.nets.clips import window_indices
+from models.nets.layers import learns, pad_to_multiple
+from models.spec import Backbone, ModelSpec, TrainingForm
 
 SOURCE = "Brehm et al., CVPRW 2020 (NTIRE); no published code: docs/decisions/007-highres-mlfa.md"
 SLOPE = 0.2  # of LeakyReLU below zero
@@ -137,23 +140,6 @@ class HighResAtrous(nn.Module):
         return self.image(self.features(image), image)
 
 
-class _Adapter:
-    """Changes the range and pads by reflection to a multiple of 16 (2 would do for all but tiny images)."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 16, "reflect") * 2 - 1)
-            yield (output[0, :, :height, :width] * 0.5 + 0.5).clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_test() -> nn.Module:
     return HighResAtrous(channels=16, branch=8, shallow=8, blocks=2)
 
@@ -162,31 +148,20 @@ HIGHRES_ATROUS = ModelSpec(
     name="highres-atrous",
     task="deblur",
     build=HighResAtrous,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=16,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="highres-atrous",
+    training=TrainingForm(residual=("output",)),
     source=SOURCE,
     published="",
-)
-HIGHRES_ATROUS_TEST = ModelSpec(
-    name="highres-atrous-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=16,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="highres-atrous",
-    source=SOURCE + " (tiny variant for tests)",
-    published="",
-)
+).with_tiny("highres-atrous-test", _build_test)
 
 
 FRAMES = 5
+SMALLEST_PX = 40  # room to reflect 4 px at 1/8 of the size
 Levels = list[Tensor]  # features at 1/2, 1/4 and 1/8 of the image's size
 
 
@@ -286,44 +261,37 @@ class HighResMLFA(nn.Module):
         return self.aggregate(described[FRAMES // 2][0], [levels for _, levels in described])
 
 
-class _MlfaAdapter:
-    """A window of five frames slides over the clip; at its ends the last frame there is repeated.
-
-    Every frame is described once, not once per window. Changes the range; pads to a multiple of 16, at least 48.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        assert isinstance(module, HighResMLFA)
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        middle = FRAMES // 2
-        window: deque[tuple[Tensor, Levels]] = deque(maxlen=FRAMES)
-        waiting: deque[tuple[int, int]] = deque()  # sizes of the frames that have not come out yet
-        for frame in frames:
-            described = self.module.describe(padded_for_levels(frame[None] * 2 - 1))
-            # The first frame stands for those before it, too.
-            window.extend([described] * (1 if window else middle + 1))
-            waiting.append((frame.shape[1], frame.shape[2]))
-            if len(window) == FRAMES:
-                yield self._middle_of(window, waiting.popleft())
-        while waiting:
-            window.append(window[-1])
-            if len(window) == FRAMES:
-                yield self._middle_of(window, waiting.popleft())
-
-    def _middle_of(self, window: Sequence[tuple[Tensor, Levels]], size: tuple[int, int]) -> Tensor:
-        output = self.module.aggregate(window[FRAMES // 2][0], [levels for _, levels in window])
-        return (output[0, :, : size[0], : size[1]] * 0.5 + 0.5).clamp(0, 1)
-
-
 def padded_for_levels(images: Tensor) -> Tensor:
     """Sides that are multiples of 16 and leave room to reflect 4 px at 1/8 of the size. Shape: [B, 3, H, W]."""
-    return pad_to_multiple(images, 16, "reflect", smallest=40)
+    return pad_to_multiple(images, 16, "reflect", SMALLEST_PX)
 
 
-def _adapt_mlfa(module: nn.Module) -> Method:
-    return _MlfaAdapter(module)
+def _described(module: nn.Module, image: Tensor) -> tuple[Tensor, Levels]:
+    return cast(HighResMLFA, module).describe(image)
+
+
+def _middle(module: nn.Module, _: Tensor, frames: Sequence[tuple[Tensor, Levels]]) -> Tensor:
+    return cast(HighResMLFA, module).aggregate(frames[FRAMES // 2][0], [levels for _, levels in frames])
+
+
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: every frame of a clip out of the five around it; at the clip's ends frames repeat.
+
+    Where the first stage is not frozen, its own images have the same targets.
+    """
+    net = cast(HighResMLFA, module)
+    count, height, width = blur.shape[1], blur.shape[3], blur.shape[4]
+    described = [net.describe(padded_for_levels(frame * 2 - 1)) for frame in blur.unbind(1)]
+    outputs = [
+        net.aggregate(image, [described[near][1] for near in window_indices(index, count, 2, "repeat")])
+        for index, (image, _) in enumerate(described)
+    ]
+    targets = list(sharp.unbind(1))
+    if learns(net.first_stage):
+        outputs = [image for image, _ in described] + outputs
+        targets = targets * 2
+    restored = [output[..., :height, :width] * 0.5 + 0.5 for output in outputs]
+    return list(zip(restored, targets, strict=True))
 
 
 def _build_mlfa_test() -> nn.Module:
@@ -334,25 +302,15 @@ HIGHRES_MLFA = ModelSpec(
     name="highres-mlfa",
     task="video-deblur",
     build=HighResMLFA,
-    adapt=_adapt_mlfa,
+    adapter=partial(windows, describe=_described, restored=_middle),
     frames=FRAMES,
     multiple_of=16,
+    smallest_px=SMALLEST_PX,
     value_range=(-1.0, 1.0),
     weights=(),
     recipe="highres-mlfa",
+    training=TrainingForm(outputs=_outputs, residual=("output", "first_stage.output")),
+    backbone=Backbone(part="first_stage", what="highres-atrous, the first stage", stays=True),
     source=SOURCE,
     published="",
-)
-HIGHRES_MLFA_TEST = ModelSpec(
-    name="highres-mlfa-test",
-    task="video-deblur",
-    build=_build_mlfa_test,
-    adapt=_adapt_mlfa,
-    frames=FRAMES,
-    multiple_of=16,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="highres-mlfa",
-    source=SOURCE + " (tiny variant for tests)",
-    published="",
-)
+).with_tiny("highres-mlfa-test", _build_mlfa_test)

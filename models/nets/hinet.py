@@ -10,15 +10,17 @@ as in training. Without it the network sees the whole image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import local_mean, pad_to_multiple
+from models.nets.adapters import StillInTiles, last
+from models.nets.layers import local_mean
 from models.nets.restormer import window_starts
-from models.spec import Method, ModelSpec, Weights
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Chen et al., CVPRW 2021, arXiv:2105.06086; github.com/megvii-model/HINet"
 SLOPE = 0.2  # of all LeakyReLUs
@@ -218,27 +220,8 @@ def localise(module: nn.Module, height: int, width: int) -> None:
                 block.norm = LocalInstanceNorm(block.norm, height >> level, width >> level)
 
 
-class _Adapter:
-    """Pads by reflection to a multiple of 16 and keeps the image of stage 2. The authors never pad: their sides fit.
-
-    authors_tiles: the network runs on tiles of 256 px (`in_tiles`), which need no padding.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.authors_tiles = False
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            image, (_, height, width) = frame[None], frame.shape
-            if not self.authors_tiles or min(height, width) < TILE_PX:
-                image = pad_to_multiple(image, 16, "reflect", SMALLEST_PX)
-            output = in_tiles(self.module, image, TILE_PX) if self.authors_tiles else self.module(image)[-1]
-            yield output[0, :, :height, :width].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def _in_tiles(module: nn.Module, image: Tensor) -> Tensor:
+    return in_tiles(module, image, TILE_PX)
 
 
 def _build_half() -> nn.Module:
@@ -255,47 +238,27 @@ HINET = ModelSpec(
     name="hinet",
     task="deblur",
     build=HINet,
-    adapt=_adapt,
+    adapter=partial(StillInTiles, run=last, tiles=_in_tiles, side_px=TILE_PX),
     frames=1,
     multiple_of=16,
+    smallest_px=SMALLEST_PX,
     value_range=(0.0, 1.0),
     weights=(Weights(file="HINet-GoPro.pth", source="github.com/megvii-model/HINet (README)", licence="MIT"),),
     recipe="hinet",
+    training=TrainingForm(residual=("sam12.conv2", "last")),
     source=SOURCE,
     published="HINet",
     parity=("hinet_gopro",),
     switches=_SWITCHES,
     localise=localise,
-)
+).with_tiny("hinet-test", _build_test, multiple_of=4)
 # Half the channels, and norms at every level. The authors publish it for denoising alone, so no weights are listed.
-HINET_HALF = ModelSpec(
+HINET_HALF = replace(
+    HINET,
     name="hinet-half",
-    task="deblur",
     build=_build_half,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=16,
-    value_range=(0.0, 1.0),
     weights=(),
-    recipe="hinet",
     source=SOURCE + " (HINet 0.5x, which its authors train for denoising)",
     published="",
     parity=("hinet_half",),
-    switches=_SWITCHES,
-    localise=localise,
-)
-HINET_TEST = ModelSpec(
-    name="hinet-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="hinet",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-    switches=_SWITCHES,
-    localise=localise,
 )

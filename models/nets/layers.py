@@ -26,8 +26,8 @@ from torch.nn import functional
 def pad_to_multiple(images: Tensor, multiple: int, mode: str, smallest: int = 1) -> Tensor:
     """Pad at the right and the bottom until both sides divide by `multiple` and are `smallest` or more.
 
-    Shape: [B, C, H, W]. mode: "reflect" (an image too small to be reflected has its edge repeated) or "constant"
-    (zeros).
+    Shape: [B, C, H, W]. mode: "reflect" (an image too small to be reflected has its edge repeated), "replicate" or
+    "constant" (zeros).
     """
     height, width = images.shape[-2:]
     bottom = max(0, smallest - height)
@@ -39,6 +39,18 @@ def pad_to_multiple(images: Tensor, multiple: int, mode: str, smallest: int = 1)
     if mode == "reflect" and (bottom >= height or right >= width):
         mode = "replicate"
     return functional.pad(images, (0, right, 0, bottom), mode=mode)
+
+
+def reduced(image: Tensor, width: int) -> Tensor:
+    """An image reduced bilinearly to a width. Shape: [B, C, H, W] -> [B, C, H width / W, width]."""
+    if image.shape[-1] == width:
+        return image
+    return functional.interpolate(image, scale_factor=width / image.shape[-1], mode="bilinear")
+
+
+def learns(part: object) -> bool:
+    """Whether a part of a network is trained: any of its parameters."""
+    return isinstance(part, nn.Module) and any(parameter.requires_grad for parameter in part.parameters())
 
 
 def channel_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -211,6 +223,16 @@ class Enlargement(nn.Module):
         x = functional.pixel_shuffle(leaky(self.upconv1(x)), 2)  # [B, C, 2H, 2W]
         x = functional.pixel_shuffle(leaky(self.upconv2(x)), 2)  # [B, last, 4H, 4W]
         return self.conv_last(leaky(self.conv_hr(x)))
+
+
+def enlargement(module: nn.Module) -> int:
+    """How many times larger than its input the output of an `Enlargement` is: 1 for the forms that deblur, else 4."""
+    return 4 if getattr(module, "deblur", True) is False else 1
+
+
+def seen_in_training(module: nn.Module, clip: Tensor) -> Tensor:
+    """What an `Enlargement` gets of a blurred clip: the frames, or their means over 4x4 pixels where it enlarges."""
+    return functional.avg_pool3d(clip, (1, 4, 4)) if enlargement(module) == 4 else clip
 
 
 def enlarged_image(image: Tensor) -> Tensor:

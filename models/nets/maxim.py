@@ -12,14 +12,17 @@ dB from the whole image). Take the image as a whole, as the authors do, where th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import dense
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still
+from models.nets.layers import dense, pad_to_multiple
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Tu et al., CVPR 2022, arXiv:2201.02973; github.com/google-research/maxim"
 STAGES = 3
@@ -520,7 +523,7 @@ def image_layers() -> tuple[str, ...]:
     return (*attention, *(f"stage_{STAGES - 1}_output_conv_{level}" for level in range(LEVELS)))
 
 
-def _centred(image: Tensor, multiple: int) -> tuple[Tensor, int, int]:
+def _centred(image: Tensor, multiple: int, _: int = 1) -> tuple[Tensor, int, int]:
     """An image with a reflected border, and how many rows and columns were put before it. Shape: [1, 3, H, W].
 
     As the authors' test program: a row or column more at the end where a side is odd, then half of what is missing to
@@ -539,23 +542,25 @@ def _reflected(image: Tensor, border: tuple[int, int, int, int]) -> Tensor:
     return functional.pad(image, border, mode="replicate" if too_small else "reflect")
 
 
-class _Adapter:
-    """The image in the middle of a reflected border, as the authors test it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        assert isinstance(module, MAXIM)
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            padded, top, left = _centred(frame[None], self.module.multiple)
-            output = self.module(padded)[-1][-1]
-            yield output[0, :, top : top + height, left : left + width].clamp(0, 1)
+def _restored(module: nn.Module, image: Tensor) -> Tensor:
+    """Full size, last stage."""
+    return module(image)[-1][-1]
 
 
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: three sizes of every stage; the sharp image is reduced bilinearly. Padded where no side divides."""
+    height, width = sharp.shape[-2:]
+    stages = module(pad_to_multiple(blur[:, 0], cast(MAXIM, module).multiple, "reflect"))
+    found = []
+    for images in stages:
+        for scale, output in zip((4, 2, 1), images, strict=True):
+            output = output[..., : height // scale, : width // scale]
+            found.append((output, _resized(sharp[:, 0], output.shape[-2:])))
+    return found
+
+
+def _resized(image: Tensor, size: torch.Size) -> Tensor:
+    return image if image.shape[-2:] == size else functional.interpolate(image, size=size, mode="bilinear")
 
 
 def _build_test() -> nn.Module:
@@ -566,9 +571,10 @@ MAXIM_3S = ModelSpec(
     name="maxim-3s",
     task="deblur",
     build=MAXIM,
-    adapt=_adapt,
+    adapter=partial(Still, run=_restored),
     frames=1,
     multiple_of=64,
+    padding=_centred,
     value_range=(0.0, 1.0),
     weights=(
         Weights(
@@ -584,20 +590,8 @@ MAXIM_3S = ModelSpec(
         ),
     ),
     recipe="maxim",
+    training=TrainingForm(outputs=_outputs, residual=image_layers()),
     source=SOURCE,
     published="MAXIM-3S",
     parity=("maxim_3s",),
-)
-MAXIM_TEST = ModelSpec(
-    name="maxim-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=16,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="maxim",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("maxim-test", _build_test, multiple_of=16)

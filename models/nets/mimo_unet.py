@@ -6,14 +6,15 @@ authors' checkpoints (github.com/chosj95/MIMO-UNet) so that these load strictly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still, last
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Cho et al., ICCV 2021, arXiv:2108.05054; github.com/chosj95/MIMO-UNet"
 
@@ -155,23 +156,6 @@ class MIMOUNet(nn.Module):
         return [quarter_output, half_output, self.feat_extract[5](x).add_(image)]
 
 
-class _Adapter:
-    """Pads to a multiple of 4 and keeps the full-size output."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 4, "reflect"))[-1]
-            yield output[0, :, :height, :width].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build() -> nn.Module:
     return MIMOUNet(blocks=8)
 
@@ -188,40 +172,22 @@ MIMO_UNET = ModelSpec(
     name="mimo-unet",
     task="deblur",
     build=_build,
-    adapt=_adapt,
+    adapter=partial(Still, run=last),
     frames=1,
     multiple_of=4,
     value_range=(0.0, 1.0),
     weights=(Weights(file="MIMO-UNet.pkl", source="github.com/chosj95/MIMO-UNet (README, GoPro)"),),
     recipe="mimo-unet",
+    training=TrainingForm(residual=("ConvsOut.0.main.0", "ConvsOut.1.main.0", "feat_extract.5.main.0")),
     source=SOURCE,
     published="MIMO-UNet",
     parity=("mimounet",),
-)
-MIMO_UNET_PLUS = ModelSpec(
+).with_tiny("mimo-unet-test", _build_test)
+MIMO_UNET_PLUS = replace(
+    MIMO_UNET,
     name="mimo-unet-plus",
-    task="deblur",
     build=_build_plus,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
     weights=(Weights(file="MIMO-UNetPlus.pkl", source="github.com/chosj95/MIMO-UNet (README, GoPro)"),),
-    recipe="mimo-unet",
-    source=SOURCE,
     published="MIMO-UNet+",
     parity=("mimounet_plus",),
-)
-MIMO_UNET_TEST = ModelSpec(
-    name="mimo-unet-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="mimo-unet",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
 )

@@ -27,7 +27,7 @@ def _part(
         name=name,
         task=task,
         build=build,
-        adapt=None,
+        adapter=None,
         frames=2,
         multiple_of=multiple_of,
         value_range=(0.0, 1.0),

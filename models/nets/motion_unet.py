@@ -8,16 +8,16 @@ and weights of samples along that motion, told for every pixel. The derivation: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import ResidualBlock, pad_to_multiple
-from models.spec import Method, ModelSpec
+from models.nets.adapters import Still
+from models.nets.layers import ResidualBlock
+from models.spec import ModelSpec, TrainingForm
 
 BLOCK_PX = 4  # side of the blocks of pixels that become channels
 BLOCK_START = 0.1  # of a residual block's usual start, so that many of them add up to a small change
@@ -54,7 +54,6 @@ class MotionUNet(nn.Module):
 
     def __init__(self, widths: Sequence[int], encoder: Sequence[int], middle: int, decoder: Sequence[int]) -> None:
         super().__init__()
-        self.multiple = BLOCK_PX * 2 ** (len(widths) - 1)
         pixels = 3 * BLOCK_PX**2
         steps = list(pairwise(widths))
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
@@ -68,8 +67,9 @@ class MotionUNet(nn.Module):
         self.detail = nn.Conv2d(widths[0], DETAIL * BLOCK_PX**2, 1)
         samples = len(ALONG) + 1
         seen = samples + 3 + 1 + DETAIL
+        self.zeros = -seen % 32  # channels more: such numbers are computed fastest
         self.weigh = nn.Sequential(
-            nn.Conv2d(seen + -seen % 32, HIDDEN, 1),  # filled up with zeros: such sizes are computed fastest
+            nn.Conv2d(seen + self.zeros, HIDDEN, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(HIDDEN, HIDDEN, 1),
             nn.ReLU(inplace=True),
@@ -95,12 +95,10 @@ class MotionUNet(nn.Module):
                     layer.joined.weight.mul_(GATE_START)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Shape: [B, 3, H, W] -> the same; edges are repeated inside up to multiples of 16 px.
+        """Shape: [B, 3, H, W] -> the same, sides multiples of 16 px.
 
         Range: [0, 1] in; the output is not clamped.
         """
-        height, width = image.shape[-2:]
-        image = pad_to_multiple(image, self.multiple, "replicate")
         x = self.stem(functional.pixel_unshuffle(image - 0.5, BLOCK_PX))
         skips = []
         for blocks, down in zip(self.encoder, self.downs, strict=True):
@@ -115,15 +113,12 @@ class MotionUNet(nn.Module):
         motion = functional.interpolate(motion, scale_factor=finer, mode="bilinear", align_corners=False)
         seen, length = self._sampled(image.float(), motion + self.motion_detail(x).float())
         detail = functional.pixel_shuffle(self.detail(x), BLOCK_PX)
-        known = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
-        known += [detail]
-        filled = torch.cat(known, dim=1)
-        missing = self.weigh[0].in_channels - filled.shape[1]  # type: ignore[operator]
-        filled = functional.pad(filled, (0, 0, 0, 0, 0, missing)).contiguous(memory_format=torch.channels_last)
-        weights = self.weigh(filled).float()
+        parts = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
+        zeros = detail.new_zeros(len(image), self.zeros, *image.shape[-2:])
+        known = torch.cat([*parts, detail, zeros], dim=1).contiguous(memory_format=torch.channels_last)
+        weights = self.weigh(known).float()
         restored = image + (seen * weights[:, None]).sum(2)
-        restored = restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).float()
-        return restored[..., :height, :width]
+        return restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).float()
 
     @torch.autocast("cpu", enabled=False)
     def _sampled(self, image: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,21 +166,6 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*[ResidualBlock(channels) for _ in range(count)])
 
 
-class _Adapter:
-    """The network pads by itself."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            yield self.module(frame[None])[0].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_small() -> nn.Module:
     return MotionUNet((64, 96, 120), (2, 2), 3, (2, 2))
 
@@ -198,18 +178,14 @@ MOTION_UNET_SMALL = ModelSpec(
     name="motion-unet-small",
     task="deblur",
     build=_build_small,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=16,
+    padding="replicate",
     value_range=(0.0, 1.0),
     weights=(),
     recipe="motion-unet",
+    training=TrainingForm(residual=("weigh.4", "head"), motion="motion"),
     source="this project, docs/decisions/019-motion-unet.md",
     published="",
-)
-MOTION_UNET_TEST = replace(
-    MOTION_UNET_SMALL,
-    name="motion-unet-test",
-    build=_build_test,
-    source=f"{MOTION_UNET_SMALL.source} (tiny variant for tests)",
-)
+).with_tiny("motion-unet-test", _build_test)

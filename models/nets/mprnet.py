@@ -6,14 +6,15 @@ checkpoints (github.com/swz30/MPRNet). Local means at test time: see local_mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import LocalMean, pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still, first
+from models.nets.layers import LocalMean
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Zamir et al., CVPR 2021, arXiv:2102.02808; github.com/swz30/MPRNet"
 
@@ -244,23 +245,6 @@ def localise(module: nn.Module, height: int, width: int) -> None:
             layer.avg_pool = LocalMean(rows >> level, columns >> level)
 
 
-class _Adapter:
-    """Pads by reflection to a multiple of 8, as the authors do, and keeps the image of the last stage."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 8, "reflect"))[0]
-            yield output[0, :, :height, :width].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_test() -> nn.Module:
     return MPRNet(channels=8, step=4, extra=4, blocks=1)
 
@@ -269,7 +253,7 @@ MPRNET = ModelSpec(
     name="mprnet",
     task="deblur",
     build=MPRNet,
-    adapt=_adapt,
+    adapter=partial(Still, run=first),
     frames=1,
     multiple_of=8,
     value_range=(0.0, 1.0),
@@ -281,24 +265,10 @@ MPRNET = ModelSpec(
         ),
     ),
     recipe="charbonnier",
+    training=TrainingForm(residual=("sam12.conv2", "sam23.conv2", "tail")),
     source=SOURCE,
     published="MPRNet",
     parity=("mprnet_deblur",),
     switches=("truncate", "self-ensemble", "local-converter", "half"),
     localise=localise,
-)
-MPRNET_TEST = ModelSpec(
-    name="mprnet-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=8,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-    switches=("truncate", "self-ensemble", "local-converter", "half"),
-    localise=localise,
-)
+).with_tiny("mprnet-test", _build_test)

@@ -1,18 +1,20 @@
 """NAFNet: a U-Net without activation functions; products of channel halves take their place.
 
 Source: Chen et al., "Simple Baselines for Image Restoration", ECCV 2022; layer names follow the authors' checkpoints
-(github.com/megvii-research/NAFNet) so that these load strictly. Local means at test time: see local_mean.py.
+(github.com/megvii-research/NAFNet) so that these load strictly. Local means at test time: see layers.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from models.nets.adapters import Still
 from models.nets.layers import LocalMean, channel_norm, pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Chen et al., ECCV 2022, arXiv:2204.04676; github.com/megvii-research/NAFNet"
 
@@ -116,21 +118,6 @@ def localise(module: nn.Module, height: int, width: int) -> None:
             block.sca[0] = LocalMean(height >> level, width >> level)
 
 
-class _Adapter:
-    """The network pads by itself."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            yield self.module(frame[None])[0].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_32() -> nn.Module:
     return NAFNet(32, (1, 1, 1, 28), 1, (1, 1, 1, 1))
 
@@ -147,50 +134,29 @@ NAFNET_32 = ModelSpec(
     name="nafnet-32",
     task="deblur",
     build=_build_32,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=16,
+    padding="constant",
     value_range=(0.0, 1.0),
     weights=(
         Weights(file="NAFNet-GoPro-width32.pth", source="github.com/megvii-research/NAFNet (README)", licence="MIT"),
     ),
     recipe="nafnet",
+    training=TrainingForm(residual=("ending",)),
     source=SOURCE,
     published="NAFNet-width32",
     parity=("nafnet_width32",),
     switches=("truncate", "self-ensemble", "local-converter", "half"),
     localise=localise,
-)
-NAFNET_64 = ModelSpec(
+).with_tiny("nafnet-test", _build_test, multiple_of=4)
+NAFNET_64 = replace(
+    NAFNET_32,
     name="nafnet-64",
-    task="deblur",
     build=_build_64,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=16,
-    value_range=(0.0, 1.0),
     weights=(
         Weights(file="NAFNet-GoPro-width64.pth", source="github.com/megvii-research/NAFNet (README)", licence="MIT"),
     ),
-    recipe="nafnet",
-    source=SOURCE,
     published="NAFNet-width64",
     parity=("nafnet_width64",),
-    switches=("truncate", "self-ensemble", "local-converter", "half"),
-    localise=localise,
-)
-NAFNET_TEST = ModelSpec(
-    name="nafnet-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="nafnet",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-    switches=("truncate", "self-ensemble", "local-converter", "half"),
-    localise=localise,
 )

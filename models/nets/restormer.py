@@ -7,14 +7,15 @@ follow the authors' checkpoints (github.com/swz30/Restormer). Attention over win
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import channel_norm, pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still
+from models.nets.layers import channel_norm
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Zamir et al., CVPR 2022, arXiv:2111.09881; github.com/swz30/Restormer"
 
@@ -208,23 +209,6 @@ def localise(module: nn.Module, height: int, width: int) -> None:
             layer.window = (height >> level, width >> level)
 
 
-class _Adapter:
-    """Pads by reflection to a multiple of 8, as the authors do."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 8, "reflect"))
-            yield output[0, :, :height, :width].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_test() -> nn.Module:
     return Restormer(channels=8, blocks=(1, 1, 1, 1), refinement=1)
 
@@ -233,7 +217,7 @@ RESTORMER = ModelSpec(
     name="restormer",
     task="deblur",
     build=Restormer,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=8,
     value_range=(0.0, 1.0),
@@ -245,24 +229,10 @@ RESTORMER = ModelSpec(
         ),
     ),
     recipe="charbonnier",
+    training=TrainingForm(residual=("output",)),
     source=SOURCE,
     published="Restormer",
     parity=("restormer_deblur",),
     switches=("truncate", "self-ensemble", "local-converter", "half"),
     localise=localise,
-)
-RESTORMER_TEST = ModelSpec(
-    name="restormer-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=8,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-    switches=("truncate", "self-ensemble", "local-converter", "half"),
-    localise=localise,
-)
+).with_tiny("restormer-test", _build_test)

@@ -7,14 +7,15 @@ LSTM's cell state, not its hidden state, to the decoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec
+from models.nets.adapters import Still
+from models.spec import ModelSpec, TrainingForm
 
 SOURCE = "Tao et al., CVPR 2018, arXiv:1802.01770; third-party port github.com/ljzycmd/SimDeblur, not the authors' code"
 
@@ -139,21 +140,14 @@ def image_pyramid(image: Tensor) -> list[Tensor]:
     ]
 
 
-class _Adapter:
-    """Pads by reflection to a multiple of 16 and builds the pyramid."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(image_pyramid(pad_to_multiple(frame[None], 16, "reflect")))[0]
-            yield output[0, :, :height, :width].clamp(0, 1)
+def _restored(module: nn.Module, image: Tensor) -> Tensor:
+    """The authors keep the pyramid outside the network."""
+    return module(image_pyramid(image))[0]
 
 
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: full, half and quarter size, each with its own target."""
+    return list(zip(module(image_pyramid(blur[:, 0])), image_pyramid(sharp[:, 0]), strict=True))
 
 
 def _build_test() -> nn.Module:
@@ -164,26 +158,14 @@ SRN_SPEC = ModelSpec(
     name="srn",
     task="deblur",
     build=SRN,
-    adapt=_adapt,
+    adapter=partial(Still, run=_restored),
     frames=1,
     multiple_of=16,
     value_range=(0.0, 1.0),
     weights=(),  # the authors' are TensorFlow checkpoints with other keys
     recipe="charbonnier",
+    training=TrainingForm(outputs=_outputs),
     source=SOURCE,
     published="SRN",
     parity=("srn_simdeblur",),
-)
-SRN_TEST = ModelSpec(
-    name="srn-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=16,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("srn-test", _build_test)

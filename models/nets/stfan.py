@@ -6,14 +6,14 @@ Layer names follow the authors' checkpoints (github.com/sczhou/STFAN) so that th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import recurrent
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Zhou et al., ICCV 2019, arXiv:1904.12257; github.com/sczhou/STFAN"
 FILTER_SIZE = 5
@@ -125,26 +125,23 @@ class STFAN(nn.Module):
         return self.img_prd(x) + blur, features
 
 
-class _Adapter:
-    """Runs the recurrence over a clip; a still is its own first frame."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        previous_blur = previous_output = features = None
-        for frame in frames:
-            _, height, width = frame.shape
-            blur = pad_to_multiple(frame[None].flip(1), 4, "reflect")  # RGB -> BGR
-            if previous_blur is None or previous_blur.shape != blur.shape:
-                previous_blur, previous_output, features = blur, blur, None
-            output, features = self.module(blur, previous_blur, previous_output, features)
-            previous_blur, previous_output = blur, output
-            yield output[0, :, :height, :width].flip(0).clamp(0, 1)
+_State = tuple[Tensor, Tensor, Tensor]  # the blurred frame, the restored one and its features
 
 
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def _step(module: nn.Module, blur: Tensor, state: _State | None) -> tuple[Tensor, _State]:
+    """The first frame is its own predecessor."""
+    previous_blur, previous_output, features = state or (blur, blur, None)
+    output, features = module(blur, previous_blur, previous_output, features)
+    return output, (blur, output, features)
+
+
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: over a clip, in BGR; the gradient runs through all steps."""
+    found, state = [], None
+    for frame, target in zip(blur.unbind(1), sharp.unbind(1), strict=True):
+        output, state = _step(module, frame.flip(1), state)
+        found.append((output.flip(1), target))
+    return found
 
 
 def _build() -> nn.Module:
@@ -159,26 +156,15 @@ STFAN_SPEC = ModelSpec(
     name="stfan",
     task="video-deblur",
     build=_build,
-    adapt=_adapt,
+    adapter=partial(recurrent, step=_step),
     frames=2,
     multiple_of=4,
     value_range=(0.0, 1.0),
+    bgr=True,
     weights=(Weights(file="best-ckpt.pth.tar", source="github.com/sczhou/STFAN (README)", licence="MIT"),),
     recipe="stfan-plain",
+    training=TrainingForm(outputs=_outputs, residual=("img_prd.0",)),
     source=SOURCE,
     published="STFAN",
     parity=("stfan",),
-)
-STFAN_TEST = ModelSpec(
-    name="stfan-test",
-    task="video-deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=2,
-    multiple_of=4,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="stfan-plain",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("stfan-test", _build_test)

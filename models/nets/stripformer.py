@@ -10,14 +10,12 @@ strips divides by the root of a length that grows with the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.nets.layers import pad_to_multiple
-from models.spec import Method, ModelSpec, Weights
+from models.nets.adapters import Still
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Tsai et al., ECCV 2022, arXiv:2204.04627; github.com/pp00704831/Stripformer-ECCV-2022-"
 SLOPE = 0.2  # of all LeakyReLUs
@@ -235,26 +233,6 @@ class Stripformer(nn.Module):
         return self.decoder(x, full, half) + image
 
 
-class _Adapter:
-    """Between [0, 1] and [-0.5, 0.5]; pads by reflection to a multiple of 8, as the authors do for RealBlur.
-
-    They give frames of GoPro and HIDE as they are: those divide by 8.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            output = self.module(pad_to_multiple(frame[None], 8, "reflect") - 0.5)
-            yield (output[0, :, :height, :width] + 0.5).clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
-
-
 def _build_test() -> nn.Module:
     return Stripformer(first=8, second=12, channels=24, inner=16, blocks=2, decoder_blocks=2, head_channels=4)
 
@@ -263,7 +241,7 @@ STRIPFORMER = ModelSpec(
     name="stripformer",
     task="deblur",
     build=Stripformer,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=8,  # the network's own is 4
     value_range=(-0.5, 0.5),
@@ -275,20 +253,8 @@ STRIPFORMER = ModelSpec(
         ),
     ),
     recipe="stripformer",
+    training=TrainingForm(residual=("decoder.de_layer1_1.0",)),
     source=SOURCE,
     published="Stripformer",
     parity=("stripformer",),
-)
-STRIPFORMER_TEST = ModelSpec(
-    name="stripformer-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=8,
-    value_range=(-0.5, 0.5),
-    weights=(),
-    recipe="stripformer",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("stripformer-test", _build_test)

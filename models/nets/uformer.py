@@ -6,14 +6,16 @@ authors' checkpoints (github.com/ZhendongWang6/Uformer).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets.adapters import Still
 from models.nets.layers import dense
-from models.spec import Method, ModelSpec, Weights
+from models.spec import ModelSpec, TrainingForm, Weights
 
 SOURCE = "Wang et al., CVPR 2022, arXiv:2106.03106; github.com/ZhendongWang6/Uformer"
 LEVELS = 4
@@ -300,7 +302,7 @@ class Uformer(nn.Module):
         return image + self.output_proj(x)
 
 
-def in_black_square(images: Tensor, multiple: int) -> tuple[Tensor, int, int]:
+def in_black_square(images: Tensor, multiple: int, _: int = 1) -> tuple[Tensor, int, int]:
     """Images in the middle of a black square, and the row and column where they begin.
 
     Its side is the next multiple of 128 that the longer side fits in, as in the authors' test programs.
@@ -313,23 +315,11 @@ def in_black_square(images: Tensor, multiple: int) -> tuple[Tensor, int, int]:
     return functional.pad(images, border), top, left
 
 
-class _Adapter:
-    """The image in the middle of a black square, as the authors test it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        assert isinstance(module, Uformer)
-        self.module = module
-
-    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        for frame in frames:
-            _, height, width = frame.shape
-            square, top, left = in_black_square(frame[None], self.module.multiple)
-            output = self.module(square)
-            yield output[0, :, top : top + height, left : left + width].clamp(0, 1)
-
-
-def _adapt(module: nn.Module) -> Method:
-    return _Adapter(module)
+def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Training: in the middle of a black square, too; a crop of 128 or 256 fills it."""
+    height, width = sharp.shape[-2:]
+    square, top, left = in_black_square(blur[:, 0], cast(Uformer, module).multiple)
+    return [(module(square)[..., top : top + height, left : left + width], sharp[:, 0])]
 
 
 def _build_test() -> nn.Module:
@@ -340,9 +330,10 @@ UFORMER_B = ModelSpec(
     name="uformer-b",
     task="deblur",
     build=Uformer,
-    adapt=_adapt,
+    adapter=Still,
     frames=1,
     multiple_of=128,
+    padding=in_black_square,
     value_range=(0.0, 1.0),
     weights=(
         Weights(
@@ -352,20 +343,8 @@ UFORMER_B = ModelSpec(
         ),
     ),
     recipe="uformer",
+    training=TrainingForm(outputs=_outputs, residual=("output_proj.proj.0",)),
     source=SOURCE,
     published="Uformer-B",
     parity=("uformer_b",),
-)
-UFORMER_TEST = ModelSpec(
-    name="uformer-test",
-    task="deblur",
-    build=_build_test,
-    adapt=_adapt,
-    frames=1,
-    multiple_of=32,
-    value_range=(0.0, 1.0),
-    weights=(),
-    recipe="uformer",
-    source=SOURCE + " (tiny variant for tests, not the published network)",
-    published="",
-)
+).with_tiny("uformer-test", _build_test, multiple_of=32)

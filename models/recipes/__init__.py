@@ -1,6 +1,6 @@
 """Training recipes: what a paper (or the quick profile) says about training, in one readable function each.
 
-How a network is fed, and what its outputs are compared with, belongs to the network: models/training/forms.py.
+How a network is fed, and what its outputs are compared with, stands on its ModelSpec.
 """
 
 from __future__ import annotations

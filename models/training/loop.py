@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from core import files
 from core.memory import free_bytes, keep_freed_memory
 from core.weights_files import weights_folder
+from models.nets.adapters import outputs_of
 from models.network_weights import load_into
 from models.recipes import Recipe
 from models.restorer import KEPT_SHARE
 from models.training import checkpoint
-from models.training.backbones import load_backbone
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import Opponents
-from models.training.forms import form_of, start_at_the_blurred_image
 from models.training.live_samples import LiveSampler
 from models.training.objective import Objective, full_size
 from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
@@ -40,6 +39,7 @@ from models.training.progress import Rounds, open_log, progress
 from models.training.running import Running, require_opponents_to_run
 from models.training.samples import Ahead, FaceSampler, PairSampler
 from models.training.stages import PlannedStage
+from models.training.start import load_backbone, start_at_the_blurred_image
 from models.training.state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training.validation import validate
 
@@ -182,9 +182,9 @@ class _Training:
         self.named = tuple(dict.fromkeys(beginning for part in parts for beginning in part.frozen))
         loaded = ""
         if chosen.config.backbone:
-            loaded = load_backbone(self.module, chosen.config.backbone, chosen.spec.name)
+            loaded = load_backbone(self.module, chosen.spec, chosen.config.backbone)
         if chosen.config.start:
-            load_into(self.module, chosen.config.start, chosen.spec.name)
+            load_into(self.module, chosen.config.start, chosen.spec)
         if parts[0].starts_at_blur:
             start_at_the_blurred_image(self.module, chosen.spec, loaded)
         if chosen.device.type == "cpu":
@@ -193,11 +193,12 @@ class _Training:
         self.module = channels_last(self.module.to(chosen.device)).train()
         self.running = Running(
             self.module,
-            form_of(self.module, chosen.spec),
+            outputs_of(chosen.spec),
             name=chosen.spec.name,
             compiled=chosen.config.compile,
             precision=chosen.config.precision,
             device=chosen.device,
+            listen_to=chosen.spec.training.motion,
         )
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
         self.best = -math.inf
@@ -365,7 +366,7 @@ class _Training:
     ) -> CheckpointInfo:
         """Write checkpoint.json."""
         if is_writer():
-            residual = bool(form_of(self.module, self.plan.spec).residual)
+            residual = bool(self.plan.spec.training.residual)
             meta = description(self.plan, steps_done, validation, weights_sha256, residual)
             files.write_json(self.plan.folder / checkpoint.META, meta)
         wait()

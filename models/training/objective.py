@@ -53,7 +53,7 @@ def identity_network(path: Path | None, device: torch.device) -> nn.Module:
         torch.manual_seed(RANDOM_SEED)
         module = ARCFACE_RESNET18.build()
     if path is not None:
-        load_into(module, path, ARCFACE_RESNET18.name)
+        load_into(module, path, ARCFACE_RESNET18)
     return module.to(device).eval().requires_grad_(False)
 
 

@@ -21,7 +21,6 @@ from models.restorer import RESTORERS, choose_device
 from models.spec import RESTORER_TASKS, ModelSpec
 from models.training import checkpoint, processes
 from models.training.augmentation import require_degradation
-from models.training.backbones import parts_after, require_backbone
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import require_discriminator
 from models.training.eyes_and_mouths import TEMPLATE, FaceBoxes, load_boxes
@@ -31,6 +30,7 @@ from models.training.pair_sources import PairSets, load_pairs, smallest_side
 from models.training.running import require_compiler
 from models.training.samples import require_squares
 from models.training.stages import PlannedStage, planned_stages
+from models.training.start import parts_after, require_backbone
 from models.zoo import MODELS
 
 DEFAULT_OUT = Path(__file__).resolve().parents[2] / "out" / "checkpoints"
@@ -77,7 +77,7 @@ class TrainConfig:
     feature_net, weights_dir: where losses compare features (models/feature_nets.py). mix, every: one number per folder
     of pairs: how often it is drawn from, and that only every n-th pair of it is taken. cache: a folder for decoded
     images that do not fit into memory. backbone: trained weights for a part of the network (see
-    models/training/backbones.py). start: weights of the whole network.
+    models/training/start.py). start: weights of the whole network.
     """
 
     model: str
@@ -153,10 +153,8 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     _require_settings(config)
     if config.backbone:
-        with torch.device("meta"):
-            module = spec.build()
-        require_backbone(module, spec.name)
-        recipe = parts_after(recipe, module)
+        require_backbone(spec)
+        recipe = parts_after(recipe, spec)
     if config.start:
         recipe = _as_it_is(recipe)
     for stage in recipe.stages or (recipe,):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from models.recipes import Recipe
+from models.spec import Outputs
 from models.training.discriminators import Discriminator
-from models.training.forms import TrainingForm
 from models.training.stages import PlannedStage
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -30,15 +30,26 @@ def require_compiler(device: torch.device) -> None:
 
 
 class Running:
-    """Gives what the form's `outputs` give. motion: what the last run told of the motion, if the form names a layer."""
+    """Gives what `outputs` (models/nets/adapters.py, `outputs_of`) gives.
+
+    listen_to: name of the layer that tells the motion (TrainingForm.motion), or "". motion: what it told last.
+    """
 
     def __init__(
-        self, module: nn.Module, form: TrainingForm, *, name: str, compiled: bool, precision: str, device: torch.device
+        self,
+        module: nn.Module,
+        outputs: Outputs,
+        *,
+        name: str,
+        compiled: bool,
+        precision: str,
+        device: torch.device,
+        listen_to: str = "",
     ) -> None:
-        self.outputs, self.name, self.mixed, self.device = form.outputs, name, precision != "float32", device
+        self.outputs, self.name, self.mixed, self.device = outputs, name, precision != "float32", device
         self.motion: Tensor | None = None
-        if form.motion:
-            module.get_submodule(form.motion).register_forward_hook(self._listen)
+        if listen_to:
+            module.get_submodule(listen_to).register_forward_hook(self._listen)
         self.module: Any = torch.compile(module) if compiled else module
 
     def _listen(self, layer: nn.Module, inputs: tuple[Tensor, ...], told: Tensor) -> None:

@@ -1,4 +1,20 @@
-"""Degradations by name: a new one is a file beside this one and a line here."""
+"""Degradations by name: a new one is a file beside this one and a line here.
+
+A `Degradation` is called with an image, float32 [H, W, 3] RGB in [0, 1], and a generator, and gives a new image of the
+same shape and range. `domain` says whether that is linear light or encoded values.
+
+Examples
+--------
+>>> import numpy as np
+>>> from core.random_streams import stream
+>>> image = np.full((16, 24, 3), 0.5, dtype=np.float32)
+>>> noisy = DEGRADATIONS["stfan-noise"](image, stream(0, "example"))
+>>> noisy.shape, bool(noisy.std() > 0)
+((16, 24, 3), True)
+>>> again = DEGRADATIONS["stfan-noise"](image, stream(0, "example"))
+>>> np.array_equal(noisy, again)
+True
+"""
 
 from synth.degrade.base import Degradation
 from synth.degrade.bsrgan import bsrgan as shuffled

@@ -62,7 +62,7 @@ def seeded(name: str) -> nn.Module:
 def assert_loads(module: nn.Module, path: Path, name: str) -> None:
     torch.manual_seed(2)
     other = MODELS[name].build()
-    network_weights.load_into(other, path, name)
+    network_weights.load_into(other, path, MODELS[name])
     for key, value in module.state_dict().items():
         assert torch.equal(other.state_dict()[key], value), key
 
@@ -83,7 +83,7 @@ def test_every_key_of_the_published_size(tmp_path: Path) -> None:
     for rules in (FIRST_RELEASE, SECOND_RELEASE):
         state = rewritten(own, rules, blocks=23)
         assert len(state) == len(own) == 702
-        assert renamed(state, tmp_path).keys() == own.keys()
+        assert renamed(state, MODELS["esrgan-x4"].layouts, tmp_path).keys() == own.keys()
     known = {"model.0.weight", "model.1.sub.22.RDB3.conv5.0.bias", "model.1.sub.23.weight", "model.10.bias"}
     assert known <= rewritten(own, FIRST_RELEASE, blocks=23).keys()
 
@@ -112,7 +112,7 @@ def test_every_key_of_basicvsr_plus_plus(tmp_path: Path) -> None:
     with torch.device("meta"):
         module = MODELS["basicvsr++-deblur"].build()
     state = in_mmediting(module) | {"step_counter": torch.zeros(1)}
-    assert renamed(state, tmp_path).keys() == module.state_dict().keys()
+    assert renamed(state, MODELS["basicvsr++-deblur"].layouts, tmp_path).keys() == module.state_dict().keys()
     assert "generator.feat_extract.4.main.2.4.conv2.bias" in state  # the deblurring variant's front end
     assert "generator.deform_align.forward_2.conv_offset.6.weight" in state
 
@@ -123,17 +123,19 @@ def test_a_key_too_few_or_too_many_is_said(tmp_path: Path) -> None:
     lacking = {key: value for key, value in whole.items() if key != "model.6.bias"}
     torch.save(lacking, tmp_path / "lacking.pth")
     with pytest.raises(ValueError, match=r"1 keys are missing, such as 'conv_up2\.bias'"):
-        network_weights.load_into(module, tmp_path / "lacking.pth", "rrdbnet-x4-test")
+        network_weights.load_into(module, tmp_path / "lacking.pth", MODELS["rrdbnet-x4-test"])
     torch.save(whole | {"model.12.weight": torch.zeros(3, 3)}, tmp_path / "more.pth")
     with pytest.raises(ValueError, match=r"1 are left over, such as 'model\.12\.weight'"):
-        network_weights.load_into(module, tmp_path / "more.pth", "rrdbnet-x4-test")
+        network_weights.load_into(module, tmp_path / "more.pth", MODELS["rrdbnet-x4-test"])
     torch.save(whole | {"model.1.sub.2.weight": torch.zeros(8, 8, 3, 3)}, tmp_path / "twice.pth")
     with pytest.raises(ValueError, match=r"'model\.1\.sub\.1\.weight' and 'model\.1\.sub\.2\.weight' both mean"):
-        network_weights.load_into(module, tmp_path / "twice.pth", "rrdbnet-x4-test")
+        network_weights.load_into(module, tmp_path / "twice.pth", MODELS["rrdbnet-x4-test"])
     foreign = in_mmediting(seeded("basicvsr++-test")) | {"discriminator.0.weight": torch.zeros(1)}
     torch.save(foreign, tmp_path / "foreign.pth")
     with pytest.raises(ValueError, match=r"1 are left over, such as 'discriminator\.0\.weight'"):
-        network_weights.load_into(MODELS["basicvsr++-test"].build(), tmp_path / "foreign.pth", "basicvsr++-test")
+        network_weights.load_into(
+            MODELS["basicvsr++-test"].build(), tmp_path / "foreign.pth", MODELS["basicvsr++-test"]
+        )
 
 
 def test_fetch_takes_a_file_of_another_layout(tmp_path: Path) -> None:
@@ -148,4 +150,5 @@ def test_fetch_takes_a_file_of_another_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-test")])
 def test_our_own_layouts_are_taken_as_they_are(name: str, tmp_path: Path) -> None:
     state = MODELS[name].build().state_dict()
-    assert layout_of(state) is None and renamed(state, tmp_path) is state
+    layouts = [layout for spec in MODELS.values() for layout in spec.layouts]
+    assert layout_of(state, layouts) is None and renamed(state, layouts, tmp_path) is state

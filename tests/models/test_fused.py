@@ -12,7 +12,7 @@ from models.macs import counted_macs
 from models.restorer import Restorer
 from models.zoo import MODELS
 
-TESTED = [name for name, spec in MODELS.items() if spec.adapt is not None and name.endswith("-test")]
+TESTED = [name for name, spec in MODELS.items() if spec.adapter is not None and name.endswith("-test")]
 # The two with batch norms to fold, in full width.
 TESTED += ["deblurgan-v2-mobilenet", "deblurgan-v2-inception"]
 

@@ -163,11 +163,11 @@ def test_a_shared_tensor_is_kept_once(tmp_path: Path, training: Path) -> None:
     found = kept_weights.keep(tmp_path / "shared", "two photographs")
     assert found.path.stat().st_size < 2.6e6
     other = MODELS[name].build()
-    load_into(other, found.path, name)
+    load_into(other, found.path, MODELS[name])
     for key, value in other.state_dict().items():
         assert torch.equal(value, state[key].half().float() if value.is_floating_point() else state[key]), key
     once = load_file(found.path)
     once.pop("fpn.td1.0.pointwise.weight")
     files.write_bytes(tmp_path / "less.safetensors", checkpoint.pack(once))
     with pytest.raises(ValueError, match=r"another network.*td1"):
-        load_into(other, tmp_path / "less.safetensors", name)
+        load_into(other, tmp_path / "less.safetensors", MODELS[name])

@@ -14,10 +14,11 @@ from torch.nn import functional
 from models import maxim_files
 from models.macs import counted_macs
 from models.nets import maxim
+from models.nets.adapters import outputs_of
 from models.nets.layers import dense
 from models.nets.maxim import MAXIM, Axis, Resampled, image_pyramid
 from models.network_weights import load_into
-from models.training.forms import form_of, start_at_the_blurred_image
+from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
 
 NAME = "maxim-test"
@@ -137,7 +138,7 @@ def test_the_form_compares_three_sizes_of_three_stages() -> None:
     spec, module = MODELS[NAME], built()
     blur, sharp = torch.rand(1, 1, 3, 40, 56), torch.rand(1, 1, 3, 40, 56)
     start_at_the_blurred_image(module, spec)
-    pairs = form_of(module, spec).outputs(module, blur, sharp)
+    pairs = outputs_of(spec)(module, blur, sharp)
     assert [tuple(output.shape[-2:]) for output, _ in pairs] == [(10, 14), (20, 28), (40, 56)] * 3
     assert all(output.shape == target.shape for output, target in pairs)
     torch.testing.assert_close(pairs[-1][0], blur[:, 0], rtol=0, atol=1e-6)  # the residual starts at zero
@@ -162,7 +163,7 @@ def flax_arrays(module: nn.Module) -> dict[str, np.ndarray]:
 def test_the_authors_npz(tmp_path: Path) -> None:
     module, other = built(), built(3)
     np.savez(tmp_path / "checkpoint.npz", **flax_arrays(module))  # type: ignore[arg-type]
-    load_into(other, tmp_path / "checkpoint.npz", NAME)
+    load_into(other, tmp_path / "checkpoint.npz", MODELS[NAME])
     assert same(other, module)
 
 
@@ -213,7 +214,7 @@ def write_graph(module: nn.Module, folder: Path, *, shards: int = 3) -> Path:
 
 def test_a_graph_of_the_npm_package(tmp_path: Path) -> None:
     module, other = built(), built(3)
-    load_into(other, write_graph(module, tmp_path), NAME)
+    load_into(other, write_graph(module, tmp_path), MODELS[NAME])
     with torch.no_grad():
         for layer in maxim_files.PRUNED:
             for parameter in module.get_submodule(layer).parameters():

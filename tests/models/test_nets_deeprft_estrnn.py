@@ -12,11 +12,12 @@ from torch.nn import functional
 from models import weights
 from models.fused import fused
 from models.losses import LOSSES
-from models.nets.deeprft import DeepRFT, folded, in_tiles, mixed_taps
+from models.nets.adapters import outputs_of
+from models.nets.deeprft import DeepRFT, folded, gaussian_scales, in_tiles, mixed_taps
 from models.nets.estrnn import ESTRNN
 from models.network_weights import load_into
 from models.restorer import Restorer
-from models.training.forms import form_of, gaussian_scales, start_at_the_blurred_image
+from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
 
 
@@ -41,7 +42,7 @@ def test_the_folded_network_equals_the_unfolded_one(tmp_path: Path) -> None:
     torch.save(
         {"state_dict": {f"module.{key}": value for key, value in module.state_dict().items()}}, tmp_path / "a.pth"
     )
-    load_into(plain, tmp_path / "a.pth", "deeprft-test")
+    load_into(plain, tmp_path / "a.pth", MODELS["deeprft-test"])
     with torch.no_grad():
         full, half, quarter = module(image(40, 48))
         torch.testing.assert_close(plain(image(40, 48)), full, rtol=0, atol=1e-5)
@@ -88,7 +89,7 @@ def test_weights_that_cannot_be_folded_are_named(change: str, tmp_path: Path) ->
         state["FAM1.merge.main.0.W"] = state["FAM1.merge.main.0.W"][..., :8]
     torch.save(state, tmp_path / "net.pth")
     with pytest.raises(ValueError, match=r"net\.pth: this is a checkpoint of another network than deeprft-test"):
-        load_into(MODELS["deeprft-test"].build(), tmp_path / "net.pth", "deeprft-test")
+        load_into(MODELS["deeprft-test"].build(), tmp_path / "net.pth", MODELS["deeprft-test"])
 
 
 def test_training_starts_at_the_blurred_image_and_goes_on_from_there() -> None:
@@ -97,7 +98,7 @@ def test_training_starts_at_the_blurred_image_and_goes_on_from_there() -> None:
     module = spec.build()
     start_at_the_blurred_image(module, spec)
     blur = image(32, 32)[:, None]
-    pairs = form_of(module, spec).outputs(module, blur, torch.zeros_like(blur))
+    pairs = outputs_of(spec)(module, blur, torch.zeros_like(blur))
     torch.testing.assert_close(pairs[-1][0], blur[:, 0])
     sum(output.square().mean() for output, _ in pairs).backward()  # type: ignore[union-attr]
     assert module.get_parameter("feat_extract.5.main.0.W").grad.abs().max() > 0  # type: ignore[union-attr]
@@ -217,13 +218,13 @@ def test_long_clips_are_cut_as_the_authors_cut_them() -> None:
 def test_short_clips_have_as_many_outputs_as_frames(count: int) -> None:
     module = estrnn()
     assert restored(module, clip(count)).shape == (count, 3, 32, 32)
-    pairs = form_of(module, MODELS["estrnn-test"]).outputs(module, clip(count)[None], clip(count)[None])
+    pairs = outputs_of(MODELS["estrnn-test"])(module, clip(count)[None], clip(count)[None])
     assert len(pairs) == 1 and pairs[0][0].shape == (1, 3, 32, 32)
 
 
 def test_training_compares_the_middle_frames() -> None:
     module, blur, sharp = estrnn(), clip(8)[None], clip(8, seed=1)[None]
-    pairs = form_of(module, MODELS["estrnn-test"]).outputs(module, blur, sharp)
+    pairs = outputs_of(MODELS["estrnn-test"])(module, blur, sharp)
     assert [torch.equal(target, sharp[:, 2 + place]) for place, (_, target) in enumerate(pairs)] == [True] * 4
     torch.testing.assert_close(
         torch.cat([output for output, _ in pairs]).clamp(0, 1), of_authors(module, blur[0]), rtol=0, atol=1e-6
@@ -235,7 +236,7 @@ def test_checkpoints_of_the_authors_program(tmp_path: Path) -> None:
     module, other = estrnn(), MODELS["estrnn-test"].build()
     state = {f"module.model.{key}": value for key, value in module.state_dict().items()}
     torch.save({"epoch": 500, "state_dict": state}, tmp_path / "model_best.pth.tar")
-    load_into(other, tmp_path / "model_best.pth.tar", "estrnn-test")
+    load_into(other, tmp_path / "model_best.pth.tar", MODELS["estrnn-test"])
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in module.state_dict().items())
 
 

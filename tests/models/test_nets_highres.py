@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets.adapters import outputs_of
 from models.nets.highres import (
     FRAMES,
     RATES,
@@ -17,12 +18,8 @@ from models.nets.highres import (
     ScaledConvolution,
     ScaledDeconvolution,
 )
-from models.training.forms import Outputs, form_of, start_at_the_blurred_image
+from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
-
-
-def outputs_of(name: str, module: nn.Module) -> Outputs:
-    return form_of(module, MODELS[name]).outputs
 
 
 def aggregation() -> HighResMLFA:
@@ -124,7 +121,7 @@ def test_gradient_reaches_all_but_the_frozen_stage() -> None:
 def test_a_thawed_first_stage_learns_from_its_own_image_alone() -> None:
     torch.manual_seed(6)
     net = aggregation()
-    outputs = outputs_of("highres-mlfa-test", net)
+    outputs = outputs_of(MODELS["highres-mlfa-test"])
     blur, sharp = torch.rand(1, 2, 3, 40, 40), torch.rand(1, 2, 3, 40, 40)
     assert len(outputs(net, blur, sharp)) == 2
     net.first_stage.requires_grad_(True)
@@ -145,7 +142,7 @@ def test_the_quick_start_is_the_blurred_image_and_all_layers_learn(name: str) ->
     start_at_the_blurred_image(net, MODELS[name])
     count = MODELS[name].frames
     blur, sharp = torch.rand(1, count, 3, 42, 44), torch.rand(1, count, 3, 42, 44)
-    outputs = outputs_of(name, net)
+    outputs = outputs_of(MODELS[name])
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def loss() -> Tensor:

@@ -104,12 +104,13 @@ def test_hinet_windows_follow_its_levels() -> None:
 
 def test_hinet_s_stages_are_trained_alike() -> None:
     """And it starts at the blurred image: both stages give it back."""
-    from models.training.forms import form_of, start_at_the_blurred_image
+    from models.nets.adapters import outputs_of
+    from models.training.start import start_at_the_blurred_image
 
     module, spec = MODELS["hinet-test"].build(), MODELS["hinet-test"]
     start_at_the_blurred_image(module, spec)
     blur, sharp = noise(1, 1, 3, 32, 32), noise(1, 1, 3, 32, 32, seed=1)
-    pairs = form_of(module, spec).outputs(module, blur, sharp)
+    pairs = outputs_of(spec)(module, blur, sharp)
     assert len(pairs) == 2
     for restored, target in pairs:
         assert torch.equal(restored, blur[:, 0]) and torch.equal(target, sharp[:, 0])

@@ -187,14 +187,14 @@ def test_dmphn_reads_the_authors_six_files(tmp_path: Path) -> None:
         torch.save(child.state_dict(), tmp_path / f"{part}.pkl")
     for path in (tmp_path, tmp_path / "decoder_lv2.pkl"):
         other = DMPHN(channels=8)
-        load_into(other, path, "dmphn-test")
+        load_into(other, path, MODELS["dmphn-test"])
         assert all(torch.equal(value, module.state_dict()[key]) for key, value in other.state_dict().items())
     torch.save(module.state_dict(), tmp_path / "merged.pth")
     assert merge_folder(tmp_path / "merged.pth") is None
-    load_into(DMPHN(channels=8), tmp_path / "merged.pth", "dmphn-test")
+    load_into(DMPHN(channels=8), tmp_path / "merged.pth", MODELS["dmphn-test"])
     (tmp_path / "encoder_lv3.pkl").unlink()
     with pytest.raises(ValueError, match=r"six files of DMPHN .* but encoder_lv3.pkl is not there"):
-        load_into(DMPHN(channels=8), tmp_path, "dmphn-test")
+        load_into(DMPHN(channels=8), tmp_path, MODELS["dmphn-test"])
 
 
 def test_scaled_convolution_scales_before_the_bias() -> None:
@@ -258,7 +258,6 @@ def test_the_first_stage_is_frozen() -> None:
 def test_the_sliding_window_is_the_network_on_five_frames(count: int) -> None:
     """Each output equals the module on the five frames around it, the clip's ends repeated."""
     spec, module = MODELS["highres-mlfa-test"], built("highres-mlfa-test")
-    assert spec.adapt is not None
     clip = [noise(3, 48, 64, seed=index) for index in range(count)]
     with torch.no_grad():
         restored = list(spec.adapt(module).restore(iter(clip)))

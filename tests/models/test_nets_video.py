@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.nets.adapters import outputs_of
 from models.nets.basicvsr import BasicVSR, BasicVSRPlusPlus, key_clips, key_frames
 from models.nets.clips import OverlappingPieces, SlidingWindow, continued_indices, window_indices
 from models.nets.edvr import EDVR, TwoStageEDVR, joined_weights
 from models.nets.layers import pad_to_multiple, warp_features
-from models.training.forms import form_of
 from models.zoo import MODELS
 
 PIECEWISE = ["basicvsr-x4-test", "iconvsr-x4-test", "basicvsr-deblur-test", "iconvsr-deblur-test", "basicvsr++-test"]
@@ -276,13 +276,12 @@ def test_enlarging_variants_are_the_others_upsampled() -> None:
 def test_training_starts_at_the_blurred_clip(name: str, count: int) -> None:
     """With the layers that a recipe sets to zero, every output is its own blurred frame, cropped as it came."""
     module = built(name)
-    form = form_of(module, MODELS[name])
-    for layer in form.residual:
+    for layer in MODELS[name].training.residual:
         nn.init.zeros_(module.get_submodule(layer).weight)
         nn.init.zeros_(module.get_submodule(layer).bias)
     blur, sharp = (torch.stack(clip(count, 36, 40, seed))[None] for seed in (0, 1))
     with torch.no_grad():
-        pairs = form.outputs(module, blur, sharp)
+        pairs = outputs_of(MODELS[name])(module, blur, sharp)
     stages = 2 if "2stage" in name else 1
     assert len(pairs) == stages * count
     for number, (output, target) in enumerate(pairs):
@@ -296,7 +295,7 @@ def test_training_sees_what_restoring_sees(name: str) -> None:
     module, frames = built(name), clip(5, 144, 144)
     blur = torch.stack(frames)[None]
     with torch.no_grad():
-        pairs = form_of(module, MODELS[name]).outputs(module, blur, blur)
+        pairs = outputs_of(MODELS[name])(module, blur, blur)
     trained = torch.cat([output for output, _ in pairs]).clamp(0, 1)
     torch.testing.assert_close(trained, restored(name, frames, module), rtol=0, atol=1e-5)
 
@@ -307,7 +306,7 @@ def test_x4_trains_on_area_means(name: str) -> None:
     module, blur = built(name), torch.stack(clip(5, 192, 192))[None]
     small = list(functional.avg_pool2d(blur[0], 4).unbind(0))
     with torch.no_grad():
-        pairs = form_of(module, MODELS[name]).outputs(module, blur, blur)
+        pairs = outputs_of(MODELS[name])(module, blur, blur)
     assert all(torch.equal(target, blur[:, number]) for number, (_, target) in enumerate(pairs))
     trained = torch.cat([output for output, _ in pairs]).clamp(0, 1)
     assert trained.shape == (5, 3, 192, 192)
@@ -318,7 +317,7 @@ def test_x4_trains_on_area_means(name: str) -> None:
 def test_a_frozen_stage_is_not_compared() -> None:
     """EDVR's cascade: each network learns alone while the other one is frozen, and no gradient reaches that."""
     module, blur = built("edvr-2stage-test"), torch.stack(clip(3, 32, 32))[None]
-    outputs = form_of(module, MODELS["edvr-2stage-test"]).outputs
+    outputs = outputs_of(MODELS["edvr-2stage-test"])
     for learning, frozen in ((module.stage1, module.stage2), (module.stage2, module.stage1)):
         learning.requires_grad_(True)
         frozen.requires_grad_(False)

@@ -58,7 +58,7 @@ def tiny_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
             name=name,
             task="discriminator",
             build=TinyDiscriminator,
-            adapt=None,
+            adapter=None,
             frames=1,
             multiple_of=4,
             value_range=(-1.0, 1.0),

@@ -287,7 +287,9 @@ def test_train_mode_is_handed_to_the_adapter() -> None:
             for frame in frames:
                 yield frame * 0 + float(self.train_mode)
 
-    spec = dataclasses.replace(MODELS["mimo-unet-test"], switches=("train-mode",), adapt=lambda module: Adapter())
+    spec = dataclasses.replace(
+        MODELS["mimo-unet-test"], switches=("train-mode",), adapter=lambda spec, module: Adapter()
+    )
     for switches, level in (([], 0.0), (["train-mode"], 1.0)):
         (restored,) = Restorer(spec, spec.build(), CPU, switches).restore(iter([image(16, 16)]))
         assert float(restored.min()) == float(restored.max()) == level
@@ -317,17 +319,16 @@ def test_switches_that_do_not_suit() -> None:
         open_method("identity", None, CPU, ["truncate"])
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].adapt])
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].adapter])
 def test_every_network_can_do_what_it_lists(name: str) -> None:
     spec = MODELS[name]
     assert set(spec.switches) <= set(SWITCHES)
     with pytest.raises(ValueError, match=r"'local-converter' and localise\(\) need each other"):
         dataclasses.replace(spec, localise=None, switches=("local-converter",))
-    assert spec.adapt is not None
     assert "train-mode" not in spec.switches or hasattr(spec.adapt(spec.build()), "train_mode")
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-test") and MODELS[name].adapt])
+@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-test") and MODELS[name].adapter])
 def test_every_switch_of_every_network_runs(name: str) -> None:
     for switch in MODELS[name].switches:
         if switch != "half":

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from models.nets import uformer
+from models.nets.adapters import outputs_of
 from models.nets.uformer import Uformer, in_black_square, position_index, shift_masks
-from models.training.forms import form_of, start_at_the_blurred_image
+from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
 
 
@@ -92,5 +93,5 @@ def test_training_starts_at_the_blurred_image() -> None:
     spec, module = MODELS["uformer-test"], MODELS["uformer-test"].build()
     start_at_the_blurred_image(module, spec)
     blur, sharp = torch.rand(2, 1, 3, 48, 40), torch.rand(2, 1, 3, 48, 40)
-    ((output, target),) = form_of(module, spec).outputs(module, blur, sharp)
+    ((output, target),) = outputs_of(spec)(module, blur, sharp)
     assert torch.equal(output, blur[:, 0]) and torch.equal(target, sharp[:, 0])

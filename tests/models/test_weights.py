@@ -31,7 +31,7 @@ def test_authors_wrappers(tmp_path: Path, module: torch.nn.Module, wrapper: str 
     state = {prefix + key: value for key, value in module.state_dict().items()}
     torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "net.pth")
     other = MODELS["mimo-unet-test"].build()
-    network_weights.load_into(other, tmp_path / "net.pth", "mimo-unet-test")
+    network_weights.load_into(other, tmp_path / "net.pth", MODELS["mimo-unet-test"])
     assert all(torch.equal(value, module.state_dict()[key]) for key, value in other.state_dict().items())
 
 
@@ -56,9 +56,9 @@ def test_a_checkpoint_with_its_score_and_optimiser(tmp_path: Path, module: torch
 def test_another_network(tmp_path: Path, module: torch.nn.Module) -> None:
     torch.save(module.state_dict(), tmp_path / "net.pth")
     with pytest.raises(ValueError, match="checkpoint of another network than stfan"):
-        network_weights.load_into(MODELS["stfan"].build(), tmp_path / "net.pth", "stfan")
+        network_weights.load_into(MODELS["stfan"].build(), tmp_path / "net.pth", MODELS["stfan"])
     with pytest.raises(ValueError, match="have another shape"):
-        network_weights.load_into(MODELS["mimo-unet"].build(), tmp_path / "net.pth", "mimo-unet")
+        network_weights.load_into(MODELS["mimo-unet"].build(), tmp_path / "net.pth", MODELS["mimo-unet"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

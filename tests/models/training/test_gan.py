@@ -17,8 +17,8 @@ from core.weights_files import load_state_dict
 from models import train
 from models.nets.deblurgan_v2 import mobilenet_v2_features
 from models.training import checkpoint
-from models.training.backbones import load_backbone
 from models.training.loop import _Training, plan
+from models.training.start import load_backbone
 from models.zoo import MODELS
 from tests.models.training.training_data import make_pairs
 
@@ -113,7 +113,7 @@ def test_a_mobilenet_file_fills_the_backbone(model: str, early: bool, tmp_path: 
     path = tmp_path / "mobilenet_v2.pth"
     torch.save(state | {"classifier.1.weight": torch.ones(1000, 1280)}, path)
     module = MODELS[model].build()
-    load_backbone(module, path, model)
+    load_backbone(module, MODELS[model], path)
     features = module.get_submodule("fpn.features").state_dict()
     assert len(features) > 200
     assert all(torch.equal(value, classifier.state_dict()[key]) for key, value in features.items())
@@ -121,7 +121,7 @@ def test_a_mobilenet_file_fills_the_backbone(model: str, early: bool, tmp_path: 
     del state["features.3.conv.0.weight" if early else "features.3.conv.0.0.weight"]
     torch.save(state, path)
     with pytest.raises(ValueError, match=r"1 keys are missing, such as '3\.conv\.0\.weight'"):
-        load_backbone(module, path, model)
+        load_backbone(module, MODELS[model], path)
 
 
 def test_an_inception_file_fills_the_backbone(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_an_inception_file_fills_the_backbone(tmp_path: Path) -> None:
     state |= {"last_linear.weight": torch.ones(1001, 1536), "last_linear.bias": torch.ones(1001)}
     torch.save(state, tmp_path / "inceptionresnetv2.pth")
     module = MODELS["deblurgan-v2-inception"].build()
-    load_backbone(module, tmp_path / "inceptionresnetv2.pth", "deblurgan-v2-inception")
+    load_backbone(module, MODELS["deblurgan-v2-inception"], tmp_path / "inceptionresnetv2.pth")
     loaded = module.get_submodule("fpn.inception").state_dict()
     assert all(torch.equal(value, state[key]) for key, value in loaded.items() if "last_linear" not in key)
 
@@ -161,5 +161,5 @@ def test_backbones_that_cannot_be(pairs: Path, tmp_path: Path, capsys: pytest.Ca
     assert "none.pth does not exist; give the file of weights to start from" in capsys.readouterr().err
     torch.save({"features.0.0.weight": torch.ones(1)}, tmp_path / "file.pth")
     assert train.main([*arguments, "--backbone", str(tmp_path / "file.pth")]) == 2
-    assert "mimo-unet-test has no part for either, leave it away" in capsys.readouterr().err
+    assert "mimo-unet-test has no part for them, leave it away" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,6 @@ from models.losses.gfpgan import component_crops
 from models.nets.retinaface import Faces
 from models.recipes import RECIPES, Augmentation, find_recipe
 from models.training import checkpoint
-from models.training.backbones import load_backbone
 from models.training.discriminators import Opponents, crop_sides
 from models.training.eyes_and_mouths import FaceBoxes, boxes_of, load_boxes, mirrored, scaled
 from models.training.loop import TrainConfig, TrainingFailed, _Training, plan
@@ -28,6 +27,7 @@ from models.training.objective import Objective
 from models.training.pair_sources import load_pairs
 from models.training.samples import FaceSampler
 from models.training.stages import PlannedStage
+from models.training.start import load_backbone
 from models.zoo import MODELS
 from tests.models.face_data import grams, use_tiny_networks, write_landmarks
 from tests.models.training.training_data import make_pairs
@@ -334,10 +334,10 @@ def test_a_generators_file_fills_the_decoder(tmp_path: Path) -> None:
     prior = MODELS["gfpgan-test"].build().get_submodule("stylegan_decoder").state_dict()
     torch.save({"params_ema": prior}, tmp_path / "stylegan2.pth")
     module = MODELS["gfpgan-test"].build()
-    load_backbone(module, tmp_path / "stylegan2.pth", "gfpgan-test")
+    load_backbone(module, MODELS["gfpgan-test"], tmp_path / "stylegan2.pth")
     loaded = module.get_submodule("stylegan_decoder").state_dict()
     assert all(torch.equal(value, prior[key]) for key, value in loaded.items())
     del prior["constant_input.weight"]
     torch.save(prior, tmp_path / "cut.pth")
     with pytest.raises(ValueError, match=r"1 keys are missing, such as 'constant_input\.weight'"):
-        load_backbone(module, tmp_path / "cut.pth", "gfpgan-test")
+        load_backbone(module, MODELS["gfpgan-test"], tmp_path / "cut.pth")

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 from core.image_files import write_image
 from models import train
+from models.nets.adapters import outputs_of
 from models.recipes import RECIPES, find_recipe
 from models.training import checkpoint
-from models.training.forms import form_of
 from models.training.loop import TrainConfig, TrainingFailed, _Training, find, plan
 from models.training.loop import train as run_training
 from models.zoo import MODELS
@@ -44,7 +44,7 @@ def config(pairs_folder: Path, out: Path, **changes: object) -> TrainConfig:
 def test_every_kind_of_network_trains(model: str, pairs: Path, tmp_path: Path) -> None:
     info = run_training(config(pairs, tmp_path, model=model, steps=3), resume=False)
     assert info.finished and info.meta["steps_done"] == 3
-    residual = bool(form_of(MODELS[model].build(), MODELS[model]).residual)
+    residual = bool(MODELS[model].training.residual)
     assert info.meta["validation"]["psnr"] > (10 if residual else 0)  # only a residual can start at the blurred image
     assert ("last layer starts at zero" in info.meta["switches"]) == residual
     assert (info.folder / "tensorboard").is_dir()
@@ -67,7 +67,7 @@ def test_the_start_is_the_blurred_image(tmp_path: Path) -> None:
         training = _Training(chosen)
         blur, sharp = training.sampler.batch(0, 1)
         with torch.no_grad():
-            output, _ = form_of(training.module, chosen.spec).outputs(training.module, blur, sharp)[-1]
+            output, _ = outputs_of(chosen.spec)(training.module, blur, sharp)[-1]
         torch.testing.assert_close(output, blur[:, -1], atol=1e-6, rtol=0)
 
 

@@ -29,7 +29,7 @@ class Adapted:
         return (self.module(frame[None])[0] for frame in frames)
 
 
-def adapt(module: nn.Module) -> Method:
+def adapt(spec: ModelSpec, module: nn.Module) -> Method:
     return Adapted(module)
 
 
@@ -38,7 +38,7 @@ def one_convolution(frames: int = 1) -> ModelSpec:
         name="one-convolution",
         task="deblur",
         build=lambda: nn.Conv2d(3, 3, 3, padding=1),
-        adapt=adapt,
+        adapter=adapt,
         frames=frames,
         multiple_of=1,
         value_range=(0.0, 1.0),

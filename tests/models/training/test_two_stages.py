@@ -136,5 +136,5 @@ def test_files_that_are_no_first_stage(pairs: Path, tmp_path: Path, capsys: pyte
     words_of_one = words(pairs, tmp_path / "out", "highres-atrous", 2, "--backbone", tmp_path / "other.pth")
     words_of_one[words_of_one.index("highres-mlfa-test")] = "highres-atrous-test"
     assert train.main(words_of_one) == 2
-    assert "highres-atrous-test has no part for either, leave it away" in capsys.readouterr().err
+    assert "highres-atrous-test has no part for them, leave it away" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.training.forms import by_shape
+from models.nets.adapters import by_shape
 from models.zoo import MODELS
 
 STILL, VIDEO = MODELS["mimo-unet-test"], MODELS["stfan-test"]

@@ -1,0 +1,76 @@
+"""What a network starts its training with: trained weights for a part of it, or the blurred image as its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from core.weights_files import load_state_dict, load_strictly
+from models.recipes import Recipe
+from models.spec import Backbone, ModelSpec
+from models.zoo import MODELS
+
+
+def require_backbone(spec: ModelSpec) -> Backbone:
+    """The part of a network that trained weights can be given for. Errors: ValueError for a network without one."""
+    if spec.backbone is None:
+        able = ", ".join(name for name, other in MODELS.items() if other.backbone and not name.endswith("-test"))
+        raise ValueError(
+            f"--backbone gives trained weights to a part of a network and {spec.name} has no part for them, leave it "
+            f"away; {able} have one"
+        )
+    return spec.backbone
+
+
+def parts_after(recipe: Recipe, spec: ModelSpec) -> Recipe:
+    """The recipe for a network whose part is loaded: where that stays, without the stages that would train it anew.
+
+    The first of the stages that are left starts as the whole recipe would (`starts_at_blur`). A recipe that never
+    freezes the part stays as it is.
+    """
+    backbone = spec.backbone
+    kept = [part for part in recipe.stages if backbone and backbone.stays and f"{backbone.part}." in part.frozen]
+    if not kept:
+        return recipe
+    kept[0] = replace(kept[0], starts_at_blur=recipe.stages[0].starts_at_blur)
+    return replace(recipe, steps=sum(part.steps for part in kept), stages=tuple(kept))
+
+
+def load_backbone(module: nn.Module, spec: ModelSpec, path: Path) -> str:
+    """Every layer of the part from the file, in place, strictly: every key, every shape.
+
+    Returns how the names of the part's parameters begin.
+    Errors: as `require_backbone` and core/weights_files.py: one sentence.
+    """
+    backbone = require_backbone(spec)
+    part = module.get_submodule(backbone.part)
+    state = load_state_dict(path)
+    if backbone.convert is not None:
+        state = backbone.convert(state, part)
+    load_strictly(part, state, path, f"{backbone.what} of {spec.name}")
+    return f"{backbone.part}."
+
+
+def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec, loaded: str = "") -> None:
+    """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity.
+
+    loaded: beginning of the names of layers that stay because they are trained ones (`load_backbone`).
+    """
+    with torch.no_grad():
+        for name in spec.training.residual:
+            if loaded and name.startswith(loaded):
+                continue
+            for parameter in _parameters(module, name):
+                parameter.zero_()
+
+
+def _parameters(module: nn.Module, name: str) -> Iterable[nn.Parameter]:
+    """Those of a layer, or the one that is named itself."""
+    found = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    return [found] if isinstance(found, nn.Parameter) else found.parameters()
