@@ -1,9 +1,10 @@
 """A U-Net that tells how every place moved during the exposure, and restores it along that motion: `motion-unet-small`.
 
-This project's own network. A blur of straight motion is undone by the same weights everywhere once the image is sampled
-along the motion, in units of its length. So the network has three parts: a plain residual U-Net behind a
-pixel-unshuffle, which sees far at little cost; the motion that it tells, as length and direction at every fourth pixel;
-and weights of samples along that motion, told for every pixel. The derivation: docs/decisions/019-motion-unet.md.
+This project's own network. Two facts about motion blur are built in. A straight motion leaves dark stripes in the local
+power spectrum, across the motion and 1 / length apart, so that length and direction can be read there. And once the
+image is sampled along the motion, in units of its length, the same weights undo the blur everywhere. So the network is
+a plain residual U-Net behind a pixel-unshuffle, which also sees local spectra; it tells the motion at every fourth
+pixel, and for every pixel the weights of samples along it. The derivation: docs/decisions/019-motion-unet.md.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ ACROSS_PX = 1.0
 LEAST_LOG, MOST_LOG = -3.0, 6.0  # of a variance in px^2
 LONGEST_PX = 48.0
 GREY_GAIN = 4.0
+WINDOW_PX, STRIDE_PX = 64, 16  # of the local spectra
+SPECTRUM_FLOOR = 4e-3  # of the power of a window in [0, 1]: about that of noise of half an 8-bit step
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
 
@@ -51,6 +54,8 @@ class MotionUNet(nn.Module):
     first. middle: blocks of the coarsest level."""
 
     offsets: Tensor
+    window: Tensor
+    slope: Tensor
 
     def __init__(self, widths: Sequence[int], encoder: Sequence[int], middle: int, decoder: Sequence[int]) -> None:
         super().__init__()
@@ -62,7 +67,17 @@ class MotionUNet(nn.Module):
         self.middle = _blocks(widths[-1], middle)
         self.ups = nn.ModuleList([GatedUp(coarse, fine) for fine, coarse in steps])
         self.decoder = nn.ModuleList([_blocks(*pair) for pair in zip(widths[:-1], decoder, strict=True)])
-        self.motion = nn.Conv2d(widths[-1], 3, 1)  # at the coarsest level; see `_axis` for the three numbers
+        self.spectrum = nn.Sequential(
+            nn.LayerNorm(WINDOW_PX * (WINDOW_PX // 2 + 1), elementwise_affine=False),
+            nn.Linear(WINDOW_PX * (WINDOW_PX // 2 + 1), 96),
+            nn.ReLU(),
+            nn.Linear(96, 64),
+            nn.ReLU(),
+        )
+        self.spectrum_features = nn.Conv2d(64, widths[-1], 1)
+        self.spectrum_motion = nn.Conv2d(64, 3, 1)
+        self.middle_motion = nn.Conv2d(widths[-1], 3, 1)
+        self.motion = nn.Identity()  # the motion at the coarsest level; see `_axis` for the three numbers
         self.motion_detail = nn.Conv2d(widths[0], 3, 1)
         self.detail = nn.Conv2d(widths[0], DETAIL * BLOCK_PX**2, 1)
         samples = len(ALONG) + 1
@@ -76,6 +91,12 @@ class MotionUNet(nn.Module):
             nn.Conv2d(HIDDEN, samples, 1),
         )
         self.head = nn.Conv2d(widths[0], pixels, 1)
+        window = torch.hann_window(WINDOW_PX, periodic=False)
+        self.register_buffer("window", window[:, None] * window, persistent=False)
+        rows, columns = torch.fft.fftfreq(WINDOW_PX)[:, None], torch.fft.rfftfreq(WINDOW_PX)
+        frequency = (rows.square() + columns.square()).sqrt()
+        # The power of photographs falls with the square of the frequency.
+        self.register_buffer("slope", 2 * (frequency + 0.5 / WINDOW_PX).log(), persistent=False)
         # (lengths along, px along, px across) of each sample, once on either side.
         one_side = torch.tensor([[*along, 0.0] for along in ALONG] + [[0.0, 0.0, ACROSS_PX]])
         self.register_buffer("offsets", torch.stack([one_side, -one_side], dim=1).reshape(-1, 3), persistent=False)
@@ -88,6 +109,8 @@ class MotionUNet(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             self.motion_detail.weight.zero_()
+            self.spectrum_features.weight.mul_(GATE_START)
+            self.spectrum_motion.weight.mul_(GATE_START)
             for layer in self.modules():
                 if isinstance(layer, ResidualBlock):
                     layer.conv2.weight.mul_(BLOCK_START)
@@ -105,13 +128,16 @@ class MotionUNet(nn.Module):
             x = blocks(x)
             skips.append(x)
             x = down(x)
-        x = self.middle(x)
-        motion = self.motion(x).float()  # whoever trains the network listens to this layer (models/training/running.py)
+        spectra = self._spectra(image)
+        x = self.middle(x + self.spectrum_features(spectra))
+        # Whoever trains the network listens to this layer (models/training/running.py).
+        motion = self.motion((self.middle_motion(x) + self.spectrum_motion(spectra)).float())
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
         finer = float(2 ** len(self.downs))
         motion = functional.interpolate(motion, scale_factor=finer, mode="bilinear", align_corners=False)
-        seen, length = self._sampled(image.float(), motion + self.motion_detail(x).float())
+        with torch.autocast(image.device.type, enabled=False):
+            seen, length = self._sampled(image.float(), motion + self.motion_detail(x).float())
         detail = functional.pixel_shuffle(self.detail(x), BLOCK_PX)
         parts = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
         zeros = detail.new_zeros(len(image), self.zeros, *image.shape[-2:])
@@ -120,7 +146,27 @@ class MotionUNet(nn.Module):
         restored = image + (seen * weights[:, None]).sum(2)
         return restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).float()
 
-    @torch.autocast("cpu", enabled=False)
+    def _spectra(self, image: Tensor) -> Tensor:
+        """Features of the power spectra of windows around every place of the coarsest level.
+
+        Shape: [B, 3, H, W] -> [B, 64, H / 16, W / 16]. Beyond the outermost windows theirs are repeated.
+        """
+        height, width = image.shape[-2:]
+        rows, columns = height // STRIDE_PX, width // STRIDE_PX
+        least = WINDOW_PX + STRIDE_PX
+        with torch.autocast(image.device.type, enabled=False), torch.no_grad():
+            grey = image.float().mean(1, keepdim=True)
+            beyond = (0, max(0, least - width), 0, max(0, least - height))
+            grey = functional.pad(grey, beyond, mode="replicate")[:, 0]
+            windows = grey.unfold(1, WINDOW_PX, STRIDE_PX).unfold(2, WINDOW_PX, STRIDE_PX)
+            windows = (windows - windows.mean(dim=(-1, -2), keepdim=True)) * self.window
+            power = torch.fft.rfft2(windows).abs().square()
+            power = (power + SPECTRUM_FLOOR).log() + self.slope  # [B, rows, columns, window, window / 2 + 1]
+            power = (power[:, 1:] + power[:, :-1]) / 2  # neighbours together say more than one
+            power = (power[:, :, 1:] + power[:, :, :-1]) / 2
+        features = self.spectrum(power.flatten(3)).permute(0, 3, 1, 2)
+        return functional.pad(features, (2, 2, 2, 2), mode="replicate")[:, :, :rows, :columns]
+
     def _sampled(self, image: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
         """What lies along and across the motion, less the pixel itself, both sides together; and the motion's length.
 
@@ -167,7 +213,7 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
 
 
 def _build_small() -> nn.Module:
-    return MotionUNet((64, 96, 120), (2, 2), 3, (2, 2))
+    return MotionUNet((64, 96, 120), (2, 2), 2, (2, 2))
 
 
 def _build_test() -> nn.Module:
@@ -188,4 +234,5 @@ MOTION_UNET_SMALL = ModelSpec(
     training=TrainingForm(residual=("weigh.4", "head"), motion="motion"),
     source="this project, docs/decisions/019-motion-unet.md",
     published="",
+    switches=("truncate", "self-ensemble"),
 ).with_tiny("motion-unet-test", _build_test)
