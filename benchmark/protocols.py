@@ -33,6 +33,7 @@ class EvalProtocol:
     frames: str = "all"
     pool: str = "image"  # "image": mean of per-image values; "sequence": mean of the sequences' means (see `pooled`)
     reference: bool = True  # False where only no-reference metrics apply
+    task: str = "deblur"  # what it scores, as in models/spec.py: the others take no rank in a table of this task
 
 
 @dataclass(frozen=True, kw_only=True)
