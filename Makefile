@@ -29,8 +29,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	@$(BIN)/python synth/make_pairs.py --interp 16x --resume
-	@$(BIN)/python benchmark/run.py --methods demo --resume
+	@$(BIN)/python benchmark/demo.py
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m ruff check .
