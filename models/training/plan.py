@@ -5,8 +5,7 @@ And what its checkpoint.json says about it.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from models.training.augmentation import require_degradation
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import require_discriminator
 from models.training.eyes_and_mouths import TEMPLATE, FaceBoxes, load_boxes
+from models.training.facts import facts_of, plain
 from models.training.live_samples import LiveSources, live_sources
 from models.training.objective import identity_of_arcface
 from models.training.pair_sources import PairSets, load_pairs, smallest_side
@@ -35,33 +35,6 @@ from models.zoo import MODELS
 
 DEFAULT_OUT = Path(__file__).resolve().parents[2] / "out" / "checkpoints"
 TRAINING_THREADS = 2
-# Fields of a recipe that stand in every configuration; the others only where they are used.
-EARLY_FIELDS = (
-    "name",
-    "profile",
-    "losses",
-    "batch",
-    "crop_px",
-    "clip_frames",
-    "steps",
-    "epochs",
-    "learning_rate",
-    "warmup_steps",
-    "schedule",
-    "milestones",
-    "decay",
-    "betas",
-    "ema_decay",
-    "gradient_clip",
-    "flips",
-    "reversal",
-    "response_share",
-    "starts_at_blur",
-    "checkpoint_every",
-    "validate_every",
-)
-LATE_FIELDS = ("faces", "r1")
-NOTHING = object()
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -183,7 +156,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     steps = stages[-1].last
     configuration = {
         "model": config.model,
-        "recipe": _facts(recipe),
+        "recipe": facts_of(recipe),
         "steps": steps,
         "crop_px": stages[0].crop_px,
         "clip_frames": stages[0].clip_frames,
@@ -198,7 +171,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     if rates != [part.learning_rate for part in recipe.stages or (recipe,)]:
         configuration["learning_rates"] = rates  # the budget of work made it shorter: not the same as --steps
     if live:
-        configuration["live"] = [_plain(stage.recipe.live) for stage in stages]
+        configuration["live"] = [plain(stage.recipe.live) for stage in stages]
     if boxes:
         configuration |= {"identity_net": arcface, "face_boxes": boxes.identity}
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
@@ -293,26 +266,6 @@ def _as_it_is(recipe: Recipe) -> Recipe:
     """The recipe for a network that is trained already: its last layer is not set to zero."""
     stages = tuple(replace(part, starts_at_blur=False) for part in recipe.stages)
     return replace(recipe, starts_at_blur=False, stages=stages)
-
-
-def _facts(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, for the digest; source and what is left at its default say nothing."""
-    found = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    usual = {field.name: field.default for field in fields(recipe) if field.name not in EARLY_FIELDS}
-    facts = {key: value for key, value in found.items() if key != "source" and usual.get(key, NOTHING) != value}
-    return json.loads(json.dumps(facts, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return _without_late(asdict(value))
-
-
-def _without_late(value: Any) -> Any:
-    """Fields that parts of a recipe got later say nothing at their defaults, so that older trainings stay the same."""
-    if not isinstance(value, dict):
-        return value
-    late = {key for key in LATE_FIELDS if value.get(key, NOTHING) is None}
-    return {key: _without_late(part) for key, part in value.items() if key != "source" and key not in late}
 
 
 def description(
