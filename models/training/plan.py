@@ -14,6 +14,8 @@ import torch
 from core import files
 from core.command_line import unknown
 from core.weights_files import weights_folder
+from models import network_weights
+from models.chosen_weights import choose
 from models.feature_nets import identity_of
 from models.recipes import Recipe, find_recipe
 from models.restorer import RESTORERS, choose_device
@@ -125,6 +127,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     if config.threads < 1:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     _require_settings(config)
+    config = _with_weights(config, spec)
     if config.backbone:
         require_backbone(spec)
         recipe = parts_after(recipe, spec)
@@ -229,19 +232,28 @@ def _boxes(config: TrainConfig, sets: PairSets) -> FaceBoxes:
 
 
 def _require_settings(config: TrainConfig) -> None:
-    """Errors: ValueError for a setting out of its range; FileNotFoundError for a backbone's file."""
+    """Errors: ValueError for a setting out of its range."""
     if config.batch is not None and config.batch < 1:
         raise ValueError(f"the batch is at least 1, got {config.batch}")
     if config.accumulate < 1:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
-    if config.backbone and not config.backbone.is_file():
-        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of weights to start from")
-    if config.start and not config.start.is_file():
-        raise FileNotFoundError(f"--start {config.start} does not exist; give the file of weights to start from")
     if config.start and config.backbone:
         raise ValueError("--start gives every weight and --backbone a part of them; leave one of the two away")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
+
+
+def _with_weights(config: TrainConfig, spec: ModelSpec) -> TrainConfig:
+    """The configuration with the files that --start and --backbone mean, as every command finds weights.
+
+    Errors: FileNotFoundError, ValueError that say how to get them.
+    """
+    folder = config.weights_dir or weights_folder()
+    found: list[Path | None] = []
+    for given in (config.start, config.backbone):
+        chosen = choose(spec, config.model, given, folder if folder.is_dir() else None) if given else None
+        found.append(chosen.path if chosen else None)
+    return replace(config, start=found[0], backbone=found[1])
 
 
 def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
@@ -256,7 +268,7 @@ def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
         "mix": list(config.mix),
         "every": list(config.every),
         "backbone": files.sha256_of(config.backbone) if config.backbone else None,
-        "start": files.sha256_of(config.start) if config.start else None,
+        "start": network_weights.identity_of(config.start) if config.start else None,
         "processes": processes.count() if processes.count() > 1 else None,
     }
     return {key: value for key, value in found.items() if value}
