@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from benchmark.stored_images import find_image, homes, keep, with_images
 from benchmark.trainings import trained
 from core.files import sha256_of, write_bytes
 from core.image_files import encode_png, read_image
+from core.progress import bar
 from models.chosen_weights import ChosenWeights
 
 if TYPE_CHECKING:
@@ -254,16 +256,8 @@ def _copy_image(source: Path, target: Path) -> None:
 
 @contextmanager
 def progress(title: str, items: Sequence[object]) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr: what runs, m of n, time left. Not on a terminal: one line when it is finished."""
-    import time
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
+    """A bar, and one line when it is finished."""
     started = time.monotonic()
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=len(items))
-        yield lambda count: bar.advance(task, count)
+    with bar(title, len(items)) as advance:
+        yield lambda count: advance(count, "")
     print(f"{title}: {len(items)} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
 from benchmark.scoring import ScoreJob, score_jobs
 from core.command_line import Parser, complain, listed, run
+from core.progress import bar
 from core.weights_files import set_weights_dir
 
 TABLE_ROWS = 20  # without --json longer lists show only their mean
@@ -81,15 +82,6 @@ def score_items(
 
     The result does not depend on the number of workers (threads: the arithmetic runs outside Python's lock).
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     images: dict[str, dict[str, float]] = {}
     failed: dict[str, str] = {}
     if not metric_ids:
@@ -104,18 +96,14 @@ def score_items(
         )
         for item in items
     ]
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"scoring, {protocol.name}", total=len(items))
+    with bar(f"scoring, {protocol.name}", len(items)) as advance:
         for item, result in zip(items, score_jobs(jobs, workers), strict=True):
             if isinstance(result, str):
                 failed[item.key] = result
             else:
                 images[item.key] = result
-            progress.advance(task)
-    if not console.is_terminal:
-        print(f"score.py: scored {len(images)} of {len(items)} images under {protocol.name}", file=sys.stderr)
+            advance(1, "")
+    print(f"score.py: scored {len(images)} of {len(items)} images under {protocol.name}", file=sys.stderr)
     return images, failed
 
 

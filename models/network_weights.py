@@ -124,4 +124,6 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
         raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
     if any(entry.file == text for entry in spec.weights):
         raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")
-    raise FileNotFoundError(f"weights file {given} does not exist")
+    raise FileNotFoundError(
+        f"weights file {given} does not exist; give the path of one, or the name of one in the weights folder"
+    )

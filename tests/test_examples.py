@@ -13,6 +13,7 @@ import pytest
     [
         "models.restorer",
         "models.zoo",
+        "models.losses",
         "benchmark.metrics",
         "benchmark.evaluation",
         "synth.interp",

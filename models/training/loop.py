@@ -269,9 +269,8 @@ class _Training:
         self.terms = {"loss": 0.0}
         for blur, sharp, *boxes in parts:
             pairs = self.running(blur, sharp)
-            loss, terms = self.objective.loss(
-                pairs, blur, *boxes, motion=self.running.motion, step=place, steps=stage.steps
-            )
+            motion = self.running.motion
+            loss, terms = self.objective.loss(pairs, blur, *boxes, motion=motion, step=place, steps=stage.steps)
             self._note("loss", loss, len(parts))
             for name, value in terms.items() if len(terms) > 1 else ():
                 self._note(f"loss/{name}", value, len(parts))
