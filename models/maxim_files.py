@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".npz", ".json")
+MOST_BYTES = 1 << 30  # of an array; the largest of MAXIM-3S has 2 MB
 FLAX_PREFIX = "opt/target/"
 GRAPH_PREFIX = "StatefulPartitionedCall/jax2tf_apply_/Wrapper/backbone/"
 # What the export calls the arrays of a layer, under the layer's path.
@@ -64,6 +65,10 @@ def _tensors(arrays: Arrays) -> dict[str, Tensor]:
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+        if any(part.file_size > MOST_BYTES or part.file_size > 1000 * part.compress_size + 1000 for part in parts):
+            raise ValueError("its arrays unpack to more than those of a network")
         with np.load(path, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark.metrics.images import checked_pair
 from benchmark.protocols import Metric
 from core.torchvision_shim import ensure_torchvision
-from core.weights_files import find_file, missing_sentence, weights_folder
+from core.weights_files import find_file, load_state_dict, missing_sentence, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,21 +84,14 @@ def _network(net: str, folder: Path, device: str) -> nn.Module:
 
 def _load_backbone(backbone: nn.Module, path: Path) -> None:
     """Fill lpips' slices `slice2.4.bias` from torchvision's `features.4.bias`. Errors: ValueError naming the file."""
-    import torch
-
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch says about a file that is no checkpoint
-        raise ValueError(f"{path}: not a readable weights file ({type(error).__name__})") from None
+    stored = load_state_dict(path)
     wanted = backbone.state_dict()
     found = {}
     for key, value in wanted.items():
         name = "features." + key.split(".", 1)[1]
-        if not isinstance(stored, dict) or name not in stored or stored[name].shape != value.shape:
+        if name not in stored or stored[name].shape != value.shape:
             raise ValueError(f"{path}: weights of another network; {name} of shape {list(value.shape)} is not in it")
         found[key] = stored[name].to(value.dtype)
-        if not torch.isfinite(found[key]).all():
-            raise ValueError(f"{path}: {name} holds values that are not finite")
     backbone.load_state_dict(found, strict=True)
 
 
