@@ -6,7 +6,6 @@ uint8 [H, W, 3], RGB, as image files hold them; luma planes are float64 [H, W] i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS
 from benchmark.testsets.base import Clip, Sample, TestSetEntry, some
 from core.image_files import read_header, read_image, require_colour
-from models.training.pair_sources import layout_pairs
+from models.training.pair_sources import layout_pairs, manifest_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,8 +319,10 @@ def leaks(pairs: Sequence[Path], sets: Sequence[tuple[str, Path]]) -> Iterator[F
         if not manifest.is_file():
             yield ok("leaks", f"{folder}: no training pairs there yet")
             continue
-        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
-        training += [(line["key"], folder / line["sharp"]) for line in lines]
+        try:
+            training += [(pair.key, pair.sharp) for pair in manifest_pairs(folder)[0]]
+        except (ValueError, OSError) as error:
+            yield fail("leaks", str(error))
     if not training:
         return
     known = _hashes(_spread(training, HASHED))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmark.protocols import DVD_TEST_SEQUENCES
 from core import shards
-from core.files import json_lines
 from core.image_files import image_size, natural_sorted
+from synth.manifest import PairImages, checked_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,23 +207,18 @@ def manifest_pairs(folder: Path, prefix: str = "") -> tuple[list[Pair], bytes]:
         )
     data = path.read_bytes()
     pairs = []
-    for number, record in enumerate(json_lines(data), start=1):
-        try:
-            if record is None:
-                raise ValueError
-            pair = Pair(
-                key=record["key"],
-                sequence=f"{prefix}{record['sequence']}",
-                split=record["split"],
-                order=float(record["centre_s"]),
-                blur=folder / record["blur"],
-                sharp=folder / record["sharp"],
-                response=record["response"],
-            )
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
+    for record in checked_lines(folder, data, PairImages):
+        pair = Pair(
+            key=record["key"],
+            sequence=f"{prefix}{record['sequence']}",
+            split=record["split"],
+            order=float(record["centre_s"]),
+            blur=folder / record["blur"],
+            sharp=folder / record["sharp"],
+            response=record["response"],
+        )
         if not shards.exists(pair.blur) or not shards.exists(pair.sharp):
-            raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
+            raise FileNotFoundError(f"{path}: {pair.blur} or {pair.sharp} of the pair {pair.key!r} is missing")
         pairs.append(pair)
     if not pairs:
         raise ValueError(f"{path}: the set is empty; make pairs with synth/make_pairs.py")
