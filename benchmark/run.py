@@ -15,7 +15,6 @@ if __name__ == "__main__":
     loading()
 
 import argparse
-import json
 import os
 import subprocess
 import time
@@ -44,7 +43,7 @@ from benchmark.results import CostRow
 from benchmark.stored_images import change
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
 from benchmark.trainings import make_pairs, training_seconds, untrained
-from core import command_line, files
+from core import command_line, files, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
 from core.pool import cluster
@@ -382,7 +381,7 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
                     cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, method.switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     files.write_json(path, values)
-                values = json.loads(path.read_text(encoding="utf-8"))
+                values = schema.parse(path.read_text(encoding="utf-8"))
                 found[name] = Cost(row=CostRow(**values["row"]), params_m=values["params_m"], macs_g=values["macs_g"])
             except (ValueError, KeyError, TypeError) as error:
                 warn(f"no cost of {name}: {error}")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchmark.evaluation import score_files
 from benchmark.protocols import PROTOCOLS, EvalProtocol
 from benchmark.restoring import one_sentence
+from core import schema
 from core.files import write_text
 from core.pool import cluster
 from core.weights_files import set_weights_dir
@@ -179,7 +180,7 @@ def score_target(
 def _read(path: Path) -> Scored:
     scored = Scored()
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = schema.parse(path.read_text(encoding="utf-8"))
         for key, entry in stored["images"].items():
             values = {metric: float(value) for metric, value in entry["values"].items()}
             scored.images[key] = (entry["sha256"], values)

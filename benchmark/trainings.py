@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmark.methods import BaselineMethod, NetworkMethod, networks
 from benchmark.plan import ROOT, RunConfig
+from core import schema
 from models.chosen_weights import ChosenWeights
 from models.training.loop import TrainConfig, estimate_seconds, train
 from models.training.pair_sources import layout_pairs
@@ -43,7 +43,7 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
 
 def _finished(folder: Path) -> bool:
     try:
-        status = json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"]
+        status = schema.parse((folder / "run.json").read_text(encoding="utf-8"))["status"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return status == "finished" and (folder / "pairs.jsonl").is_file()

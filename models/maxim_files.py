@@ -13,13 +13,14 @@ graph a dense kernel has no name of its own but that of the layer that multiplie
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from core import schema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,7 +124,7 @@ def from_graph(nodes: list[dict[str, Any]], arrays: Arrays) -> dict[str, np.ndar
 
 def _from_model(path: Path) -> dict[str, np.ndarray]:
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))
+        model = schema.parse(path.read_text(encoding="utf-8"))
         return from_graph(model["modelTopology"]["node"], _shards(path, model["weightsManifest"]))
     except (UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError) as error:
         sentence = str(error) if str(error).startswith(str(path.parent)) else f"{path}: no tf.js graph model ({error})"

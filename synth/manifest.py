@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from annotated_types import MaxLen
+from annotated_types import MaxLen, Predicate
 
 from core import schema, shards
 from core.command_line import unknown
@@ -19,6 +19,19 @@ MANIFEST = "pairs.jsonl"
 LAYOUTS = ("flat", "gopro", "dvd", "webdataset")
 BLUR_MEMBER = ".blur.png"
 SPLITS = ("train", "val", "test")
+
+
+def is_split(name: str) -> bool:
+    return name in SPLITS
+
+
+def is_depth(bits: int) -> bool:
+    return bits in (8, 16)
+
+
+schema.MEANINGS |= {"is_split": f"expected one of {', '.join(SPLITS)}", "is_depth": "expected 8 or 16"}
+Split = Annotated[str, Predicate(is_split)]
+Bits = Annotated[int, Predicate(is_depth)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +52,7 @@ class PairRecord:
 
     __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
     key: Inside
-    split: Literal["train", "val", "test"]
+    split: Split
     sequence: Inside
     blur: Inside
     sharp: Inside
@@ -65,7 +78,7 @@ class PairRecord:
     blur_gamma: InsideOrEmpty = ""
     blur_gamma_sha256: DigestOrEmpty = ""
     camera_settings: dict[Text, float | int | Text] = field(default_factory=dict)
-    bits: Literal[8, 16] = 8
+    bits: Bits = 8
     duty: Share = 1.0
     row_delay_s: float = 0.0
     blur_extent_px: float | None = None
@@ -103,7 +116,7 @@ class PairImages:
 
     __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
     key: Inside
-    split: Literal["train", "val", "test"]
+    split: Split
     sequence: Inside
     blur: Inside
     sharp: Inside

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
 from benchmark.protocols import EvalProtocol
 from benchmark.testsets.base import Clip, ListedTestSet, Sample, TestSet, TestSetEntry, some, whole_clip
-from core import shards
+from core import schema, shards
 from synth.manifest import MANIFEST, PairRecord, read_manifest
 
 RENDERED = ("scene:", "photograph:")  # beginnings of sources whose blur no camera recorded
@@ -23,7 +22,7 @@ def problems(folder: Path) -> list[str]:
     """Sentences about an unfinished set and missing images; empty if all is there."""
     found = []
     try:
-        if json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] != "finished":
+        if schema.parse((folder / "run.json").read_text(encoding="utf-8"))["status"] != "finished":
             found.append(f"{folder}: the set is unfinished; go on with make_pairs.py --resume")
     except (OSError, ValueError, KeyError, TypeError):
         found.append(f"{folder}: there is no run.json, so nobody knows whether the set is whole")
