@@ -150,6 +150,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         switches=tuple(listed(arguments.switches)),
         tile=_tile(arguments.tile),
         all_methods="all" in listed(arguments.methods),
+        named_testsets=bool(testsets),
     )
 
 
@@ -236,7 +237,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     check(config)
     set_weights_dir(config.weights_dir)
     config = decided(config, only_check=only_check)
-    real, problems = folders(config)
+    real, problems = folders(config, only_check=only_check)
     stored = _started_before(config, real, resume)
     for sentence in [] if only_check else problems:
         warn(sentence)

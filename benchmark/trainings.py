@@ -11,7 +11,7 @@ from benchmark.plan import ROOT, RunConfig
 from core import schema
 from models.chosen_weights import ChosenWeights
 from models.training.loop import TrainConfig, estimate_seconds, train
-from models.training.pair_sources import layout_pairs
+from models.training.pair_sources import layout_pairs, lying_in
 from synth.gaps_in_torch import choose_device
 from synth.make_pairs import make
 from synth.settings import SynthesisConfig
@@ -29,8 +29,8 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
         if folder.resolve() != default:
             if not (folder / "pairs.jsonl").is_file() and layout_pairs(folder, "") is None:
                 raise FileNotFoundError(
-                    f"--pairs {folder}: there is no pairs.jsonl, and it is no GOPRO_Large, DeepVideoDeblurring_Dataset "
-                    "or REDS; make pairs with synth/make_pairs.py"
+                    f"--pairs {folder}: there is no pairs.jsonl, no blur/ beside sharp/, and it is no GOPRO_Large, "
+                    f"DeepVideoDeblurring_Dataset or REDS; make pairs with synth/make_pairs.py{lying_in(folder)}"
                 )
         elif not _finished(folder):
             try:

@@ -86,6 +86,7 @@ class TestSetEntry:
     render_mini: Callable[[Path, int, int], None] | None = None
     # (height, width) in px that the real images have, upright or turned; () where they differ
     sizes: tuple[tuple[int, int], ...] = ()
+    folders: tuple[str, ...] = ()  # names that `find` looks for, for sentences
 
 
 MARKER = "mini.json"  # in the folder of a rendered mini set; written first as unfinished, and last as finished
