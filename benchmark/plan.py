@@ -200,7 +200,7 @@ def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target]
                     raise ValueError(f"{protocol_name}: {error}") from None
                 warnings.append(f"{protocol_name} is left out: {error}")
                 continue
-            missing = missing_metrics(metrics, clips[0].samples[0].blur)
+            missing = missing_metrics(metrics, [sample.blur for clip in clips for sample in clip.samples])
             targets.append(
                 Target(
                     testset=testset,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
 from benchmark.cost import SIDE_PX, Cost, measure_apart
+from benchmark.method_work import warn
 from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
 from benchmark.plan import (
@@ -425,10 +426,6 @@ def report(out: Path) -> int:
 
 def say(sentence: str) -> None:
     print(f"run.py: {sentence}", file=sys.stderr, flush=True)
-
-
-def warn(sentence: str) -> None:
-    print(f"run.py: warning: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.plan import Target
 from benchmark.scoring import record_path, scored_images
 from core import files
-from core.image_files import IMAGE_SUFFIXES, encode_png, read_image
+from core.image_files import IMAGE_SUFFIXES, encode_png, read_picture
 from core.pair_folders import plain_name
 
 
@@ -83,7 +83,7 @@ def keep(source: Path, target: Path) -> None:
 
     A copy and no link: what was scored stays what is shown. Errors: ValueError for an unreadable image; OSError.
     """
-    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_image(source))
+    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_picture(source).rgb)
     if not target.is_file() or target.read_bytes() != data:
         files.write_bytes(target, data)
 
