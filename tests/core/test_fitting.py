@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from core import command_line, weights_files
 from core.fitting import load_fitting
-from core.key_layouts import renamed
 
 
 class Norm(nn.Module):
@@ -36,7 +35,7 @@ def _fresh_notes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def loaded(path: Path) -> dict[str, Tensor]:
     module = Norm(seed=9)
-    load_fitting(module, path, "norm", renamed)
+    load_fitting(module, path, "norm", lambda state, _: state)
     return module.state_dict()
 
 
