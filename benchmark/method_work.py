@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,10 @@ from benchmark.restoring import one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from benchmark.stored_images import find_image, homes, keep, with_images
+from benchmark.testsets.base import some
 from benchmark.trainings import trained
 from core.files import sha256_of, write_bytes
-from core.image_files import encode_png, read_image
+from core.image_files import encode_png, read_picture
 from core.progress import bar
 from models.chosen_weights import ChosenWeights
 
@@ -85,7 +86,13 @@ def _scored(
             )
         status = _status(target, images.files, {**images.failed, **scored.failed})
         noted = [f"faces: {sum(images.faces.get(key, 0) for key in target.keys)}"] if images.faces else []
-        outcome.methods.append(_method_row(method, target, status, config, cost, commit, noted))
+        if same := scored.identical():
+            noted.append(f"identical to the sharp image, PSNR infinite: {some(same)}")
+            warn(f"{method.name}, {target.testset.protocol.name}: {noted[-1]}; so is its mean")
+        lost = scored.lost_in_words()
+        for metric, sentence in lost.items():
+            warn(f"{method.name}, {target.testset.protocol.name}: {metric}: {sentence}")
+        outcome.methods.append(_method_row(method, target, status, config, cost, commit, noted, lost))
         outcome.scores.extend(_score_rows(method.name, target, scored))
         if status == "ok":
             outcome.done.append(target)
@@ -166,6 +173,7 @@ def _method_row(
     cost: Cost | None,
     commit: str,
     noted: Sequence[str],
+    lost: Mapping[str, str] | None = None,
 ) -> MethodRow:
 
     weights = method.weights or ChosenWeights()
@@ -190,7 +198,9 @@ def _method_row(
         command=command(method, config),
         profile=weights.profile,
         title=target.testset.title,
-        missing="; ".join(f"{metric}: {sentence.replace('; ', ', ')}" for metric, sentence in target.missing),
+        missing="; ".join(
+            f"{metric}: {sentence.replace('; ', ', ')}" for metric, sentence in [*target.missing, *(lost or {}).items()]
+        ),
     )
 
 
@@ -210,10 +220,14 @@ def command(method: Method, config: RunConfig) -> str:
     return shlex.join(words)
 
 
+def warn(sentence: str) -> None:
+    print(f"run.py: warning: {sentence}", file=sys.stderr, flush=True)
+
+
 def _score_rows(name: str, target: Target, scored: Scored) -> Iterator[ScoreRow]:
     for metric in target.metrics:
         for key in target.keys:
-            if key in scored.images:
+            if key in scored.images and metric in scored.images[key][1]:
                 yield ScoreRow(
                     method=name,
                     testset=target.testset.name,
@@ -248,7 +262,7 @@ def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
 
 
 def _copy_image(source: Path, target: Path) -> None:
-    image = read_image(source)  # also of a PNG: a broken file must not reach the contact sheet
+    image = read_picture(source).rgb  # also of a PNG: a broken file must not reach the contact sheet
     data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(image)
     if not target.is_file() or target.read_bytes() != data:
         write_bytes(target, data)

@@ -179,7 +179,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
     "pairs": EvalProtocol(
         name="pairs",
         testset="pairs",
-        title="pairs of make_pairs.py; RGB, 8-bit rounded, no cut, no alignment, mean over images",
+        title="pairs of one's own; RGB, 8-bit rounded, no cut, no alignment, mean over images",
         source="ours: scoring as in gopro-linear",
         metrics=_RGB_METRICS,
     ),

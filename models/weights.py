@@ -19,18 +19,11 @@ from typing import TYPE_CHECKING
 
 from core import files, npm_packages, weights_files
 from core.command_line import Parser, run, unknown
-from core.key_layouts import renamed
-from core.weights_files import (
-    differences,
-    in_own_form,
-    load_state_dict,
-    load_strictly,
-    weights_folder,
-    with_other_names,
-)
+from core.weights_files import AnotherNetwork, differences, weights_folder
+from core.weights_files import load_state_dict as load_state_dict
 from models import maxim_files, ncnn_files
 from models.nets.dmphn import six_files
-from models.network_weights import PACKAGED, identity_of, tensors_of
+from models.network_weights import PACKAGED, identity_of, load_into, tensors_of
 from models.spec import ModelSpec
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -138,8 +131,7 @@ def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
                 "keep it nevertheless, give it another name"
             )
         if entry is None or not entry.sha256:
-            state = maxim_files.read(part) or renamed(load_state_dict(part), spec.layouts, Path(name))
-            load_strictly(spec.build(), state, Path(name), spec.name)
+            load_into(spec.build(), part, spec)
         target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         part.replace(target)
     except ValueError as error:
@@ -183,11 +175,12 @@ def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
 
 def _check(name: str, file: Path) -> None:
     spec = _spec(name)
-    module, state = spec.build(), tensors_of(file, spec.layouts)
-    own = module.state_dict()
-    for line in differences(own, with_other_names(own, in_own_form(module, state))).lines():
-        print(line)
-    load_strictly(module, state, file, name)
+    try:
+        load_into(spec.build(), file, spec)
+    except AnotherNetwork as error:
+        for line in error.found.lines():
+            print(line)
+        raise
     print(f"{file}: fits {name}, sha256 {identity_of(file)}")
 
 

@@ -201,7 +201,11 @@ def training(row: Row) -> str:
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Lines below a table: missing metrics, failures and switches, each once."""
-    notes = [f"{row.metric} is missing: {row.missing}" for row in rows if row.missing]
+    notes = [
+        f"{row.metric} is missing{'' if row.value is None else f' in part, {row.method}'}: {row.missing}"
+        for row in rows
+        if row.missing
+    ]
     notes += [f"{row.method} failed: {row.status}" for row in rows if row.status != "ok"]
     notes += [f"{row.method}: {row.switches}" for row in rows if row.switches]
     return [f"- {note}" for note in dict.fromkeys(notes)]

@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
-from core import provenance
+from annotated_types import MinLen
+
+from core import provenance, schema
+from core.schema import Inside, Positive, Rate, Share, Text, Whole
 from core.shards import member_of
 from synth.exposure import Window
-from synth.manifest import PairRecord, read_whole_lines
+from synth.manifest import PairRecord, read_manifest
 from synth.pair_set import Damage, Refusal, configuration_of, open_set
 from synth.settings import SynthesisConfig, make_plan
 from synth.synthesis import synthesise
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    sequence: Inside
+    source: Text
+    fps: Rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Configuration:
+    """What run.json says of a set, as far as a pair is made from it again."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    factor: Positive
+    stride: Positive | None
+    response: Text
+    recipe: Text
+    interpolator: Text
+    seed: Whole
+    windows: Annotated[list[Positive], MinLen(1)]
+    layout: Text
+    split: Text
+    sources: Annotated[list[_Source], MinLen(1)]
+    duty: Share = 1.0
+    camera: Text = ""
+    bits: Literal[8, 16] = 8
+    row_delay_s: float = 0.0
+    shard_pairs: Positive = 1
+    device: Text = ""
+    degradations: list[Text] = dataclasses.field(default_factory=list)
+    weights_sha256: Any = None
 
 
 def rebuild(key: str, folder: Path, out: Path) -> str:
@@ -21,12 +59,17 @@ def rebuild(key: str, folder: Path, out: Path) -> str:
     Errors: Refusal if there is no such set or pair, or its source is gone or changed; Damage if the bytes differ.
     """
     configuration = configuration_of(folder)
-    old = next((record for record in read_whole_lines(folder) if record.key == key), None)
+    old = next((record for record in read_manifest(folder) if record.key == key), None)
     if old is None:
         raise Refusal(f"{folder}: there is no pair {key!r} in this set")
     if "sources" not in configuration:
         raise Refusal(f"{folder}: only pairs of video are made again one by one; repeat make_pairs.py photos")
-    plan = make_plan(_config_again(configuration))
+    try:
+        schema.checked(_Configuration, json.dumps(configuration))
+        config = _config_again(configuration)
+    except ValueError as error:
+        raise Refusal(f"{folder}: the configuration in its run.json is not that of a set of pairs ({error})") from None
+    plan = make_plan(config)
     # Through JSON, so that what is compared is what a file can hold.
     identity = json.loads(json.dumps(plan.identity()))
     if identity["sources"] != configuration["sources"]:

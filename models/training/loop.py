@@ -320,11 +320,15 @@ class _Training:
 
         try:
             state = load(path.read_bytes())
-        except SafetensorError:
-            raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
-        steps_done = int(state["steps_done"])
-        self._enter(self.plan.stage_of(max(0, steps_done - 1)))
-        unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
+            steps_done = int(state["steps_done"])
+            if not 0 <= steps_done <= self.plan.steps:
+                raise ValueError
+            self._enter(self.plan.stage_of(max(0, steps_done - 1)))
+            unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
+        except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError):
+            raise ValueError(
+                f"{path} is damaged or of another training; remove {path.parent} and train again"
+            ) from None
         self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
         return steps_done
 
