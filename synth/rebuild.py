@@ -26,9 +26,14 @@ def rebuild(key: str, folder: Path, out: Path) -> str:
         raise Refusal(f"{folder}: there is no pair {key!r} in this set")
     if "sources" not in configuration:
         raise Refusal(f"{folder}: only pairs of video are made again one by one; repeat make_pairs.py photos")
-    plan = make_plan(_config_again(configuration))
+    plan = make_plan(_config_again(configuration, None))
     # Through JSON, so that what is compared is what a file can hold.
     identity = json.loads(json.dumps(plan.identity()))
+    sources = configuration["sources"]
+    rates = {source["fps"] for source in sources} if isinstance(sources, list) else set()
+    if identity["sources"] != configuration["sources"] and len(rates) == 1 and plan.config.videos:
+        plan = make_plan(_config_again(configuration, rates.pop()))  # --fps said it
+        identity = json.loads(json.dumps(plan.identity()))
     if identity["sources"] != configuration["sources"]:
         raise Refusal(f"{old.source}: the source is not the one that the set was made from")
     if identity["weights_sha256"] != configuration.get("weights_sha256"):
@@ -53,20 +58,19 @@ def _values(record: PairRecord) -> dict[str, object]:
     return asdict(record) | {name: member_of(getattr(record, name)) for name in names}
 
 
-def _config_again(configuration: dict) -> SynthesisConfig:
-    """The configuration of a set from its run.json, without the limit."""
+def _config_again(configuration: dict, fps: float | None) -> SynthesisConfig:
+    """The configuration of a set from its run.json, without the limit. fps: what --fps said."""
     sources = configuration["sources"]
     embedded = all(source["source"].startswith("scene:") for source in sources)
-    rates = {source["fps"] for source in sources}
     values = {key: configuration[key] for key in ("factor", "stride", "response", "recipe", "interpolator", "seed")}
     values |= {
         key: configuration[key]
-        for key in ("duty", "camera", "bits", "row_delay_s", "shard_pairs", "device")
+        for key in ("duty", "camera", "bits", "row_delay_s", "shard_pairs", "device", "drop_duplicates", "deinterlace")
         if key in configuration
     }
     return SynthesisConfig(
         videos=() if embedded else tuple(Path(source["source"]) for source in sources),
-        fps=None if embedded or len(rates) > 1 else rates.pop(),
+        fps=fps,
         windows=tuple(configuration["windows"]),
         layout=configuration["layout"],
         split=configuration["split"],
