@@ -11,7 +11,7 @@ from core.shards import member_of
 from synth.exposure import Window
 from synth.manifest import PairRecord, read_whole_lines
 from synth.pair_set import Damage, Refusal, configuration_of, open_set
-from synth.settings import SynthesisConfig, make_plan
+from synth.settings import SynthesisConfig, SynthesisPlan, make_plan
 from synth.synthesis import synthesise
 
 
@@ -20,20 +20,14 @@ def rebuild(key: str, folder: Path, out: Path) -> str:
 
     Errors: Refusal if there is no such set or pair, or its source is gone or changed; Damage if the bytes differ.
     """
-    configuration = configuration_of(folder)
+    configuration: dict = configuration_of(folder)
     old = next((record for record in read_whole_lines(folder) if record.key == key), None)
     if old is None:
         raise Refusal(f"{folder}: there is no pair {key!r} in this set")
     if "sources" not in configuration:
         raise Refusal(f"{folder}: only pairs of video are made again one by one; repeat make_pairs.py photos")
-    plan = make_plan(_config_again(configuration, None))
-    # Through JSON, so that what is compared is what a file can hold.
-    identity = json.loads(json.dumps(plan.identity()))
-    sources = configuration["sources"]
-    rates = {source["fps"] for source in sources} if isinstance(sources, list) else set()
-    if identity["sources"] != configuration["sources"] and len(rates) == 1 and plan.config.videos:
-        plan = make_plan(_config_again(configuration, rates.pop()))  # --fps said it
-        identity = json.loads(json.dumps(plan.identity()))
+    plan = _plan_again(configuration)
+    identity = _identity(plan)
     if identity["sources"] != configuration["sources"]:
         raise Refusal(f"{old.source}: the source is not the one that the set was made from")
     if identity["weights_sha256"] != configuration.get("weights_sha256"):
@@ -50,6 +44,27 @@ def rebuild(key: str, folder: Path, out: Path) -> str:
     if made is None or _values(made) != _values(old):
         raise Damage(f"{out}: pair {key} came out different from the one in {folder}")
     return f"{out}: pair {key} made again, with the same bytes"
+
+
+def _plan_again(configuration: dict) -> SynthesisPlan:
+    """The plan of a set. run.json does not say whether --fps was given: where the sources alone do not lead to the same
+    rates, it was. Errors: ValueError if a source cannot be used.
+    """
+    rates = {source["fps"] for source in configuration["sources"]}
+    told = rates.pop() if len(rates) == 1 else None
+    try:
+        plan = make_plan(_config_again(configuration, None))
+        if told is None or not plan.config.videos or _identity(plan)["sources"] == configuration["sources"]:
+            return plan
+    except ValueError:
+        if told is None:
+            raise
+    return make_plan(_config_again(configuration, told))
+
+
+def _identity(plan: SynthesisPlan) -> dict:
+    """Through JSON, so that what is compared is what a file can hold."""
+    return json.loads(json.dumps(plan.identity()))
 
 
 def _values(record: PairRecord) -> dict[str, object]:
