@@ -171,6 +171,7 @@ def _larger(plane: np.ndarray, coding: Coding) -> np.ndarray:
     """Colour at the resolution of luma, linear: its samples lie on every second column (in the middle between two for
     full range, as JPEG has them) and in the middle between two rows.
     """
+    plane = plane.astype(np.float32, copy=False)
     if coding.down == 2:
         above, below = _shifted(plane, 1, 0), _shifted(plane, -1, 0)
         larger = np.empty((2 * plane.shape[0], plane.shape[1]), np.float32)
