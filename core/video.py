@@ -337,7 +337,7 @@ class FrameFolder:
                 yield None
                 continue
             try:
-                frame = read_image(path)
+                frame = read_image(path, convert=True)
             except (ValueError, OSError) as error:
                 problems.append(f"{error} (frame {index} of {len(self._paths)}; the windows before it are kept)")
                 return

@@ -30,8 +30,10 @@ from core.image_files import (
     IMAGE_SUFFIXES,
     Picture,
     image_size,
+    left_out,
     list_images,
     read_picture,
+    require_room_for_alpha,
     write_picture,
 )
 from core.video import VIDEO_SUFFIXES
@@ -74,8 +76,7 @@ def restore_path(method: Method, source: Path, target: Path, *, clip: bool, dein
     if source.resolve() == target.resolve():
         raise ValueError(f"{target}: input and output are one file; the blurred image would be overwritten")
     picture = read_picture(source)
-    if picture.alpha is not None and target.suffix.lower() != ".png":
-        raise ValueError(f"{target}: the image is transparent in places, and a JPEG cannot be; name a .png file")
+    require_room_for_alpha(target, picture)
     (frame,) = method.restore(iter([_to_tensor(picture)]))
     write_picture(target, _to_image(frame), picture)
     return []
@@ -87,8 +88,10 @@ def _either(suffixes: Sequence[str]) -> str:
 
 def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> list[str]:
     paths = list_images(source)
+    for sentence in left_out(source):
+        _say(sentence)
     if not paths:
-        raise ValueError(f"{source}: the folder has no PNG or JPEG images in it")
+        raise ValueError(f"{source}: the folder has no images in it that can be read ({', '.join(IMAGE_SUFFIXES)})")
     if target.is_file():
         raise ValueError(f"{target} is a file; a folder's images are written to a folder")
     if source.resolve() == target.resolve():
@@ -96,17 +99,24 @@ def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> l
     targets = [(target / path.name).with_suffix(".png") for path in paths]
     if len(set(targets)) < len(targets):
         raise ValueError(f"{source}: some images differ only in their suffix; they would be written to one PNG file")
+    failures: list[str] = []
     if clip:
-        sizes = {image_size(path) for path in paths}
-        if len(sizes) > 1:
-            raise ValueError(f"{source}: the frames of a clip have one size, these have {len(sizes)}; add --stills")
-        return _restore_clip(method, paths, targets)
-    failures = []
+        sizes = {}
+        for path in paths:
+            try:
+                sizes[path] = image_size(path)
+            except (ValueError, OSError) as error:
+                failures.append(f"{error}; the clip goes on without it")
+        if len(set(sizes.values())) > 1:
+            count = len(set(sizes.values()))
+            raise ValueError(f"{source}: the frames of a clip have one size, these have {count}; add --stills")
+        kept = [pair for pair in zip(paths, targets, strict=True) if pair[0] in sizes]
+        return failures + _restore_clip(method, [path for path, _ in kept], [path for _, path in kept])
     for path, result in _shown(zip(paths, targets, strict=True), len(paths)):
         try:
             picture = read_picture(path)
             (frame,) = method.restore(iter([_to_tensor(picture)]))
-        except (ValueError, FloatingPointError, MemoryError) as error:
+        except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
             continue
         write_picture(result, _to_image(frame), picture)

@@ -62,7 +62,7 @@ def photograph_lin(name: str) -> np.ndarray:
     path = Path(name) if Path(name).is_absolute() else _shipped(name)
     response = camera_response.response("srgb")
     if read_header(path).mode != "grey":
-        return response.to_linear(read_image(path))
+        return response.to_linear(read_image(path, convert=True))
     grey = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise ValueError(f"{path}: this photograph is damaged and cannot be decoded")
