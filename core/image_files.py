@@ -52,6 +52,7 @@ MOST_PX = 1 << 30  # of an image that OpenCV decodes
 
 _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"}  # Pillow's names
 _FORMATS |= {".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF"}
+_PLAIN_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _OPAQUE = {".jpg": "a JPEG", ".jpeg": "a JPEG", ".bmp": "a BMP"}
 _PAGED = ("TIFF", "WEBP", "AVIF")
 _MODE_NAMES = {
@@ -446,10 +447,12 @@ def _pillow_plug_ins() -> None:
 def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
     start = stream.read(12)
     stream.seek(0)
-    if start[4:8] == b"ftyp":
+    formats = _PLAIN_FORMATS
+    if start[4:8] == b"ftyp":  # a box of the family of MP4
         _pillow_plug_ins()
+        formats = (*(("AVIF",) if _AVIF else ()), *(("HEIF",) if _HEIC else ()))
     try:
-        with Image.open(stream, formats=_readable()) as image:  # lazy: reads the header only
+        with Image.open(stream, formats=formats) as image:  # lazy: reads the header only
             (width, height), mode, kind = image.size, image.mode, str(image.format)
             if kind == "PNG":
                 bits, exif = _png_bits(stream), _png_exif(stream)
@@ -479,10 +482,6 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
         orientation=orientation,
         icc=icc,
     )
-
-
-def _readable() -> tuple[str, ...]:
-    return ("PNG", "JPEG", "TIFF", "WEBP", "BMP", *(("AVIF",) if _AVIF else ()), *(("HEIF",) if _HEIC else ()))
 
 
 def _png_exif(stream: BinaryIO) -> Image.Exif:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -126,13 +128,43 @@ def to_rgb(frame: av.VideoFrame) -> np.ndarray:
         rgb = frame.to_ndarray(format="rgb24")
     else:
         rgb = frame.to_ndarray(format="rgb24", src_colorspace=colour_matrix(frame))
-    turns = quarter_turns(frame)
-    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+    turn = turn_of(frame)
+    return np.ascontiguousarray(turn.display(rgb)) if turn.matrix else rgb
 
 
-def quarter_turns(frame: av.VideoFrame) -> int:
-    """By how many quarter turns, counter-clockwise, the container asks a frame to be turned for display: 0..3."""
-    return round(frame.rotation / 90) % 4
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """How a container asks a frame to be turned for display: rows and columns exchanged, then mirrored left to right
+    (across), then top to bottom (down). matrix: as the container says it, () for none.
+    """
+
+    exchanged: bool = False
+    across: bool = False
+    down: bool = False
+    matrix: tuple[int, ...] = ()
+
+    def display(self, image: np.ndarray) -> np.ndarray:
+        """An image [H, W, ...] as it is displayed; a view."""
+        image = image.swapaxes(0, 1) if self.exchanged else image
+        return image[:: -1 if self.down else 1, :: -1 if self.across else 1]
+
+    def undo(self, image: np.ndarray) -> np.ndarray:
+        """An image as it is displayed, as it is stored; a view."""
+        image = image[:: -1 if self.down else 1, :: -1 if self.across else 1]
+        return image.swapaxes(0, 1) if self.exchanged else image
+
+
+def turn_of(frame: av.VideoFrame) -> Turn:
+    """The turn that the container asks for, to the next quarter. Source: ISO/IEC 14496-12, 6.2.2 (matrix)."""
+    stored: Any = frame.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return Turn()
+    matrix = struct.unpack("=9i", bytes(stored)[:36])
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]  # x' = a x + c y, y' = b x + d y
+    exchanged = abs(b) + abs(c) > abs(a) + abs(d)
+    across, down = (c < 0, b < 0) if exchanged else (a < 0, d < 0)
+    turned = exchanged or across or down
+    return Turn(exchanged=exchanged, across=across, down=down, matrix=matrix if turned else ())
 
 
 def require_colour_video(path: Path, frame: av.VideoFrame) -> None:

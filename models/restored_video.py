@@ -27,14 +27,15 @@ from core.video import (
     FIELDS,
     VIDEO_SUFFIXES,
     BreaksOff,
+    Turn,
     decoded_frames,
     deinterlaced,
     is_interlaced,
     is_uneven,
     open_video,
     promised_frames,
-    quarter_turns,
     transfer_curve,
+    turn_of,
     video_stream,
 )
 from core.video_colour import Coding, coding_of, from_rgb, is_grey, planes_of, rounded, to_frame, to_rgb
@@ -59,7 +60,7 @@ class _Stored:
 
     planes: list[np.ndarray]  # as whole numbers where they are such: a network may hold a whole clip
     coding: Coding
-    turns: int
+    turn: Turn
     transfer: str
     grey: bool
     pts: int | None
@@ -133,7 +134,7 @@ class _Source:
         self.first = first
         self.coding = coding_of(first)
         self.transfer = transfer_curve(first)
-        self.turns = quarter_turns(first)
+        self.turn = turn_of(first)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(30)
         self.time_base = self.stream.time_base or 1 / Fraction(self.rate)
         shape = self.stream.sample_aspect_ratio or self.stream.codec_context.sample_aspect_ratio
@@ -162,14 +163,14 @@ class _Source:
                     _Stored(
                         planes=_small(frame, planes, coding),
                         coding=coding,
-                        turns=self.turns,
+                        turn=self.turn,
                         transfer=self.transfer,
                         grey=is_grey(frame),
                         pts=pts,
                         duration=frame.duration or 0,
                     )
                 )
-                turned = np.rot90(rgb, self.turns) if self.turns else rgb
+                turned = self.turn.display(rgb)
                 yield torch.from_numpy(np.ascontiguousarray(turned.transpose(2, 0, 1)))
                 count += 1
                 frame = next(self._frames, None)
@@ -230,7 +231,7 @@ def _plan(video: _Source, target: Path, say: Callable[[str], None]) -> _Plan:
             f"{video.path}: the video is {video.transfer.upper()}; the network sees it compressed to the range of sRGB "
             "and its changes are written in the video's own curve"
         )
-    upright = bool(video.turns) and suffix not in TURNED
+    upright = bool(video.turn.matrix) and suffix not in TURNED
     even_rate = None
     if suffix == ".avi":
         with open_video(video.path) as container:
@@ -304,7 +305,7 @@ class _Writing:
     ) -> None:
         self._plan, self._count = plan, 0
         self._durations: dict[int, int] = {}
-        turned = video.turns % 2 == 1
+        turned = video.turn.exchanged
         height, width = size if plan.upright or not turned else size[::-1]
         coding = replace(video.coding, bits=plan.bits)
         if height % coding.down or width % coding.across:
@@ -323,8 +324,8 @@ class _Writing:
         codec.color_primaries, codec.color_trc = int(video.first.color_primaries), int(video.first.color_trc)
         if video.pixel_shape != 1:
             codec.sample_aspect_ratio = 1 / video.pixel_shape if plan.upright and turned else video.pixel_shape
-        if video.turns and not plan.upright:
-            stream.set_display_rotation(90 * video.turns)
+        if video.turn.matrix and not plan.upright:
+            stream.set_display_matrix(video.turn.matrix)
 
     def _tags_of(self, video: _Source, size: tuple[int, int]) -> tuple[int, int]:
         """The matrix and range that the target names: those of the source, which are none where it names none.
@@ -364,12 +365,13 @@ class _Writing:
         return packets
 
     def _planes(self, frame: Tensor, stored: _Stored) -> list[np.ndarray]:
-        turns = 0 if self._plan.upright else stored.turns
-        restored = np.rot90(np.clip(frame.permute(1, 2, 0).numpy(), 0, 1), -turns)
+        restored = np.clip(frame.permute(1, 2, 0).numpy(), 0, 1)
+        if not self._plan.upright:
+            restored = stored.turn.undo(restored)
         out, own = self._coding, stored.coding
         changed = _stored_again(restored, stored.transfer)
         same = restored.shape[:2] == stored.planes[0].shape and (out.across, out.down) == (own.across, own.down)
-        if not same or (self._plan.upright and stored.turns):
+        if not same or self._plan.upright:
             planes = from_rgb(changed, out)
         else:
             before_rgb = _stored_again(_shown(to_rgb(stored.planes, own), stored.transfer), stored.transfer)

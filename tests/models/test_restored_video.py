@@ -48,12 +48,12 @@ def write_planes(
     codec: str = "libx264",
     tags: tuple[int, int, int, int] = (2, 2, 2, 0),
     shape: Fraction | None = None,
-    turned: int = 0,
+    turned: tuple[int, bool] = (0, False),
     sound: str = "",
     ticks: list[int] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """tags: matrix, primaries, transfer, range."""
+    """tags: matrix, primaries, transfer, range. turned: degrees counter-clockwise, then mirrored left to right."""
     with av.open(f"file:{path}", "w") as container:
         quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
         lossy = {} if codec == "ffv1" else {"crf": "4"}
@@ -64,8 +64,8 @@ def write_planes(
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = tags
         if shape:
             context.sample_aspect_ratio = shape
-        if turned:
-            made.set_display_rotation(turned)
+        if any(turned):
+            made.set_display_rotation(turned[0], hflip=turned[1])
         if sound:
             tone = container.add_stream(sound, rate=48000, layout="mono")
             for number in range(12):
@@ -201,7 +201,7 @@ def test_sampling_range_and_bits_stay(tmp_path: Path, pixels: str) -> None:
 
 
 def test_rotation_and_pixel_shape_stay(tmp_path: Path) -> None:
-    before = Read(write_planes(tmp_path / "in.mp4", shape=Fraction(16, 11), turned=90))
+    before = Read(write_planes(tmp_path / "in.mp4", shape=Fraction(16, 11), turned=(90, False)))
     for suffix in (".mp4", ".mkv"):
         after = restored(tmp_path / "in.mp4", tmp_path / f"out{suffix}")
         assert (after.turned, after.shape, after.size) == (before.turned, Fraction(16, 11), (HEIGHT, WIDTH))
@@ -225,12 +225,14 @@ class Corner:
             yield painted
 
 
-def test_the_network_sees_the_picture_as_it_is_displayed(tmp_path: Path) -> None:
-    source = write_planes(tmp_path / "in.mp4", turned=90)
+@pytest.mark.parametrize("turned", [(90, False), (180, False), (270, False), (0, True), (90, True)])
+def test_the_network_sees_the_picture_as_it_is_displayed(tmp_path: Path, turned: tuple[int, bool]) -> None:
+    source = write_planes(tmp_path / "in.mp4", turned=turned)
     assert not restore_video(Corner(), source, tmp_path / "out.mp4", **QUIETLY)
     with av.open(str(tmp_path / "out.mp4")) as container:
         frame = next(container.decode(video=0))
-    shown = np.rot90(frame.to_ndarray(format="gray"), round(frame.rotation / 90))
+    shown = np.rot90(frame.to_ndarray(format="gray"), turned[0] // 90)  # counter-clockwise
+    shown = shown[:, ::-1] if turned[1] else shown
     assert shown[:14, :14].min() > 225 and shown[:14, 18:].max() < 235 and shown[18:, :14].max() < 235
 
 
