@@ -22,7 +22,7 @@ import numpy as np
 from core.capture_rate import capture_rate
 from core.frame_times import FrameTimes, evenly_spaced
 from core.high_dynamic_range import TRANSFERS
-from core.image_files import list_images, read_header, read_image, require_colour
+from core.image_files import left_out, list_images, read_header, read_image, require_colour
 
 if TYPE_CHECKING:
     import av
@@ -322,7 +322,7 @@ class FrameFolder:
         self.name = path.resolve().name
         self.location = path.resolve().as_posix()
         self.fps = fps
-        self.notes: list[str] = []
+        self.notes = left_out(path)
         self._paths = list_images(path)
         if not self._paths:
             raise ValueError(f"{path}: the folder has no frames in it (image files such as PNG or JPEG)")
