@@ -36,38 +36,27 @@ Bits = Annotated[int, Predicate(is_depth)]
 
 @dataclass(frozen=True, kw_only=True)
 class PairRecord:
-    """One line of pairs.jsonl.
-
-    blur, sharp: relative to the manifest's folder. first_frame, centre_frame, last_frame: captured frames, 0-based,
-    inclusive. window: captured frames; factor: virtual frames per captured gap; virtual_frames: how many were averaged.
-    span_s: the time for which the shutter is open, from the first captured frame to the last unless there is a duty
-    cycle; centre_s: the sharp frame's time in the clip. Units: s, Hz.
-    The keys with a default are in the manifest only where they say something else. blur_gamma: a second blurred image,
-    averaged under gamma 2.2 (as GOPRO_Large has it). camera_settings: what was drawn for this pair. bits: of the
-    blurred image; the sharp one has 8. duty: share of the window's time for which the shutter was open.
-    row_delay_s: a rolling shutter's time from one row to the next; the middle row is exposed around the sharp frame.
-    blur_extent_px to flow_disagreement are the figures of the quality gate (`synth.quality.PairQuality`); a window with
-    a cut in it makes no pair, so that cut is False.
-    """
+    """One line of pairs.jsonl. The keys with a default are in the manifest only where they say something else."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
     key: Inside
     split: Split
     sequence: Inside
-    blur: Inside
-    sharp: Inside
+    blur: Inside  # path relative to the manifest's folder
+    sharp: Inside  # likewise
     blur_sha256: Digest
     sharp_sha256: Digest
     source: Text
-    source_fps: Rate
-    first_frame: Count
+    source_fps: Rate  # Hz
+    first_frame: Count  # captured frames, counted from 0; the last one belongs to the window
     centre_frame: Count
     last_frame: Count
-    window: Positive
-    factor: Positive
-    virtual_frames: Positive
+    window: Positive  # captured frames
+    factor: Positive  # virtual frames per captured gap
+    virtual_frames: Positive  # how many were averaged
+    # the time for which the shutter is open, from the first captured frame to the last unless there is a duty cycle
     span_s: float
-    centre_s: float
+    centre_s: float  # the sharp frame's time in the clip
     response: Text
     interpolator: Text
     recipe: Text
@@ -75,12 +64,15 @@ class PairRecord:
     sharp_transform: Text
     degradations: Annotated[list[Text], MaxLen(1000)]
     seed: Whole
-    blur_gamma: InsideOrEmpty = ""
+    blur_gamma: InsideOrEmpty = ""  # a second blurred image, averaged under gamma 2.2 (as GOPRO_Large has it)
     blur_gamma_sha256: DigestOrEmpty = ""
-    camera_settings: dict[Text, float | int | Text] = field(default_factory=dict)
-    bits: Bits = 8
-    duty: Share = 1.0
+    camera_settings: dict[Text, float | int | Text] = field(default_factory=dict)  # what was drawn for this pair
+    bits: Bits = 8  # of the blurred image; the sharp one has 8
+    duty: Share = 1.0  # share of the window's time for which the shutter was open
+    # a rolling shutter's time from one row to the next; the middle row is exposed around the sharp frame
     row_delay_s: float = 0.0
+    # From here to flow_disagreement: the figures of the quality gate (`synth.quality.PairQuality`). A window with a
+    # cut in it makes no pair, so that cut is False.
     blur_extent_px: float | None = None
     ghost_score: float | None = None
     saturated: float | None = None
