@@ -32,7 +32,7 @@ LIBRARIES = (("torch", ("torch",)), ("numpy", ("numpy",)), ("opencv", ("opencv-p
 # Flags that several commands have.
 SHARED: dict[str, dict[str, Any]] = {
     "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of everything drawn at random (default 0)"},
-    "--device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda, cuda:N (default %(default)s)"},
+    "--device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda, cuda:N, mps (default %(default)s)"},
     "--workers": {"type": int, "default": provenance.cpu_count(), "metavar": "N", "help": "default: all CPUs"},
     "--threads": {"type": int, "metavar": "N", "help": "CPU threads, fixed: last bits depend on it (%(default)s)"},
     "--batch": {"type": int, "metavar": "N", "help": "samples of a step, in every process"},
@@ -184,6 +184,7 @@ def loading() -> None:
     """Called by an entry script before its imports, which take seconds: Ctrl-C ends them, --version needs none."""
     if sys.argv[1:] == ["--version"]:
         sys.exit(run(Parser(prog=sys.argv[0]), lambda _: FINE, None))
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what Apple's GPU lacks is done on the CPU
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end_loading)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from core import devices
 from core.command_line import unknown
 from core.memory import free_bytes, keep_freed_memory
 from models.baselines import BASELINES
@@ -76,17 +77,7 @@ ADAPTER_SWITCHES = {"train-mode": "train_mode", "authors-tiles": "authors_tiles"
 RESTORERS = tuple(name for name, spec in MODELS.items() if spec.task in RESTORER_TASKS and not name.endswith("-test"))
 
 
-def choose_device(device: str) -> torch.device:
-    """ "auto" takes the GPU where there is one. Errors: ValueError for a device that is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"the device is auto, cpu, cuda or cuda:N, got {device!r}") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} was asked for, but torch sees no GPU here; use --device cpu")
-    return chosen
+choose_device = devices.choose
 
 
 @contextmanager

@@ -102,6 +102,11 @@ def _parser() -> Parser:
         help="a whole network's weights to start from: kept ones, an own checkpoint or an authors' file, by path or by "
         "name in the weights folder; rates and the schedule begin anew",
     )
+    parser.add_argument(
+        "--extend",
+        action="store_true",
+        help="go on from a finished training that is the same but for its fewer --steps",
+    )
     parser.shared("--resume")
     return parser
 
@@ -133,6 +138,7 @@ def _configuration(arguments: argparse.Namespace) -> tuple[TrainConfig, bool]:
         cache=arguments.cache,
         backbone=arguments.backbone,
         start=arguments.start,
+        extend=arguments.extend,
     )
     return config, arguments.resume
 
@@ -165,6 +171,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     info = train(*_configuration(arguments))
+    if went_on := info.meta["configuration"].get("extends"):
+        print(f"went on from the training of {went_on['steps']} steps")
     print(f"{info.weights}: {info.meta['steps_done']} steps, {', '.join(info.meta['switches'])}")
     scores = info.meta["validation"]
     if scores and scores["psnr"] is not None:

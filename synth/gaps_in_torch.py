@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core import devices
 from core.camera_response import CameraResponse
 from synth.continuity import continuity
 from synth.gaps import GapIntegral, GapJob, integrate_gap, measure_gap
@@ -22,31 +22,30 @@ if TYPE_CHECKING:
 
 
 GAPS_AT_ONCE = 8
-DEVICES = ("auto", "cpu", "cuda", "torch-cpu")
+CHECKING = "torch-cpu"
+DEVICES = ("cuda:N", "mps", "auto", "cpu", "cuda", CHECKING)
+ON_THE_CPU = ("cpu", CHECKING)
 
 
 def choose_device(name: str) -> str:
-    """ "cpu", "cuda" or "torch-cpu". auto takes the GPU where torch sees one; torch is not loaded to find out that
-    there is no driver. Errors: ValueError for another name or a GPU that is not there."""
-    if name not in DEVICES:
-        raise ValueError(f"--device is one of {', '.join(DEVICES)}, got {name!r}")
-    if name not in ("auto", "cuda"):
+    """ "cpu", "torch-cpu" or the GPU's name. auto takes the GPU where torch sees one; torch is not loaded to find out
+    that there is no driver. Errors: ValueError for another name or a device that is not there."""
+    if name in ON_THE_CPU:
         return name
-    if Path("/proc/driver/nvidia/version").is_file() or name == "cuda":
-        import torch
-
-        if torch.cuda.is_available():
-            return "cuda"
-    if name == "cuda":
-        raise ValueError("--device cuda was asked for, but torch sees no GPU here; leave it out or say --device cpu")
-    return "cpu"
+    try:
+        devices.require_name(name)
+    except ValueError:
+        raise ValueError(f"--device is one of {', '.join(DEVICES)}, got {name[:40]!r}") from None
+    if name == "auto" and not devices.has_driver():
+        return "cpu"
+    return str(devices.choose(name))
 
 
 def torch_device(name: str) -> torch.device:
     """The torch device of a name out of `choose_device`."""
     import torch
 
-    return torch.device("cuda" if name == "cuda" else "cpu")
+    return torch.device("cpu" if name in ON_THE_CPU else name)
 
 
 def measure_batch(jobs: Sequence[GapJob], interpolator: Interpolator | None) -> list[GapJob]:

@@ -22,7 +22,7 @@ from synth.degrade import DEGRADATIONS
 from synth.degrade.base import Degradation, require_order
 from synth.doubled_frames import WithoutDoubles
 from synth.exposure import Exposure, require_duty, require_window
-from synth.gaps_in_torch import torch_device
+from synth.gaps_in_torch import ON_THE_CPU, torch_device
 from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator
 from synth.interp.flow import TIERS, Flow
@@ -251,7 +251,7 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
     config = _with_told_response(config, sources)
     curve = response(config.response)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
-    if config.device == "cuda" and isinstance(interpolator, Flow | RifeRecursive):
+    if config.device not in ON_THE_CPU and isinstance(interpolator, Flow | RifeRecursive):
         interpolator.use(torch_device(config.device))
     if interpolator and not interpolator.any_factor and config.factor & (config.factor - 1):
         raise ValueError(

@@ -22,6 +22,7 @@ from models.restorer import KEPT_SHARE
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import Opponents
+from models.training.extension import take_up
 from models.training.live_samples import LiveSampler
 from models.training.objective import Objective, full_size
 from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
@@ -127,13 +128,15 @@ def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> Ch
     """
     chosen = plan(config, recipe)
     done = checkpoint.read(chosen.folder)
-    if done is None and (chosen.folder / checkpoint.STATE).is_file():
+    if done is None and chosen.base is None and (chosen.folder / checkpoint.STATE).is_file():
         raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
-    if done is not None:
+    if done is not None and not (chosen.base is not None and chosen.base.folder == chosen.folder):
         if differences := checkpoint.differences(done, chosen.configuration):
+            longer = done.finished and all(text.startswith("steps is") for text in differences)
+            way = "add --extend to go on from it, " if longer and done.meta["steps"] < chosen.steps else ""
             raise ValueError(
-                f"{chosen.folder} holds a training of another configuration ({'; '.join(differences)}); choose another "
-                "--out, or remove it"
+                f"{chosen.folder} holds a training of another configuration ({'; '.join(differences)}); {way}choose "
+                "another --out, or remove it"
             )
         if done.finished:
             checkpoint.verify(done)
@@ -230,9 +233,12 @@ class _Training:
         return self.sampler.parts(drawn, self.stage.batch, processes=processes, rank=own_rank, parts=parts)
 
     def run(self) -> CheckpointInfo:
+        if self.plan.base is not None and is_writer():
+            take_up(self.plan.base, self.plan.folder)
+        wait()
         first = self.load()
-        if first == 0:
-            self.describe(0, None, weights_sha256="")  # from here on the folder belongs to this configuration
+        if first == 0 or self.plan.base is not None:
+            self.describe(first, None, weights_sha256="")  # from here on the folder belongs to this configuration
         wait()
         log, rounds = open_log(self.plan.folder, first), Rounds()
         try:

@@ -24,6 +24,7 @@ from models.training import checkpoint, processes
 from models.training.augmentation import require_degradation
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import require_discriminator
+from models.training.extension import extended
 from models.training.eyes_and_mouths import TEMPLATE, FaceBoxes, load_boxes
 from models.training.facts import facts_of, plain
 from models.training.live_samples import LiveSources, live_sources
@@ -80,6 +81,7 @@ class TrainConfig:
     cache: Path | None = None
     backbone: Path | None = None
     start: Path | None = None
+    extend: bool = False  # go on from a finished training with fewer steps, see models/training/extension.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class Plan:
     configuration: dict[str, Any]
     boxes: FaceBoxes | None = None  # of eyes and mouths, for a recipe of faces
     live: LiveSources | None = None  # blur is drawn while training
+    base: CheckpointInfo | None = None  # the finished training that this one goes on from
 
     @property
     def crop_px(self) -> int:
@@ -177,6 +180,9 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         configuration["live"] = [plain(stage.recipe.live) for stage in stages]
     if boxes:
         configuration |= {"identity_net": arcface, "face_boxes": boxes.identity}
+    home = config.out / config.model
+    places = [config.folder] if config.folder else sorted(path.parent for path in home.glob(f"*/{checkpoint.META}"))
+    configuration, base = extended(configuration, places, stages=len(stages), asked=config.extend)
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
     return Plan(
         config=config,
@@ -186,10 +192,11 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         stages=stages,
         steps=steps,
         device=device,
-        folder=config.folder or config.out / config.model / name,
+        folder=config.folder or home / name,
         configuration=configuration,
         boxes=boxes,
         live=live,
+        base=base,
     )
 
 
