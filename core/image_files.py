@@ -34,8 +34,8 @@ from core.image_metadata import (
     jpeg_end,
     loaded_exif,
     orientation_of,
-    png_chunk,
     png_chunks,
+    png_remarks,
     upright,
     upright_exif,
 )
@@ -267,7 +267,7 @@ def _exif(header: ImageHeader, data: bytes) -> Image.Exif | None:
     """The EXIF of an image file; None where it has none or a damaged one."""
     try:
         if header.kind == "PNG":
-            stored = png_chunk(io.BytesIO(data), b"eXIf")
+            stored, _ = png_remarks(io.BytesIO(data))
             return loaded_exif(stored) if stored else None
         with Image.open(io.BytesIO(data)) as image:
             exif = image.getexif()
@@ -457,9 +457,9 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
         with Image.open(stream, formats=formats) as image:  # lazy: reads the header only
             (width, height), mode, kind = image.size, image.mode, str(image.format)
             if kind == "PNG":
-                bits, exif = _png_bits(stream), loaded_exif(png_chunk(stream, b"eXIf"))
-                transfer = png_chunk(stream, b"cICP")[1:2]
-                curve = TRANSFERS.get(transfer[0], "") if transfer else ""
+                stored, numbers = png_remarks(stream)
+                bits, exif = _png_bits(stream), loaded_exif(stored)
+                curve = TRANSFERS.get(numbers[1], "") if len(numbers) > 1 else ""
             else:
                 bits, exif = _bits(image), image.getexif()
                 curve = TRANSFERS.get(box_transfer(stream), "") if kind in ("AVIF", "HEIF") else ""

@@ -68,13 +68,14 @@ def png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         place += 12 + size
 
 
-def png_chunk(stream: BinaryIO, wanted: bytes) -> bytes:
-    """The data of a chunk of a PNG file, wherever it stands; b"" if there is none."""
+def png_remarks(stream: BinaryIO) -> tuple[bytes, bytes]:
+    """(EXIF, the numbers of H.273) of a PNG file, its chunks eXIf and cICP, wherever they stand; b"" for none."""
+    found = {b"eXIf": b"", b"cICP": b""}
     for kind, start, size in png_chunks(stream):
-        if kind == wanted:
+        if kind in found:
             stream.seek(start)
-            return stream.read(size)
-    return b""
+            found[kind] = stream.read(size)
+    return found[b"eXIf"], found[b"cICP"]
 
 
 def box_transfer(stream: BinaryIO) -> int:
