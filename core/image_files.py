@@ -23,8 +23,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from core import files, shards
+from core.high_dynamic_range import TRANSFERS
 from core.image_metadata import (
     PNG_SIGNATURE,
+    box_transfer,
     in_srgb,
     into_jpeg,
     into_png,
@@ -33,7 +35,7 @@ from core.image_metadata import (
     loaded_exif,
     orientation_of,
     png_chunks,
-    png_exif,
+    png_remarks,
     upright,
     upright_exif,
 )
@@ -265,7 +267,7 @@ def _exif(header: ImageHeader, data: bytes) -> Image.Exif | None:
     """The EXIF of an image file; None where it has none or a damaged one."""
     try:
         if header.kind == "PNG":
-            stored = png_exif(io.BytesIO(data))
+            stored, _ = png_remarks(io.BytesIO(data))
             return loaded_exif(stored) if stored else None
         with Image.open(io.BytesIO(data)) as image:
             exif = image.getexif()
@@ -455,9 +457,12 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
         with Image.open(stream, formats=formats) as image:  # lazy: reads the header only
             (width, height), mode, kind = image.size, image.mode, str(image.format)
             if kind == "PNG":
-                bits, exif = _png_bits(stream), _png_exif(stream)
+                stored, numbers = png_remarks(stream)
+                bits, exif = _png_bits(stream), loaded_exif(stored)
+                curve = TRANSFERS.get(numbers[1], "") if len(numbers) > 1 else ""
             else:
                 bits, exif = _bits(image), image.getexif()
+                curve = TRANSFERS.get(box_transfer(stream), "") if kind in ("AVIF", "HEIF") else ""
             icc = image.info.get("icc_profile") or b""
             pages = _pages(image) if kind in _PAGED else 1
     except UnidentifiedImageError:
@@ -468,6 +473,11 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
         raise ValueError(f"{path}: the file {kind}") from None
     except (OSError, SyntaxError, struct.error, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: the image file is damaged or cut short ({error})") from None
+    if curve:
+        raise ValueError(
+            f"{path}: the values of the image are {curve.upper()}, of high dynamic range, and would be taken for sRGB; "
+            "convert it to an ordinary image first"
+        )
     if pages > 1:
         raise ValueError(f"{path}: the file holds {pages} pictures; save the one that is meant as a file of its own")
     orientation = 1 if kind == "TIFF" else orientation_of(exif)  # TIFF's decoders carry it out themselves
@@ -482,11 +492,6 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
         orientation=orientation,
         icc=icc,
     )
-
-
-def _png_exif(stream: BinaryIO) -> Image.Exif:
-    stored = png_exif(stream)
-    return loaded_exif(stored) if stored else Image.Exif()
 
 
 def _png_bits(stream: BinaryIO) -> int:

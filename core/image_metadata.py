@@ -24,6 +24,7 @@ _EXIF_IFD, _WIDTH_TAG, _HEIGHT_TAG, _MAKER_NOTE = 0x8769, 0xA002, 0xA003, 0x927C
 # Description, make, model, orientation, resolution, software, date, artist, copyright, and the two further directories:
 # what does not describe how the pixels of the old file were stored.
 _KEPT_TAGS = (0x010E, 0x010F, 0x0110, 0x0112, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825)
+_HEAD_BYTES = 1 << 16  # of an AVIF or HEIC file, in which its description lies
 _MOST_SEGMENT = 65_533  # bytes of a JPEG segment without its length
 _ICC_NAME, _EXIF_NAME = b"ICC_PROFILE\0", b"Exif\0\0"
 _NEXT_MARKER = re.compile(rb"\xff+([^\xff\x00\xd0-\xd7])", re.DOTALL)  # between scans: neither stuffing nor restarts
@@ -67,13 +68,21 @@ def png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         place += 12 + size
 
 
-def png_exif(stream: BinaryIO) -> bytes | None:
-    """The eXIf chunk of a PNG file, wherever it stands (its third edition, section 11.3.4.5)."""
+def png_remarks(stream: BinaryIO) -> tuple[bytes, bytes]:
+    """(EXIF, the numbers of H.273) of a PNG file, its chunks eXIf and cICP, wherever they stand; b"" for none."""
+    found = {b"eXIf": b"", b"cICP": b""}
     for kind, start, size in png_chunks(stream):
-        if kind == b"eXIf":
+        if kind in found:
             stream.seek(start)
-            return stream.read(size)
-    return None
+            found[kind] = stream.read(size)
+    return found[b"eXIf"], found[b"cICP"]
+
+
+def box_transfer(stream: BinaryIO) -> int:
+    """The transfer curve (a number of H.273) that an AVIF or HEIC file names, 0 for none (ISO/IEC 14496-12, 12.1.5)."""
+    stream.seek(0)
+    found = re.search(rb"colrnclx..(..)", stream.read(_HEAD_BYTES), re.DOTALL)
+    return struct.unpack(">H", found[1])[0] if found else 0
 
 
 def orientation_of(exif: Image.Exif) -> int:

@@ -274,6 +274,28 @@ def test_every_announced_format_is_written_and_read(tmp_path: Path, suffix: str)
     assert list_images(tmp_path)[0].name == f"a{suffix}"
 
 
+@pytest.mark.parametrize(("curve", "name"), [(16, "PQ"), (18, "HLG"), (13, ""), (1, "")])
+def test_an_image_of_high_dynamic_range_is_not_taken_for_srgb(tmp_path: Path, curve: int, name: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(arrow()).save(buffer, "PNG")
+    content = bytes([9, curve, 0, 1])
+    chunk = struct.pack(">I", 4) + b"cICP" + content + struct.pack(">I", zlib.crc32(b"cICP" + content))
+    (tmp_path / "a.png").write_bytes(buffer.getvalue()[:33] + chunk + buffer.getvalue()[33:])
+    paths = [tmp_path / "a.png"]
+    if ".avif" in IMAGE_SUFFIXES:
+        write_image(tmp_path / "b.avif", arrow())
+        data = (tmp_path / "b.avif").read_bytes()
+        place = data.index(b"colrnclx") + 10
+        (tmp_path / "b.avif").write_bytes(data[:place] + struct.pack(">H", curve) + data[place + 2 :])
+        paths.append(tmp_path / "b.avif")
+    for path in paths:
+        if name:
+            with pytest.raises(ValueError, match=f"the values of the image are {name}, of high dynamic range"):
+                read_picture(path)
+        else:
+            assert read_picture(path).rgb.shape == arrow().shape
+
+
 def test_deep_and_grey_tiff(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "deep.tif"), deep[..., ::-1])

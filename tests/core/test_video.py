@@ -246,3 +246,61 @@ def test_rendered_scene_is_sampled_and_its_truth_is_the_trapezoid_sum() -> None:
     assert [frame[0, 0, 0] for frame in found] == levels
     assert source.truth_weight == 16
     assert source.truth_lin(3) / 16 == pytest.approx(np.full((8, 6, 3), 3.5 / 10), abs=1e-6)
+
+
+def test_deinterlaced_frames_are_nearer_to_one_moment(tmp_path: Path) -> None:
+    """Frames of two fields, the second half a frame later: bwdif takes the comb out of them."""
+    moments = moving_frames(24, speed_px=3.0)
+    woven = []
+    for first, second in zip(moments[0::2], moments[1::2], strict=True):
+        frame = second.copy()
+        frame[1::2] = first[1::2]  # the bottom field is the first one, as this encoder's stream says
+        woven.append(frame)
+    options = {"flags": "+ilme+ildct", "x264-params": "bff=1", "crf": "4"}
+    path = write_video(tmp_path / "a.mp4", woven, options=options)
+    with pytest.raises(ValueError, match=r"a\.mp4: the video is interlaced.*--deinterlace"):
+        open_source(path)
+    source = open_source(path, deinterlace=True)
+    found, problems = all_frames(source)
+    assert not problems and len(found) == 12 and source.times is not None
+    assert source.times.uneven_after(0, 11) == [] and source.times.rate(0, 11) == 240
+
+    def error(frames: list[np.ndarray]) -> float:
+        pairs = zip(frames[2:-2], moments[0::2][2:-2], strict=True)
+        return float(np.mean([np.abs(one.astype(float) - other).mean() for one, other in pairs]))
+
+    assert error(found) < 0.7 * error(decoded(path))
+
+
+def test_a_clip_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:
+    """Its edit list hides the frames before the cut, which the decoder needs: they are no loss."""
+    whole = write_video(tmp_path / "whole.mp4", moving_frames(40), options={"g": "40", "bf": "0"})
+    expected = decoded(whole)
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "cut.mp4"), "w") as target:
+        stream = source.streams.video[0]
+        copied = target.add_stream_from_template(stream)
+        start = round(12 / 240 / stream.time_base)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, copied
+                target.mux(packet)
+    source = open_source(tmp_path / "cut.mp4")
+    found, problems = all_frames(source)
+    assert not problems and len(found) == 28 and source.frames_promised == 28
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected[12:], strict=True))
+
+
+def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        made = container.add_stream("libx264", rate=240)
+        made.width, made.height, made.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(moving_frames(1)[0], format="rgb24")))
+        for frame in moving_frames(6):
+            container.mux(made.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux([*cover.encode(None), *made.encode(None)])
+    found, problems = all_frames(open_source(path))
+    assert not problems and len(found) == 6

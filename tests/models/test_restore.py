@@ -294,4 +294,4 @@ def test_every_announced_format_of_images(tmp_path: Path, suffix: str) -> None:
     write_image(tmp_path / "a.png", smooth)
     assert restore.main(["--model", "identity", str(tmp_path / "a.png"), str(tmp_path / f"b{suffix}")]) == 0
     assert restore.main(["--model", "identity", str(tmp_path / f"b{suffix}"), str(tmp_path / "c.png")]) == 0
-    assert np.abs(read_image(tmp_path / "c.png").astype(int) - smooth).mean() < 3
+    assert np.abs(read_image(tmp_path / "c.png").astype(int) - smooth).mean() < 4
