@@ -1,12 +1,22 @@
-"""Progress on stderr: a bar with the time left on a terminal, one line per finished clip elsewhere."""
+"""Progress on stderr: a bar with the time left on a terminal; elsewhere a line a clip, or every tenth of a download."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 
 class PairProgress:
@@ -53,3 +63,46 @@ class PairProgress:
             self._console.print(
                 f"synthesis {sequence}: {counts['pair']} pairs{skipped}", highlight=False, soft_wrap=True
             )
+
+
+class TransferProgress:
+    """Shows a download: bytes, speed and time left. A context; call it with (bytes, bytes in all or None)."""
+
+    def __init__(self, name: str) -> None:
+        self._console, self._name = Console(stderr=True), name
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=None)
+        self._started: tuple[float, int] | None = None
+        self._told = 0.0
+
+    def __enter__(self) -> TransferProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, loaded: int, total: int | None) -> None:
+        self._bar.update(self._task, completed=loaded, total=total)
+        now = time.monotonic()
+        if self._started is None:
+            self._started = (now, loaded)
+        if self._console.is_terminal or not total or loaded < total * (self._told + 0.1):
+            return
+        self._told = loaded / total
+        began, at = self._started
+        speed = (loaded - at) / max(now - began, 1e-6)
+        left = f", about {(total - loaded) / speed:.0f} s left" if speed > 0 and loaded < total else ""
+        line = f"{self._name}: {self._told:.0%} of {total / 1e6:,.1f} MB{left}"
+        self._console.print(line, highlight=False, soft_wrap=True)

@@ -106,7 +106,8 @@ def test_fetch_converts_a_model(registry: Path, tmp_path: Path, monkeypatch, cap
     assert weights.main(["fetch", NAME, "--from", "npm:slow@1.0.0/model.json", *common]) == 2
     assert "npm did not get slow@1.0.0 within 0.2 s" in capsys.readouterr().err
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert weights.main(["fetch", NAME, *common]) == 2
+    assert weights.main(["fetch", NAME, *common]) == 0  # it is here
+    assert weights.main(["fetch", NAME, "--weights-dir", str(tmp_path / "other")]) == 2
     assert "npm, which gets @some/net@1.2.0, is not installed here" in capsys.readouterr().err
 
 
