@@ -19,6 +19,9 @@ from rich.progress import (
 )
 
 
+LINES_AFTER_S = 5.0  # a download shorter than that says nothing where there is no terminal
+
+
 class PairProgress:
     """Shows how many of `total` pairs are there (None: nobody knows) and which clip is at work. Use it as a context."""
 
@@ -98,10 +101,11 @@ class TransferProgress:
         now = time.monotonic()
         if self._started is None:
             self._started = (now, loaded)
-        if self._console.is_terminal or not total or loaded < total * (self._told + 0.1):
+        began, at = self._started
+        quick = now - began < LINES_AFTER_S
+        if self._console.is_terminal or quick or not total or loaded < total * (self._told + 0.1):
             return
         self._told = loaded / total
-        began, at = self._started
         speed = (loaded - at) / max(now - began, 1e-6)
         left = f", about {(total - loaded) / speed:.0f} s left" if speed > 0 and loaded < total else ""
         line = f"{self._name}: {self._told:.0%} of {total / 1e6:,.1f} MB{left}"
