@@ -74,7 +74,7 @@ def wishes(names: str) -> list[Wish]:
             found += [Wish(remote=remote) for remote in sources()[name]]
         else:
             raise ValueError(unknown("no network or file is called", name, {**MODELS, **sources()}))
-    return list(dict.fromkeys(found))
+    return list({(wish.remote.name, wish.remote.file): wish for wish in found}.values())
 
 
 def _of_network(spec: ModelSpec) -> list[Wish]:

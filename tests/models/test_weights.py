@@ -274,7 +274,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path, module: torch.nn.Module
         ),
         (["check", "mimo-unet-test", str(tmp_path / "none.pth")], "none.pth does not exist"),
         (["check", "mimo-unet-test", str(tmp_path)], "give the path of one file that holds all weights"),
-        (["check", "mimo", net], "no network is called 'mimo'; there are mimo-unet"),
+        (["check", "mimo", net], "no network is called 'mimo'; there are motion-unet-small, mimo-unet"),
         (
             ["fetch", "stfan", "--from", "ftp://example.org/net.pth", "--weights-dir", str(tmp_path / "w")],
             "weights file ftp:",
