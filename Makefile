@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo metrics test clean
+.PHONY: demo metrics test docs clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -43,6 +43,12 @@ test: $(VENV)/.installed-test
 	@$(BIN)/python -m mypy
 	@# One process for each core (four at most); threads that wait do not spin, or two processes take the time of three.
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+# The documentation as a site in out/site; a warning (a dead link, a missing page) is an error.
+docs: $(VENV)/.installed
+	@$(PIP_INSTALL) --editable '.[docs]'
+	@DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "out/site/index.html"
 
 clean:
 	rm -rf out reports/out
