@@ -45,9 +45,12 @@ test: $(VENV)/.installed-test
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # The documentation as a site in out/site; a warning (a dead link, a missing page) is an error.
-docs: $(VENV)/.installed
+$(VENV)/.installed-docs: $(VENV)/.installed
 	@$(PIP_INSTALL) --editable '.[docs]'
-	@DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --strict
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "out/site/index.html"
 
 clean:

@@ -227,8 +227,9 @@ def score_arrays(
     --------
     >>> from benchmark import score
     >>> sharp = np.full((40, 60, 3), 100, dtype=np.uint8)
-    >>> score(sharp + 5, sharp, "gopro-linear", ["psnr"])  # 20 log10(255 / 5)
-    {'psnr': 34.15140352195873}
+    >>> values = score(sharp + 5, sharp, "gopro-linear", ["psnr"])
+    >>> print(f"{values['psnr']:.3f} dB")  # 20 log10(255 / 5)
+    34.151 dB
     """
     import torch
 

@@ -54,8 +54,10 @@ def blur(
     --------
     >>> from synth import blur
     >>> frames = np.zeros((3, 32, 48, 3), dtype=np.uint8)
-    >>> frames[1:] = 255  # dark, then bright twice
-    >>> print(f"{blur(frames, factor=2, interpolator='crossfade').mean():.3f}")  # 3/4 of the light, encoded
+    >>> frames[:, :, 24:] = 255  # dark and bright, standing still
+    >>> frames[1:, :, 20:24] = 255  # a stripe that lights up
+    >>> blurred = blur(frames, factor=2, interpolator="crossfade")
+    >>> print(f"{blurred[0, 21, 0]:.3f}")  # 3/4 of the light, encoded
     0.880
     """
     frames = np.asarray(frames)
