@@ -119,10 +119,10 @@ def small(script: str, words: list[str]) -> list[str]:
     return words
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """What the pages speak of: a clip, its frames, another clip, photographs, restored and sharp images, votes."""
-    home = tmp_path_factory.mktemp("docs")
+    home = tmp_path
     write_video(home / "clip.mp4", moving_frames(23))
     write_video(home / "test.mp4", moving_frames(11, seed=1))
     write_frames(home / "frames", moving_frames(23))
@@ -146,17 +146,17 @@ def test_the_order_has_every_page_with_commands_to_run() -> None:
     assert {command.page for command in EVERY if command.mark == "run"} <= set(ORDER)
 
 
-@pytest.mark.parametrize("page", ORDER)
-def test_commands_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In the order of the pages: later ones use what earlier ones made."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr("benchmark.run.measure_apart", quick_cost)
-    for command in commands(ROOT / "docs" / page):
-        script, words = program(command)
-        if command.mark != "run" or not script:
-            continue
-        code = module_of(script).main(small(script, words))
-        assert code == 0, f"{command.line}: {capsys.readouterr().err}"
+    for page in ORDER:
+        for command in commands(ROOT / "docs" / page):
+            script, words = program(command)
+            if command.mark != "run" or not script:
+                continue
+            code = module_of(script).main(small(script, words))
+            assert code == 0, f"{page}: {command.line}: {capsys.readouterr().err}"
 
 
 def quick_cost(name: str, height: int, width: int, device: str, switches: tuple[str, ...] = ()):
