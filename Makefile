@@ -35,8 +35,7 @@ metrics: $(VENV)/.installed
 		|| echo "LPIPS and BRISQUE will be missing: their files could not be fetched; with a network, run $(BIN)/python models/weights.py fetch lpips-alex,brisque"
 
 demo: $(VENV)/.installed metrics
-	@$(BIN)/python synth/make_pairs.py --interp 16x --resume
-	@$(BIN)/python benchmark/run.py --methods demo --resume
+	@$(BIN)/python benchmark/demo.py
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m ruff check .

@@ -1,6 +1,6 @@
 """Parameters, MACs, latency and memory of methods: `python benchmark/cost.py --methods NAME,... [--out FILE]`.
 
-Published counts of operations, to stand beside measured ones; from reports/published.csv.
+Published counts of operations stand beside measured ones; from --published.
 
 Every method is measured in a process of its own, so that memory is its own. The weights are random: cost does not
 depend on their values. MACs and latency are those of a later frame of a clip, when a recurrent network has its state;
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from models.spec import Method
 
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "reports" / "published.csv"
-
-
 @dataclass(frozen=True, kw_only=True)
 class PublishedMacs:
     """A published count for one image. height, width: the size that the table's reader presumed. Units: 10^9, px."""
@@ -71,7 +68,7 @@ class PublishedMacs:
         )
 
 
-def published_macs(path: Path = PUBLISHED) -> dict[str, PublishedMacs]:
+def published_macs(path: Path) -> dict[str, PublishedMacs]:
     """By the method's published name: the first count of the table that has a presumed size."""
     found: dict[str, PublishedMacs] = {}
     with open(path, encoding="utf-8", newline="") as stream:
@@ -306,6 +303,13 @@ def _parser() -> Parser:
     parser.add_argument("--width", type=int, default=SIDE_PX)
     parser.shared("--switches", "--device")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the rows as cost.csv")
+    parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="FILE",
+        default=Path(__file__).resolve().parents[1] / "reports" / "published.csv",
+        help="figures of papers, whose counts of operations stand beside the measured ones (default: %(default)s)",
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     return parser
 
@@ -327,7 +331,7 @@ def _measure_all(names: list[str], switches: list[str], arguments: argparse.Name
     asked = [other for name in names for other in (["all", *zoo] if name == "zoo" else [name])]
     rows: list[CostRow] = []
     failed = False
-    known = published_macs()
+    known = published_macs(arguments.published)
     stated: list[PublishedMacs] = []
     print(
         f"{'method':28s} {'params/M':>9s} {'MACs/G':>9s} {'ms':>9s} {'IQR':>7s} {'CPU ms':>9s} {'IQR':>7s} "

@@ -6,7 +6,6 @@ uint8 [H, W, 3], RGB, as image files hold them; luma planes are float64 [H, W] i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from benchmark.metrics.images import luma
 from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS
 from benchmark.testsets.base import Clip, Sample, TestSetEntry, some
-from core.image_files import read_header, read_image, require_colour
-from models.training.pair_sources import layout_pairs
+from core.image_files import read_header, read_picture, require_colour
+from models.training.pair_sources import layout_pairs, manifest_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +57,13 @@ JPEG_STEPS = range(2, 49)
 JPEG_COMB, JPEG_VALUES = 0.3, 300  # untouched photographs stay below 0.1 with that many values
 HASH_SIDE = 16
 SMALLEST_ENERGY = 1e-6
+
+
+def _eight_bits(path: Path) -> np.ndarray:
+    """An image, grey ones as three equal channels, deep ones rounded. Shape: [H, W, 3] uint8, RGB. Errors: ValueError,
+    OSError."""
+    picture = read_picture(path)
+    return picture.rgb if picture.levels == 255 else ((picture.rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def luma_of(image: np.ndarray) -> np.ndarray:
@@ -199,7 +205,8 @@ def sizes(name: str, entry: TestSetEntry, clips: Sequence[Clip]) -> Finding:
         for path in (sample.blur, *sample.references[:1]):
             try:
                 header = read_header(path)
-                require_colour(path, header)
+                if name != "pairs":  # one's own may be grey or deep
+                    require_colour(path, header)
             except (ValueError, OSError) as error:
                 return fail(f"{name}: sizes", str(error))
             shapes.append((header.height, header.width))
@@ -219,9 +226,9 @@ def _pixels(name: str, entry: TestSetEntry, clips: Sequence[Clip], chosen: Seque
     protocol = PROTOCOLS[entry.protocols[0]]
     compressed, swapped, strange, displaced = [], [], [], []
     for sample in chosen:
-        blur = luma_of(read_image(sample.blur))
+        blur = luma_of(_eight_bits(sample.blur))
         paths = [sample.blur, *sample.references[len(sample.references) // 2 :][:1]]
-        planes = [blur, *(luma_of(read_image(path)) for path in paths[1:])]
+        planes = [blur, *(luma_of(_eight_bits(path)) for path in paths[1:])]
         for path, plane in zip(paths, planes, strict=True):
             if path.suffix.lower() == ".png" and len(jpeg_steps(plane)) > 1:
                 compressed.append(f"{sample.key} ({path.parent.name}/{path.name})")
@@ -266,10 +273,10 @@ def _wrong_frame(clips: Sequence[Clip]) -> str:
     votes = {-1: 0, 0: 0, 1: 0}
     places = [(clip, index) for clip in clips for index in range(1, len(clip.samples) - 1)]
     for clip, index in _spread(places, LOOKED_AT):
-        blur = luma_of(read_image(clip.samples[index].blur))
+        blur = luma_of(_eight_bits(clip.samples[index].blur))
         errors = {}
         for offset in votes:
-            sharp = luma_of(read_image(clip.samples[index + offset].references[0]))
+            sharp = luma_of(_eight_bits(clip.samples[index + offset].references[0]))
             errors[offset] = float(np.square(sharp - blur).mean()) if sharp.shape == blur.shape else np.inf
         votes[min(errors, key=lambda offset: (errors[offset], abs(offset)))] += 1
     for offset, word in ((-1, "before"), (1, "after")):
@@ -289,7 +296,7 @@ def _domains(entry: TestSetEntry, folder: Path) -> Iterator[Finding]:
         found = expected = 0.0
         chosen = _spread([sample for clip in clips for sample in clip.samples], 2 * LOOKED_AT)
         for sample in chosen:
-            blur, sharp = read_image(sample.blur), read_image(sample.references[0])
+            blur, sharp = _eight_bits(sample.blur), _eight_bits(sample.references[0])
             if blur.shape == sharp.shape:
                 evidence = gamma_evidence(blur, sharp)
                 found, expected = found + evidence[0], expected + evidence[1]
@@ -320,8 +327,10 @@ def leaks(pairs: Sequence[Path], sets: Sequence[tuple[str, Path]]) -> Iterator[F
         if not manifest.is_file():
             yield ok("leaks", f"{folder}: no training pairs there yet")
             continue
-        lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines() if line.strip()]
-        training += [(line["key"], folder / line["sharp"]) for line in lines]
+        try:
+            training += [(pair.key, pair.sharp) for pair in manifest_pairs(folder)[0]]
+        except (ValueError, OSError) as error:
+            yield fail("leaks", str(error))
     if not training:
         return
     known = _hashes(_spread(training, HASHED))
@@ -346,7 +355,7 @@ def _hashes(images: Sequence[tuple[str, Path]]) -> list[tuple[str, np.ndarray]]:
     found = []
     for key, path in images:
         try:
-            bits = perceptual_hash(read_image(path))
+            bits = perceptual_hash(_eight_bits(path))
         except (ValueError, OSError):
             continue  # said among the images already
         if bits is not None:

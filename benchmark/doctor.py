@@ -15,7 +15,7 @@ from benchmark import data_checks
 from benchmark.data_checks import Finding, fail, ok, warn
 from benchmark.methods import NetworkMethod, every_network, networks
 from benchmark.metrics import METRICS, brisque, niqe, perceptual
-from benchmark.plan import RunConfig, with_weights
+from benchmark.plan import RunConfig, not_found, with_weights
 from benchmark.protocols import PROTOCOLS
 from benchmark.testsets import TESTSETS
 from core.files import sha256_of
@@ -62,6 +62,8 @@ def examine(config: RunConfig, real: dict[str, Path]) -> Iterator[Finding]:
     for name in config.testsets:
         if name in real:
             yield from data_checks.examine_set(name, real[name])
+        elif sentence := not_found(config, name, real):
+            yield fail(f"{name}: complete", sentence)
         else:
             yield ok(f"{name}: complete", "not under --data-root; a mini set is rendered in its place (simulated)")
     yield from data_checks.leaks(config.pairs, list(real.items()))

@@ -22,7 +22,7 @@ from benchmark.metrics.images import check_image, luma, to_array
 from benchmark.metrics.psnr import from_mse
 from benchmark.protocols import EvalProtocol, Metric
 from core.command_line import did_you_mean
-from core.image_files import image_size, read_image
+from core.image_files import image_size, read_header, read_image, read_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,11 +31,21 @@ SHIFT_SIZE_SLACK_PX = 2  # Lai's sharp and blurred images differ by about 1 px i
 
 
 def load_image(path: Path) -> Tensor:
-    """Read an image file. Shape: [3, H, W] float32. Range: [0, 1], sRGB-encoded. Errors: as image_files.read_image."""
+    """Read an image file, grey ones as three equal channels, 16-bit ones with all their levels.
+
+    Shape: [3, H, W] float32. Range: [0, 1], sRGB-encoded. Errors: ValueError, one sentence with the file's name, if it
+    is unreadable or transparent in places; OSError.
+    """
     import cv2
     import torch
 
-    return torch.from_numpy(np.stack(cv2.split(read_image(path)))).float().div_(255)
+    if read_header(path).colour:
+        return torch.from_numpy(np.stack(cv2.split(read_image(path)))).float().div_(255)
+    picture = read_picture(path)
+    if picture.alpha is not None:
+        raise ValueError(f"{path}: the image is transparent in places; save it without an alpha channel")
+    planes = np.stack(cv2.split(picture.rgb)).astype(np.float32)
+    return torch.from_numpy(planes).div_(picture.levels)
 
 
 def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metric]:
@@ -54,13 +64,13 @@ def find_metrics(metric_ids: Sequence[str], protocol: EvalProtocol) -> list[Metr
     return found
 
 
-def missing_metrics(metric_ids: Sequence[str], image: Path | None = None) -> dict[str, str]:
+def missing_metrics(metric_ids: Sequence[str], images: Sequence[Path] = ()) -> dict[str, str]:
     """The metrics among `metric_ids` that cannot run here, each with the sentence that says what it lacks.
 
-    image: one of the images, whose size tells whether they are large enough; an unreadable one tells nothing.
+    images: those to be scored; a metric for which all of them are too small is missing. Unreadable ones tell nothing.
     """
     sentences = {name: METRICS[name].missing() for name in metric_ids if name in METRICS}
-    side = _shorter_side(image) if image is not None else None
+    side = _largest_side(images, max((METRICS[name].smallest_px for name in sentences), default=1))
     for name in sentences:
         least = METRICS[name].smallest_px
         if side is not None and side < least:
@@ -68,12 +78,17 @@ def missing_metrics(metric_ids: Sequence[str], image: Path | None = None) -> dic
     return {name: sentence for name, sentence in sentences.items() if sentence is not None}
 
 
-def _shorter_side(image: Path) -> int | None:
-
-    try:
-        return min(image_size(image))
-    except (ValueError, OSError):
-        return None
+def _largest_side(images: Sequence[Path], enough: int) -> int | None:
+    """The largest of the images' shorter sides, as far as it is below `enough`; None if none can be read. Units: px."""
+    largest: int | None = None
+    for path in images:
+        try:
+            largest = max(largest or 0, min(image_size(path)))
+        except (ValueError, OSError):
+            continue
+        if largest >= enough:
+            break
+    return largest
 
 
 def score_image(
@@ -120,6 +135,32 @@ def score_files(
 ) -> dict[str, float]:
     """`score_image` for files; every file is decoded once for all metrics. Errors: ValueError, OSError."""
     return score_image(load_image(restored), map(load_image, references), protocol, metric_ids)
+
+
+def score_files_apart(
+    restored: Path, references: Sequence[Path], protocol: EvalProtocol, metric_ids: Sequence[str]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """`score_files`, and if that fails metric by metric: an image that is too small for one loses that value only.
+
+    Returns the values, and for every metric without one the sentence that says why.
+    Errors: ValueError, OSError if no metric has a value.
+    """
+    try:
+        return score_files(restored, references, protocol, metric_ids), {}
+    except ValueError as error:
+        if len(metric_ids) < 2:
+            raise
+        first = error
+    values: dict[str, float] = {}
+    lost: dict[str, str] = {}
+    for name in metric_ids:
+        try:
+            values |= score_files(restored, references, protocol, [name])
+        except ValueError as error:
+            lost[name] = str(error)
+    if not values:
+        raise first
+    return values, lost
 
 
 def score_restorations(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 from benchmark.plan import RunConfig
 from benchmark.results import CostRow, MethodRow, ScoreRow, read_rows, write_rows
 from benchmark.testsets import TESTSETS
-from core import files, provenance
+from core import files, provenance, schema
+from core.schema import Digest, Inside, Name
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "lpips", "joblib", "opencv-python")
 RUN, SCORES, METHODS, COST = "run.json", "scores.csv", "methods.csv", "cost.csv"
@@ -25,6 +28,29 @@ ADDED: dict[str, Any] = {
 Triple = tuple[str, str, str]  # method, test set, protocol
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What run.json of a benchmark must hold; the rest is for people."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    status: Literal["unfinished", "finished", "failed"]
+    methods: list[Name]
+    configuration: dict[str, Any]
+    done: list[Annotated[list[Name], MinLen(3), MaxLen(3)]]
+    threads: Annotated[int, Ge(1), Le(4096)]
+    files: dict[Inside, Digest] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Images:
+    """What restored.json must hold: the sha256 of every image by its key."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    source: str
+    images: dict[Inside, Digest]
+
+
 def read_run(out: Path) -> dict[str, Any] | None:
     """What run.json of an output folder says, None for a new folder.
 
@@ -32,16 +58,15 @@ def read_run(out: Path) -> dict[str, Any] | None:
     """
     path = out / RUN
     try:
-        run = dict(json.loads(path.read_text(encoding="utf-8")))
-        if lacking := [name for name in ("status", "methods", "configuration", "done", "threads") if name not in run]:
-            raise ValueError(f"{lacking[0]} is missing")
-        return run
+        return schema.checked(_Run, path.read_bytes())
     except FileNotFoundError:
         if (out / SCORES).exists():
             raise ValueError(f"{out} holds a {SCORES} but no {RUN}; choose another --out or remove it") from None
         return None
-    except (ValueError, TypeError):
-        raise ValueError(f"{path} is not that of a benchmark run; choose another --out or remove the folder") from None
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not that of a benchmark run ({error}); choose another --out or remove the folder"
+        ) from None
 
 
 def compare(stored: dict[str, Any], configuration: dict[str, Any], out: Path, methods: Sequence[str]) -> None:
@@ -137,7 +162,10 @@ def damage(out: Path, run: dict[str, Any]) -> str | None:
     """The first file of a finished run that is missing or was changed, as a sentence; None if all is as recorded."""
     recorded = {out / name: digest for name, digest in run.get("files", {}).items()}
     for path in sorted((out / "parts").glob("*/*/restored.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            record = schema.checked(_Images, path.read_bytes())
+        except ValueError as error:
+            return f"{path} was changed after it was written ({error})"
         home = out / "images" / path.parent.name / path.parent.parent.name
         recorded |= {home / f"{key}.png": digest for key, digest in record["images"].items()}
     for path, digest in recorded.items():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from benchmark.protocols import SU30_SHIFT, EvalProtocol, scored_positions, su30_indices
 from benchmark.testsets.kohler import is_compared
 from core.image_files import IMAGE_SUFFIXES, list_images, natural_key
+from core.pair_folders import SHARP, Value, by_plain_name
 
-SHARP_FOLDERS = ("sharp", "GT")  # GoPro's and DVD's name of the folder between the sequence and its frames
+SHARP_FOLDERS = (
+    SHARP  # what the folder is called that a data set keeps its sharp images in, as GoPro's sharp/, DVD's GT/
+)
 # Official layouts that name the two images of a pair differently: what a key keeps of a path below its folder, and
 # which files of the official folder are the sharp ones. Results are usually called scene001_blur_1, 0001_000001.
 _REALBLUR = (re.compile(r"(?:.*/)?(scene\d+)(?:_reflect)?[/_](?:(?:blur|gt)/)?(?:blur|gt)_(\d+)"), "{}/blur_{}")
@@ -93,11 +96,15 @@ def images_by_key(folder: Path) -> dict[str, Path]:
 def sharp_images_by_key(folder: Path) -> dict[str, Path]:
     """`images_by_key`; where an official layout keeps sharp frames apart, only those, without that folder's name."""
     found = images_by_key(folder)
-    official = {
-        (PurePosixPath(key).parent.parent / PurePosixPath(key).name).as_posix(): path
-        for key, path in found.items()
-        if PurePosixPath(key).parent.name in SHARP_FOLDERS
-    }
+    official: dict[str, Path] = {}
+    for key, path in found.items():
+        parts = PurePosixPath(key).parts
+        kept = [part for part in parts[:-1] if part.casefold() not in SHARP_FOLDERS]
+        if len(kept) < len(parts) - 1:
+            name = "/".join([*kept, parts[-1]])
+            if name in official:
+                raise ValueError(f"{official[name]} and {path} would both be the image {name}; keep one of them")
+            official[name] = path
     return official or found
 
 
@@ -107,6 +114,7 @@ def _without_reference(restored: Path) -> Matching:
 
 
 def _match_equal(restored: dict[str, Path], sharp: dict[str, Path], protocol: EvalProtocol) -> Matching:
+    restored = _under_sharp_names(restored, sharp)
     scored = list(sharp) if protocol.frames == "all" else _scored_keys(sharp, protocol.frames)
     return Matching(
         items=tuple(
@@ -115,6 +123,28 @@ def _match_equal(restored: dict[str, Path], sharp: dict[str, Path], protocol: Ev
         without_sharp=tuple(key for key in restored if key not in sharp),
         without_restored=tuple(key for key in scored if key not in restored),
     )
+
+
+def _under_sharp_names(restored: dict[str, Path], sharp: dict[str, Path]) -> dict[str, Path]:
+    """Restored images under the names of their sharp ones, where the two differ in case, signs or the image's part
+    (scene/0001_restored and scene-0001). Errors: ValueError if two would be the same image."""
+    alone = {key: path for key, path in restored.items() if key not in sharp}
+    if not alone:
+        return restored
+    others = {key: key for key in sharp if key not in restored}
+    found = {key: path for key, path in restored.items() if key in sharp}
+    for form in (by_plain_name, _flattened):
+        ours, theirs = form(alone), form(others)
+        for name, path in ours.items():
+            if (key := theirs.get(name)) is not None and key not in found:
+                found[key] = path
+    taken = set(found.values())
+    return found | {key: path for key, path in alone.items() if path not in taken}
+
+
+def _flattened(files: Mapping[str, Value]) -> dict[str, Value]:
+    """As by_plain_name, with the folders' names as a part of the name."""
+    return by_plain_name({key.replace("/", "_"): value for key, value in files.items()})
 
 
 def _scored_keys(sharp: dict[str, Path], frames: str) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,11 @@ from benchmark.restoring import one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from benchmark.stored_images import find_image, homes, keep, with_images
+from benchmark.testsets.base import some
 from benchmark.trainings import trained
 from core.files import sha256_of, write_bytes
-from core.image_files import encode_png, read_image
+from core.image_files import encode_png, read_picture
+from core.progress import bar
 from models.chosen_weights import ChosenWeights
 
 if TYPE_CHECKING:
@@ -83,7 +86,13 @@ def _scored(
             )
         status = _status(target, images.files, {**images.failed, **scored.failed})
         noted = [f"faces: {sum(images.faces.get(key, 0) for key in target.keys)}"] if images.faces else []
-        outcome.methods.append(_method_row(method, target, status, config, cost, commit, noted))
+        if same := scored.identical():
+            noted.append(f"identical to the sharp image, PSNR infinite: {some(same)}")
+            warn(f"{method.name}, {target.testset.protocol.name}: {noted[-1]}; so is its mean")
+        lost = scored.lost_in_words()
+        for metric, sentence in lost.items():
+            warn(f"{method.name}, {target.testset.protocol.name}: {metric}: {sentence}")
+        outcome.methods.append(_method_row(method, target, status, config, cost, commit, noted, lost))
         outcome.scores.extend(_score_rows(method.name, target, scored))
         if status == "ok":
             outcome.done.append(target)
@@ -164,6 +173,7 @@ def _method_row(
     cost: Cost | None,
     commit: str,
     noted: Sequence[str],
+    lost: Mapping[str, str] | None = None,
 ) -> MethodRow:
 
     weights = method.weights or ChosenWeights()
@@ -188,7 +198,9 @@ def _method_row(
         command=command(method, config),
         profile=weights.profile,
         title=target.testset.title,
-        missing="; ".join(f"{metric}: {sentence.replace('; ', ', ')}" for metric, sentence in target.missing),
+        missing="; ".join(
+            f"{metric}: {sentence.replace('; ', ', ')}" for metric, sentence in [*target.missing, *(lost or {}).items()]
+        ),
     )
 
 
@@ -208,10 +220,14 @@ def command(method: Method, config: RunConfig) -> str:
     return shlex.join(words)
 
 
+def warn(sentence: str) -> None:
+    print(f"run.py: warning: {sentence}", file=sys.stderr, flush=True)
+
+
 def _score_rows(name: str, target: Target, scored: Scored) -> Iterator[ScoreRow]:
     for metric in target.metrics:
         for key in target.keys:
-            if key in scored.images:
+            if key in scored.images and metric in scored.images[key][1]:
                 yield ScoreRow(
                     method=name,
                     testset=target.testset.name,
@@ -246,7 +262,7 @@ def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
 
 
 def _copy_image(source: Path, target: Path) -> None:
-    image = read_image(source)  # also of a PNG: a broken file must not reach the contact sheet
+    image = read_picture(source).rgb  # also of a PNG: a broken file must not reach the contact sheet
     data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(image)
     if not target.is_file() or target.read_bytes() != data:
         write_bytes(target, data)
@@ -254,16 +270,8 @@ def _copy_image(source: Path, target: Path) -> None:
 
 @contextmanager
 def progress(title: str, items: Sequence[object]) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr: what runs, m of n, time left. Not on a terminal: one line when it is finished."""
-    import time
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
+    """A bar, and one line when it is finished."""
     started = time.monotonic()
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=len(items))
-        yield lambda count: bar.advance(task, count)
+    with bar(title, len(items)) as advance:
+        yield lambda count: advance(count, "")
     print(f"{title}: {len(items)} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)

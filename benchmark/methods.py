@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 DEMO = (
     "identity",
     "richardson-lucy",
+    "motion-unet-small",
     "deblurgan-v2-mobilenet-dsc",
-    "mimo-unet",
-    "deblurgan-v2-mobilenet",
-    "stfan",
+    "deblurgan-v2-mobilenet",  # trained for about a minute: the training belongs to the demo, too
 )
 _PREFIX = "folder:"
 

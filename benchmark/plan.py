@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from models.chosen_weights import choose
 from models.network_weights import identity_of, load_into
 from models.restorer import check_switches, choose_device
 from models.tiling import check_tile
-from models.training.pair_sources import layout_pairs
+from models.training.pair_sources import layout_pairs, lying_in
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +60,7 @@ class RunConfig:
     feature_net: str = "vgg19"
     retrain: bool = False  # networks are trained even where this project keeps weights of them (models/pretrained)
     all_methods: bool = False  # "all" was asked for, so a network that can take no part gets a row that says why
+    named_testsets: bool = False  # the test sets were asked for by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,21 +122,52 @@ def check_networks(config: RunConfig, device: torch.device) -> None:
             check_tile(config.tile, spec)
 
 
-def folders(config: RunConfig) -> tuple[dict[str, Path], list[str]]:
+def folders(config: RunConfig, *, only_check: bool = False) -> tuple[dict[str, Path], list[str]]:
     """The real test sets that are under --data-root, and sentences about what is missing in them.
 
-    Errors: ValueError for a set that is not there and has no stand-in; a run that names no set leaves it out instead.
+    only_check: a set with a stand-in that is not there is no error; the doctor says so.
+
+    Errors: ValueError for a set that is not there and has no stand-in, or that was asked for by name and does not lie
+    under a --data-root that was given; a run that names no set leaves it out, or takes its stand-in, instead, if the
+    folder holds any set at all.
     """
     found, problems = {}, []
     for name in config.testsets:
         folder = TESTSETS[name].find(config.data_root) if config.data_root is not None else None
-        if folder is None and TESTSETS[name].render_mini is None:
-            where = f"under --data-root {config.data_root}" if config.data_root else "without --data-root"
-            raise ValueError(f"{TESTSETS[name].title} is not found {where}, and it has no rendered stand-in")
         if folder is not None:
             found[name] = folder
             problems += [f"{TESTSETS[name].title}: {sentence}" for sentence in TESTSETS[name].problems(folder)]
+    for name in config.testsets:
+        the_doctor_says_so = only_check and TESTSETS[name].render_mini is not None
+        if not the_doctor_says_so and (sentence := not_found(config, name, found)):
+            raise ValueError(sentence)
     return found, problems
+
+
+def not_found(config: RunConfig, name: str, found: Collection[str]) -> str:
+    """Why a set that is not under --data-root stops a run, "" where its stand-in takes its place or it was found.
+
+    found: the sets that are there.
+    """
+    entry = TESTSETS[name]
+    if name in found:
+        return ""
+    if config.data_root is None:
+        missing = f"{entry.title} is not found without --data-root, and it has no rendered stand-in"
+        return missing if entry.render_mini is None else ""
+    if not config.named_testsets and found and entry.render_mini is not None:
+        return ""
+    sought = f" (looked for {', '.join(entry.folders)})" if entry.folders else ""
+    own = "" if name == "pairs" or TESTSETS["pairs"].find(config.data_root) is None else OWN_PAIRS
+    remedy = own or "; name the folder that holds it" + (
+        ", or leave --data-root away for a rendered mini set" if entry.render_mini is not None else ""
+    )
+    return (
+        f"{entry.title} is not found under --data-root {config.data_root}{sought}{lying_in(config.data_root)}{remedy}"
+    )
+
+
+OWN_PAIRS = "; these are pairs of your own: score them with --testsets pairs"
 
 
 def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target], list[str]]:
@@ -168,7 +200,7 @@ def open_targets(config: RunConfig, real: dict[str, Path]) -> tuple[list[Target]
                     raise ValueError(f"{protocol_name}: {error}") from None
                 warnings.append(f"{protocol_name} is left out: {error}")
                 continue
-            missing = missing_metrics(metrics, clips[0].samples[0].blur)
+            missing = missing_metrics(metrics, [sample.blur for clip in clips for sample in clip.samples])
             targets.append(
                 Target(
                     testset=testset,

@@ -33,6 +33,7 @@ class EvalProtocol:
     frames: str = "all"
     pool: str = "image"  # "image": mean of per-image values; "sequence": mean of the sequences' means (see `pooled`)
     reference: bool = True  # False where only no-reference metrics apply
+    task: str = "deblur"  # what it scores, as in models/spec.py: the others take no rank in a table of this task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
     "pairs": EvalProtocol(
         name="pairs",
         testset="pairs",
-        title="pairs of make_pairs.py; RGB, 8-bit rounded, no cut, no alignment, mean over images",
+        title="pairs of one's own; RGB, 8-bit rounded, no cut, no alignment, mean over images",
         source="ours: scoring as in gopro-linear",
         metrics=_RGB_METRICS,
     ),

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.evaluation import load_image
 from benchmark.testsets.base import Clip
-from core import files
+from core import files, schema
 from core.image_files import encode_png
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Restored:
 def read_record(path: Path, source: str) -> Restored:
     """What an earlier run recorded; nothing where the record is missing, broken or of other weights."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = schema.parse(path.read_text(encoding="utf-8"))
         if stored["source"] == source:
             return Restored(source=source, images=dict(stored["images"]), faces=dict(stored.get("faces", {})))
     except (OSError, ValueError, KeyError, TypeError):

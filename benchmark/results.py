@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, pooled
 from core.files import write_bytes, write_text
+from core.tables import number_text, read_table
 
 # reports/ may import this module only, so it hands on what a report needs of the ground floor.
 __all__ = [
@@ -171,18 +172,13 @@ def read_rows(path: Path, kind: type[Line]) -> list[Line]:
 
     Errors: FileNotFoundError; ValueError naming the file, the line and the column.
     """
-    path = Path(path)
-    with open(path, encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in _required(kind) if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(f"{path}: column {missing[0]!r} is missing; this is not a file of this project")
-        hints = {name: str(hint) for name, hint in get_type_hints(kind).items()}
-        return [_from_text(path, number, kind, hints, row) for number, row in enumerate(reader, start=2)]
+    hints = {name: str(hint) for name, hint in get_type_hints(kind).items()}
+    return [_from_text(path, number, kind, hints, row) for number, row in read_table(path, tuple(_required(kind)))]
 
 
 def _required(kind: type) -> Sequence[str]:
-    return columns(kind) if kind is ScoreRow else columns(kind)[:3]
+    """Columns that the file must have: those without a default."""
+    return [item.name for item in fields(kind) if item.default is MISSING]
 
 
 def _to_text(value: object) -> str:
@@ -193,22 +189,20 @@ def _to_text(value: object) -> str:
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _from_text(
-    path: Path, number: int, kind: type[Line], hints: Mapping[str, str], row: Mapping[str, str | None]
-) -> Line:
+def _from_text(path: Path, number: int, kind: type[Line], hints: Mapping[str, str], row: Mapping[str, str]) -> Line:
     values: dict[str, object] = {}
     for name, hint in hints.items():
         if name not in row:
             continue
-        text = row[name] or ""
+        text = row[name]
         try:
             if "bool" in hint:
                 values[name] = {"true": True, "false": False, **({"": None} if "None" in hint else {})}[text]
             elif "float" in hint or "int" in hint:
                 number_type = float if "float" in hint else int
-                values[name] = None if text == "" and "None" in hint else number_type(text)
+                values[name] = None if text == "" and "None" in hint else number_type(number_text(text))
             else:
                 values[name] = text
         except (ValueError, KeyError):
-            raise ValueError(f"{path}, line {number}: column {name!r} holds {text!r}, expected {hint}") from None
+            raise ValueError(f"{path}, line {number}: column {name!r} holds {text[:60]!r}, expected {hint}") from None
     return kind(**values)  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ if __name__ == "__main__":
     loading()
 
 import argparse
-import json
 import os
 import subprocess
 import time
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
 from benchmark.cost import SIDE_PX, Cost, measure_apart
+from benchmark.method_work import warn
 from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
 from benchmark.plan import (
@@ -44,7 +44,7 @@ from benchmark.results import CostRow
 from benchmark.stored_images import change
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
 from benchmark.trainings import make_pairs, training_seconds, untrained
-from core import command_line, files
+from core import command_line, files, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
 from core.pool import cluster
@@ -151,6 +151,7 @@ def configuration(arguments: argparse.Namespace) -> RunConfig:
         switches=tuple(listed(arguments.switches)),
         tile=_tile(arguments.tile),
         all_methods="all" in listed(arguments.methods),
+        named_testsets=bool(testsets),
     )
 
 
@@ -237,7 +238,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     check(config)
     set_weights_dir(config.weights_dir)
     config = decided(config, only_check=only_check)
-    real, problems = folders(config)
+    real, problems = folders(config, only_check=only_check)
     stored = _started_before(config, real, resume)
     for sentence in [] if only_check else problems:
         warn(sentence)
@@ -382,7 +383,7 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
                     cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, method.switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     files.write_json(path, values)
-                values = json.loads(path.read_text(encoding="utf-8"))
+                values = schema.parse(path.read_text(encoding="utf-8"))
                 found[name] = Cost(row=CostRow(**values["row"]), params_m=values["params_m"], macs_g=values["macs_g"])
             except (ValueError, KeyError, TypeError) as error:
                 warn(f"no cost of {name}: {error}")
@@ -425,10 +426,6 @@ def report(out: Path) -> int:
 
 def say(sentence: str) -> None:
     print(f"run.py: {sentence}", file=sys.stderr, flush=True)
-
-
-def warn(sentence: str) -> None:
-    print(f"run.py: warning: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
 from benchmark.scoring import ScoreJob, score_jobs
+from benchmark.testsets.base import some
 from core.arrays import as_float
 from core.callable_module import make_callable
 from core.command_line import Parser, complain, listed, run, unknown
+from core.progress import bar
 from core.weights_files import set_weights_dir
 
 TABLE_ROWS = 20  # without --json longer lists show only their mean
@@ -39,8 +41,9 @@ beginning of the restored one's. RealBlur, RSBlur: SHARP may be the official fol
 scene001_blur_1 or 0001_000001 (or lie as in that folder). lai-real takes no SHARP.
 
 --json prints {"protocol", "metrics": {id: mean}, "count", "images": {key: {id: value}}, "missing": {id: sentence},
-"failed": {key: sentence}, "unmatched": {"restored": [...], "sharp": [...]}}; an infinite PSNR is the text "inf", since
-JSON has no infinity. A metric whose weights are missing is left out with a warning.
+"failed": {key: sentence}, "unmatched": {"restored": [...], "sharp": [...]}}, and "lost": {key: {id: sentence}} where an
+image is, say, too small for a metric; an infinite PSNR is the text "inf", since JSON has no infinity. A metric whose
+weights are missing is left out with a warning.
 Exit code: 0; 1 if an image failed or a restored image has no sharp one (the others are scored); 2 for bad arguments.
 """
 
@@ -60,15 +63,15 @@ def _score(arguments: argparse.Namespace) -> int:
     if arguments.workers < 1:
         raise ValueError(f"--workers is a number from 1 up, got {arguments.workers}")
     matching = match(arguments.restored, arguments.sharp, protocol)
-    missing = missing_metrics(metric_ids, matching.items[0].restored)
-    images, failed = score_items(
+    missing = missing_metrics(metric_ids, [item.restored for item in matching.items])
+    images, failed, lost = score_items(
         matching.items,
         protocol,
         [name for name in metric_ids if name not in missing],
         workers=arguments.workers,
         weights_dir=arguments.weights_dir,
     )
-    report = build_report(protocol, images, missing, failed, matching)
+    report = build_report(protocol, images, missing, failed, matching, lost)
     for sentence in warnings(report):
         complain("score.py", sentence)
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else table(report))
@@ -81,24 +84,17 @@ def score_items(
     metric_ids: Sequence[str],
     workers: int,
     weights_dir: Path | None = None,
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """Values by key and metric, and for every image that could not be scored the sentence that says why.
+) -> tuple[dict[str, dict[str, float]], dict[str, str], dict[str, dict[str, str]]]:
+    """Values by key and metric, for every image that could not be scored the sentence that says why, and the same for
+    single metrics of images that have others.
 
     The result does not depend on the number of workers (threads: the arithmetic runs outside Python's lock).
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     images: dict[str, dict[str, float]] = {}
     failed: dict[str, str] = {}
+    lost: dict[str, dict[str, str]] = {}
     if not metric_ids:
-        return images, failed
+        return images, failed, lost
     jobs = [
         ScoreJob(
             restored=item.restored,
@@ -109,19 +105,17 @@ def score_items(
         )
         for item in items
     ]
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"scoring, {protocol.name}", total=len(items))
+    with bar(f"scoring, {protocol.name}", len(items)) as advance:
         for item, result in zip(items, score_jobs(jobs, workers), strict=True):
             if isinstance(result, str):
                 failed[item.key] = result
             else:
-                images[item.key] = result
-            progress.advance(task)
-    if not console.is_terminal:
-        print(f"score.py: scored {len(images)} of {len(items)} images under {protocol.name}", file=sys.stderr)
-    return images, failed
+                images[item.key] = result.values
+                if result.lost:
+                    lost[item.key] = result.lost
+            advance(1, "")
+    print(f"score.py: scored {len(images)} of {len(items)} images under {protocol.name}", file=sys.stderr)
+    return images, failed, lost
 
 
 def build_report(
@@ -130,10 +124,17 @@ def build_report(
     missing: dict[str, str],
     failed: dict[str, str],
     matching: Matching,
+    lost: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, object]:
-    """What --json prints. Means as the protocol pools per-image values; infinite values are the text "inf"."""
-    names = list(next(iter(images.values()), {}))
-    means = {name: pooled({key: values[name] for key, values in images.items()}, protocol.pool) for name in names}
+    """What --json prints. Means as the protocol pools per-image values; infinite values are the text "inf".
+
+    An image that has no value of a metric (lost: key -> metric -> why) takes no part in that mean.
+    """
+    names = list(dict.fromkeys(name for values in images.values() for name in values))
+    means = {
+        name: pooled({key: values[name] for key, values in images.items() if name in values}, protocol.pool)
+        for name in names
+    }
 
     def plain(values: dict[str, float]) -> dict[str, float | str]:
         return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
@@ -145,6 +146,7 @@ def build_report(
         "images": {key: plain(values) for key, values in images.items()},
         "missing": missing,
         "failed": failed,
+        **({"lost": lost} if lost else {}),
         "unmatched": {"restored": list(matching.without_sharp), "sharp": list(matching.without_restored)},
     }
 
@@ -153,6 +155,12 @@ def warnings(report: dict) -> list[str]:
     """One sentence for everything that was asked for and is not in the result."""
     sentences = [f"left out: {sentence}" for sentence in report["missing"].values()]
     sentences += [f"{key}: {sentence}" for key, sentence in report["failed"].items()]
+    for key, reasons in report.get("lost", {}).items():
+        sentences += [f"{key}: no {metric}: {sentence}" for metric, sentence in reasons.items()]
+    for metric in report["metrics"]:
+        same = [key for key, values in report["images"].items() if values.get(metric) == "inf"]
+        if same:
+            sentences.append(f"{some(same)}: identical to the sharp image, so the mean of {metric} is infinite")
     texts = {"restored": "restored without a sharp image, not scored", "sharp": "sharp without a restored image"}
     for side, text in texts.items():
         names = report["unmatched"][side]
@@ -165,7 +173,7 @@ def warnings(report: dict) -> list[str]:
 def table(report: dict) -> str:
     """The report as text: a line an image (if there are few) and the means."""
     names = list(report["metrics"])
-    rows = [[key, *(values[name] for name in names)] for key, values in report["images"].items()]
+    rows = [[key, *(values.get(name, "-") for name in names)] for key, values in report["images"].items()]
     shown = rows if len(rows) <= TABLE_ROWS else []
     mean = [f"mean of {report['count']}", *(report["metrics"][name] for name in names)]
     cells = [[report["protocol"], *names]]

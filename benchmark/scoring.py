@@ -16,15 +16,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.evaluation import score_files
+from benchmark.evaluation import score_files_apart
 from benchmark.protocols import PROTOCOLS, EvalProtocol
 from benchmark.restoring import one_sentence
+from core import schema
 from core.files import write_text
 from core.pool import cluster
 from core.weights_files import set_weights_dir
 
 if TYPE_CHECKING:
     from benchmark.plan import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScores:
+    """The values of one image by metric; lost: why other metrics have none."""
+
+    values: dict[str, float]
+    lost: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +47,7 @@ class ScoreJob:
     weights_dir: Path | None
 
 
-def score_jobs(jobs: Sequence[ScoreJob], workers: int, scheduler: str = "") -> Iterator[dict[str, float] | str]:
+def score_jobs(jobs: Sequence[ScoreJob], workers: int, scheduler: str = "") -> Iterator[ImageScores | str]:
     """The values of each job in order, or the sentence that says why there are none.
 
     scheduler: address of a Dask scheduler; "" for `workers` threads here. Errors: ValueError if no scheduler answers.
@@ -59,7 +68,7 @@ def score_jobs(jobs: Sequence[ScoreJob], workers: int, scheduler: str = "") -> I
         torch.set_num_threads(threads)
 
 
-def score_job(job: ScoreJob) -> dict[str, float] | str:
+def score_job(job: ScoreJob) -> ImageScores | str:
     """The scores of one image, or the sentence that says why there are none."""
     import cv2
     import torch
@@ -68,12 +77,13 @@ def score_job(job: ScoreJob) -> dict[str, float] | str:
     torch.set_num_threads(1)  # sums in another order give other last digits
     try:
         set_weights_dir(job.weights_dir)
-        return score_files(job.restored, job.references, job.protocol, job.metrics)
+        values, lost = score_files_apart(job.restored, job.references, job.protocol, job.metrics)
+        return ImageScores(values=values, lost=lost)
     except Exception as error:  # one bad image must not end the table; its row says why
         return one_sentence(error)
 
 
-def _collected(futures: Iterable[Future[dict[str, float] | str]]) -> Iterator[dict[str, float] | str]:
+def _collected(futures: Iterable[Future[ImageScores | str]]) -> Iterator[ImageScores | str]:
     for future in futures:
         try:
             yield future.result()
@@ -86,10 +96,29 @@ RECORD_EVERY_S = 10.0
 
 @dataclass
 class Scored:
-    """Values by key and metric, with the sha256 of the image that was scored; and why other images have none."""
+    """Values by key and metric, with the sha256 of the image that was scored; and why other images have none.
+
+    lost: of images that have some values, why they have none of other metrics.
+    """
 
     images: dict[str, tuple[str, dict[str, float]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def lost_in_words(self) -> dict[str, str]:
+        """Metric -> the sentence about the images that have no value of it."""
+        found: dict[str, dict[str, str]] = {}
+        for key, reasons in self.lost.items():
+            for metric, reason in reasons.items():
+                found.setdefault(metric, {})[key] = reason
+        return {
+            metric: f"{len(keys)} images have no value, first {next(iter(keys))} ({next(iter(keys.values()))})"
+            for metric, keys in found.items()
+        }
+
+    def identical(self) -> list[str]:
+        """Keys of the images that are the same as their sharp ones: their PSNR is infinite, and so is the mean."""
+        return [key for key, (_, values) in self.images.items() if values.get("psnr") == math.inf]
 
 
 def record_path(out: Path, name: str, target: Target) -> Path:
@@ -146,8 +175,11 @@ def score_target(
             advance(1)
             continue
         entry = known.images.get(key)
-        if entry is not None and entry[0] == files[key][1] and set(target.metrics) <= set(entry[1]):
+        before = known.lost.get(key, {}) if entry is not None else {}
+        if entry is not None and entry[0] == files[key][1] and set(target.metrics) <= {*entry[1], *before}:
             scored.images[key] = entry
+            if lost := {metric: before[metric] for metric in target.metrics if metric in before}:
+                scored.lost[key] = lost
             advance(1)
         else:
             waiting.append(key)
@@ -167,7 +199,9 @@ def score_target(
             if isinstance(result, str):
                 scored.failed[key] = result
             else:
-                scored.images[key] = (files[key][1], result)
+                scored.images[key] = (files[key][1], result.values)
+                if result.lost:
+                    scored.lost[key] = result.lost
             advance(1)
             if time.monotonic() - last > RECORD_EVERY_S:
                 _write(record_path, known, scored)
@@ -179,10 +213,12 @@ def score_target(
 def _read(path: Path) -> Scored:
     scored = Scored()
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = schema.parse(path.read_text(encoding="utf-8"))
         for key, entry in stored["images"].items():
             values = {metric: float(value) for metric, value in entry["values"].items()}
             scored.images[key] = (entry["sha256"], values)
+            if lost := entry.get("lost"):
+                scored.lost[key] = {str(metric): str(reason) for metric, reason in lost.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Scored()
     return scored
@@ -194,10 +230,14 @@ def _write(path: Path, known: Scored, scored: Scored) -> None:
     for key, (digest, values) in scored.images.items():
         before = merged.get(key)
         merged[key] = (digest, {**before[1], **values} if before is not None and before[0] == digest else values)
-    images = {
+    images: dict[str, dict[str, object]] = {
         key: {"sha256": digest, "values": {name: _plain(value) for name, value in values.items()}}
         for key, (digest, values) in sorted(merged.items())
     }
+    for key, lost in {**known.lost, **scored.lost}.items():
+        reasons = {metric: reason for metric, reason in lost.items() if metric not in merged[key][1]}
+        if reasons:
+            images[key]["lost"] = reasons
     text = json.dumps({"images": images, "failed": scored.failed}, indent=1)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)

@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from benchmark.plan import Target
 from benchmark.scoring import record_path, scored_images
 from core import files
-from core.image_files import IMAGE_SUFFIXES, encode_png, read_image
+from core.image_files import IMAGE_SUFFIXES, encode_png, read_picture
+from core.pair_folders import plain_name
 
 
 def find_image(homes: Sequence[Path], key: str) -> Path | None:
-    """The file of a key in the first folder that has it; `scene001/blur_1` may also be called scene001_blur_1."""
+    """The file of a key in the first folder that has it; `scene001/blur_1` may also be called scene001_blur_1.
+
+    Names need not agree in case, in "-" and "_", and in what says the image's part: 0001_restored is 0001.
+    """
     for home in homes:
         for name in dict.fromkeys((key, key.replace("/", "_"))):
             for suffix in IMAGE_SUFFIXES:
                 path = home / f"{name}{suffix}"
                 if path.is_file():
                     return path
+        if home.is_dir() and (found := _by_plain_name(home, home.stat().st_mtime_ns).get(_plain(key))):
+            return found
     return None
+
+
+def _plain(key: str) -> str:
+    return plain_name(key.replace("/", "_"))
+
+
+@lru_cache(maxsize=64)
+def _by_plain_name(home: Path, mtime_ns: int) -> dict[str, Path]:
+    """Images below a folder by what is left of their names without case, signs and the image's part (_restored).
+
+    mtime_ns only tells a folder that was changed. Names that two images share name none of them.
+    """
+    found: dict[str, Path | None] = {}
+    for path in sorted(home.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            name = _plain(path.relative_to(home).with_suffix("").as_posix())
+            found[name] = None if name in found else path
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def homes(folder: Path, target: Target, targets: Sequence[Target]) -> list[Path]:
@@ -58,7 +83,7 @@ def keep(source: Path, target: Path) -> None:
 
     A copy and no link: what was scored stays what is shown. Errors: ValueError for an unreadable image; OSError.
     """
-    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_image(source))
+    data = source.read_bytes() if source.suffix.lower() == ".png" else encode_png(read_picture(source).rgb)
     if not target.is_file() or target.read_bytes() != data:
         files.write_bytes(target, data)
 

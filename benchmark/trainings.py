@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmark.methods import BaselineMethod, NetworkMethod, networks
 from benchmark.plan import ROOT, RunConfig
+from core import schema
 from models.chosen_weights import ChosenWeights
 from models.training.loop import TrainConfig, estimate_seconds, train
-from models.training.pair_sources import layout_pairs
+from models.training.pair_sources import layout_pairs, lying_in
 from synth.gaps_in_torch import choose_device
 from synth.make_pairs import make
 from synth.settings import SynthesisConfig
@@ -29,8 +29,8 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
         if folder.resolve() != default:
             if not (folder / "pairs.jsonl").is_file() and layout_pairs(folder, "") is None:
                 raise FileNotFoundError(
-                    f"--pairs {folder}: there is no pairs.jsonl, and it is no GOPRO_Large, DeepVideoDeblurring_Dataset "
-                    "or REDS; make pairs with synth/make_pairs.py"
+                    f"--pairs {folder}: there is no pairs.jsonl, no blur/ beside sharp/, and it is no GOPRO_Large, "
+                    f"DeepVideoDeblurring_Dataset or REDS; make pairs with synth/make_pairs.py{lying_in(folder)}"
                 )
         elif not _finished(folder):
             try:
@@ -43,7 +43,7 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
 
 def _finished(folder: Path) -> bool:
     try:
-        status = json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"]
+        status = schema.parse((folder / "run.json").read_text(encoding="utf-8"))["status"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return status == "finished" and (folder / "pairs.jsonl").is_file()

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from core.command_line import did_you_mean
+from core.high_dynamic_range import hlg_from_scene, hlg_to_scene, pq_from_display, pq_to_display
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -142,6 +143,15 @@ RESPONSES: dict[str, CameraResponse] = {
     ),
     "linear": CameraResponse(
         name="linear", source="encoded values are linear already", decode=_unchanged, encode=_unchanged
+    ),
+    "hlg": CameraResponse(
+        name="hlg", source="ITU-R BT.2100-2, HLG, scene light", decode=hlg_to_scene, encode=hlg_from_scene
+    ),
+    "pq": CameraResponse(
+        name="pq",
+        source="ITU-R BT.2100-2, PQ, displayed light as a share of 10,000 cd/m2",
+        decode=pq_to_display,
+        encode=pq_from_display,
     ),
 }
 

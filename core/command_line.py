@@ -261,6 +261,17 @@ def complain(name: str, error: object, code: int = FAILED) -> int:
     return code
 
 
+_noted: set[str] = set()
+
+
+def note(sentence: str) -> None:
+    """Print "note: ..." on stderr, the same sentence once in a process: what a user should know and need not mend."""
+    if sentence not in _noted:
+        _noted.add(sentence)
+        with suppress(BrokenPipeError):
+            print(f"note: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+
+
 def _drop_closed_pipes() -> bool:
     """Send what nobody reads any more (`| head`) nowhere; False if it was another pipe that closed."""
     closed = [stream for stream in (sys.stdout, sys.stderr) if _is_closed(stream)]

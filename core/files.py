@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 
 @contextmanager
@@ -83,15 +83,3 @@ def rewrite_lines(path: Path, lines: list[dict[str, object]]) -> None:
 
 def _line(values: dict[str, object]) -> bytes:
     return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8")
-
-
-def json_lines(data: bytes) -> list[dict[str, Any] | None]:
-    """The JSON object of every line; None for a line that is none, because it was damaged or cut short."""
-    values: list[dict[str, Any] | None] = []
-    for line in data.removesuffix(b"\n").split(b"\n") if data else []:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        values.append(value if isinstance(value, dict) else None)
-    return values

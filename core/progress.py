@@ -1,9 +1,11 @@
-"""Progress on stderr: a bar with the time left on a terminal; elsewhere a line a clip, or every tenth of a download."""
+"""Progress on stderr: on a terminal one kind of bar for all commands, elsewhere lines about what is finished."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -12,13 +14,46 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 LINES_AFTER_S = 5.0  # a download shorter than that says nothing where there is no terminal
+
+
+class _Throughput(ProgressColumn):
+    """Steps per second over the last ones."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.2f} steps/s" if task.speed else "")
+
+
+def _made(console: Console, *, shown: bool = True, throughput: bool = False, period_s: float = 30.0) -> Progress:
+    """What runs, m of n, a note, the time so far and the time left. period_s: over which the speed is estimated."""
+    columns: list[str | ProgressColumn] = ["{task.description}", BarColumn(), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[note]}"), *([_Throughput()] if throughput else [])]
+    columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    hidden = not shown or not console.is_terminal
+    return Progress(*columns, console=console, disable=hidden, transient=True, speed_estimate_period=period_s)
+
+
+@contextmanager
+def bar(
+    title: str, total: int | None, *, done: int = 0, shown: bool = True, throughput: bool = False
+) -> Iterator[Callable[[int, str], None]]:
+    """Gives advance(count, note), to be called after every item; note: what is shown beside the numbers.
+
+    total: None where nobody knows. done: before this run. shown: False in a process that does not speak.
+    throughput: show items per second.
+    """
+    with _made(Console(stderr=True), shown=shown, throughput=throughput) as progress:
+        task = progress.add_task(title, total=total, completed=done, note="")
+        yield lambda count, note: progress.update(task, advance=count, note=note)
 
 
 class PairProgress:
@@ -26,19 +61,8 @@ class PairProgress:
 
     def __init__(self, total: int | None, done: int) -> None:
         self._console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("pairs"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            speed_estimate_period=120.0,  # pairs come in bursts, one per window and worker
-        )
-        self._task = self._bar.add_task("synthesis", total=total, completed=done)
+        self._bar = _made(self._console, period_s=120.0)  # pairs come in bursts, one per window and worker
+        self._task = self._bar.add_task("synthesis", total=total, completed=done, note="pairs")
         self._total = total
         self._counts: dict[str, Counter[str]] = {}
 

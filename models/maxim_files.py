@@ -13,7 +13,6 @@ graph a dense kernel has no name of its own but that of the layer that multiplie
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core import schema
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".npz", ".json")
+MOST_BYTES = 1 << 30  # of an array; the largest of MAXIM-3S has 2 MB
 FLAX_PREFIX = "opt/target/"
 GRAPH_PREFIX = "StatefulPartitionedCall/jax2tf_apply_/Wrapper/backbone/"
 # What the export calls the arrays of a layer, under the layer's path.
@@ -64,6 +66,10 @@ def _tensors(arrays: Arrays) -> dict[str, Tensor]:
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+        if any(part.file_size > MOST_BYTES or part.file_size > 1000 * part.compress_size + 1000 for part in parts):
+            raise ValueError("its arrays unpack to more than those of a network")
         with np.load(path, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
@@ -118,7 +124,7 @@ def from_graph(nodes: list[dict[str, Any]], arrays: Arrays) -> dict[str, np.ndar
 
 def _from_model(path: Path) -> dict[str, np.ndarray]:
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))
+        model = schema.parse(path.read_text(encoding="utf-8"))
         return from_graph(model["modelTopology"]["node"], _shards(path, model["weightsManifest"]))
     except (UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError) as error:
         sentence = str(error) if str(error).startswith(str(path.parent)) else f"{path}: no tf.js graph model ({error})"

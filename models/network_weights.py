@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from core import npm_packages, sdist_packages, weights_files
 from core.files import sha256_of
+from core.fitting import load_fitting
 from core.key_layouts import KeyLayout, renamed
 from core.weights_files import SUFFIXES, load_state_dict, load_strictly
 from models import maxim_files, ncnn_files
@@ -27,10 +28,14 @@ def load_into(module: nn.Module, path: Path, spec: ModelSpec) -> None:
     """Load a checkpoint into a network, strictly: every key, every shape. A folder: DMPHN's six files.
 
     Other names of its layers (`layouts` of the spec, models/maxim_files.py) and ncnn's format (models/ncnn_files.py)
-    are brought to the network's.
+    are brought to the network's; wrappers and prefixes are seen through (core/fitting.py).
     Errors: ValueError, one sentence with examples, if the checkpoint belongs to another network; as `load_state_dict`.
     """
-    load_strictly(module, tensors_of(path, spec.layouts), path, spec.name)
+    known = merge_folder(path) or maxim_files.read(path) or ncnn_files.read(path)
+    if known:
+        load_strictly(module, known, path, spec.name)
+    else:
+        load_fitting(module, path, spec.name, lambda state, path: renamed(state, spec.layouts, path))
 
 
 def tensors_of(path: Path, layouts: Iterable[KeyLayout]) -> dict[str, Tensor]:
@@ -125,4 +130,6 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
         raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
     if any(entry.file == text for entry in spec.weights):
         raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")
-    raise FileNotFoundError(f"weights file {given} does not exist")
+    raise FileNotFoundError(
+        f"weights file {given} does not exist; give the path of one, or the name of one in the weights folder"
+    )

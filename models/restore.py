@@ -15,12 +15,9 @@ if __name__ == "__main__":
     loading()
 
 import argparse
-import errno
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import torch
@@ -35,15 +32,18 @@ from core.image_files import (
     IMAGE_SUFFIXES,
     Picture,
     image_size,
+    left_out,
     list_images,
     read_picture,
+    require_room_for_alpha,
     write_picture,
 )
-from core.video import VIDEO_SUFFIXES, every_frame, open_source
+from core.video import VIDEO_SUFFIXES
 from core.weights_files import weights_folder
 from models.baselines import BASELINES
 from models.chosen_weights import choose
 from models.faces import skip_detection
+from models.restored_video import restore_video
 from models.restorer import RESTORERS, Restorer, open_method
 from models.spec import SWITCHES, Method
 from models.tiling import Compared, parse_tile
@@ -54,13 +54,11 @@ EXAMPLES = (
     "python models/restore.py blurred.jpg restored.png",
     "python models/restore.py --model edvr-m-deblur --device cpu clip.mp4 restored.mp4",
 )
-VIDEO_QUALITY = {"crf": "12", "preset": "medium"}  # visually lossless H.264
-BT709 = 1  # FFmpeg's number of this matrix, these primaries and this transfer curve
-LIMITED_RANGE = 1
 
 
-def restore_path(method: Method, source: Path, target: Path, *, clip: bool) -> list[str]:
+def restore_path(method: Method, source: Path, target: Path, *, clip: bool, deinterlace: bool = False) -> list[str]:
     """Restore an image, a folder of images or a video. clip: the images of a folder are frames of one clip.
+    deinterlace: a video's frames of two fields are made whole ones.
 
     Returns one sentence for every image that failed; the others are written. Errors: ValueError, OSError.
     """
@@ -70,7 +68,7 @@ def restore_path(method: Method, source: Path, target: Path, *, clip: bool) -> l
         raise ValueError(f"{source}: there is no such image, folder or video")
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return _restore_video(method, source, target)
+        return restore_video(method, source, target, deinterlace=deinterlace, shown=_shown, say=_say)
     if suffix not in IMAGE_SUFFIXES:
         raise ValueError(f"{source}: the input is {_either(IMAGE_SUFFIXES)}, or a video: {_either(VIDEO_SUFFIXES)}")
     if target.is_dir():
@@ -80,8 +78,7 @@ def restore_path(method: Method, source: Path, target: Path, *, clip: bool) -> l
     if source.resolve() == target.resolve():
         raise ValueError(f"{target}: input and output are one file; the blurred image would be overwritten")
     picture = read_picture(source)
-    if picture.alpha is not None and target.suffix.lower() != ".png":
-        raise ValueError(f"{target}: the image is transparent in places, and a JPEG cannot be; name a .png file")
+    require_room_for_alpha(target, picture)
     (frame,) = method.restore(iter([_to_tensor(picture)]))
     write_picture(target, _to_image(frame), picture)
     return []
@@ -93,8 +90,10 @@ def _either(suffixes: Sequence[str]) -> str:
 
 def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> list[str]:
     paths = list_images(source)
+    for sentence in left_out(source):
+        _say(sentence)
     if not paths:
-        raise ValueError(f"{source}: the folder has no PNG or JPEG images in it")
+        raise ValueError(f"{source}: the folder has no images in it that can be read ({', '.join(IMAGE_SUFFIXES)})")
     if target.is_file():
         raise ValueError(f"{target} is a file; a folder's images are written to a folder")
     if source.resolve() == target.resolve():
@@ -102,17 +101,24 @@ def _restore_folder(method: Method, source: Path, target: Path, clip: bool) -> l
     targets = [(target / path.name).with_suffix(".png") for path in paths]
     if len(set(targets)) < len(targets):
         raise ValueError(f"{source}: some images differ only in their suffix; they would be written to one PNG file")
+    failures: list[str] = []
     if clip:
-        sizes = {image_size(path) for path in paths}
-        if len(sizes) > 1:
-            raise ValueError(f"{source}: the frames of a clip have one size, these have {len(sizes)}; add --stills")
-        return _restore_clip(method, paths, targets)
-    failures = []
+        sizes = {}
+        for path in paths:
+            try:
+                sizes[path] = image_size(path)
+            except (ValueError, OSError) as error:
+                failures.append(f"{error}; the clip goes on without it")
+        if len(set(sizes.values())) > 1:
+            count = len(set(sizes.values()))
+            raise ValueError(f"{source}: the frames of a clip have one size, these have {count}; add --stills")
+        kept = [pair for pair in zip(paths, targets, strict=True) if pair[0] in sizes]
+        return failures + _restore_clip(method, [path for path, _ in kept], [path for _, path in kept])
     for path, result in _shown(zip(paths, targets, strict=True), len(paths)):
         try:
             picture = read_picture(path)
             (frame,) = method.restore(iter([_to_tensor(picture)]))
-        except (ValueError, FloatingPointError, MemoryError) as error:
+        except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
             continue
         write_picture(result, _to_image(frame), picture)
@@ -140,66 +146,6 @@ def _restore_clip(method: Method, paths: Sequence[Path], targets: Sequence[Path]
     return []
 
 
-def _restore_video(method: Method, source: Path, target: Path) -> list[str]:
-    if target.suffix.lower() not in VIDEO_SUFFIXES:
-        raise ValueError(f"{target}: a video is written as {_either(VIDEO_SUFFIXES)}")
-    if source.resolve() == target.resolve():
-        raise ValueError(f"{target}: input and output are one file; the blurred video would be overwritten")
-    video = open_source(source, grey=True)
-    problems: list[str] = []
-    blurred = (_scaled(frame) for frame in video.frames(every_frame, problems) if frame is not None)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    frames = _shown(method.restore(blurred), video.frames_promised)
-    first = next(frames, None)
-    if first is None:
-        return [*problems, f"{source}: no frame could be restored"]
-    height, width = first.shape[-2:]  # a super-resolution network's frames are larger than the video's
-    with _video_writer(target, video.fps or 30.0, height, width) as write:
-        write(_to_8bit(first))
-        written = 1
-        for frame in frames:
-            write(_to_8bit(frame))
-            written += 1
-    _say_count(written)
-    return problems
-
-
-@contextmanager
-def _video_writer(target: Path, fps: float, height: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Writes [H, W, 3] uint8 RGB frames as H.264; the file appears under its name when it is complete.
-
-    Errors: OSError if it cannot be written (disk full).
-    """
-    import av
-
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
-    try:
-        with av.open(str(part), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=VIDEO_QUALITY)
-            stream.height, stream.width = height, width
-            # Colour at half resolution needs even sides; odd ones keep full colour resolution.
-            stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
-            # The matrix is named in the file: where none is, players guess it from the size.
-            codec = stream.codec_context
-            codec.colorspace = codec.color_primaries = codec.color_trc = BT709
-            codec.color_range = LIMITED_RANGE
-
-            def write(image: np.ndarray) -> None:
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                frame = frame.reformat(
-                    format=stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE, interpolation="BICUBIC"
-                )
-                container.mux(stream.encode(frame))
-
-            yield write
-            container.mux(stream.encode())
-        part.replace(target)
-    except av.FFmpegError as error:
-        raise OSError(errno.EIO, f"the video cannot be written ({error.strerror or error})", str(target)) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _shown(items: Iterator, total: int | None) -> Iterator:
     """The items, with a bar on stderr where that is a terminal."""
     console = Console(stderr=True)
@@ -212,7 +158,11 @@ def _shown(items: Iterator, total: int | None) -> Iterator:
 
 
 def _say_count(count: int) -> None:
-    print(f"restored {count} image{'s' if count != 1 else ''}", file=sys.stderr)
+    _say(f"restored {count} image{'s' if count != 1 else ''}")
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def _to_tensor(picture: Picture) -> Tensor:
@@ -225,10 +175,6 @@ def _scaled(rgb: np.ndarray, levels: int = 255) -> Tensor:
 
 def _to_image(frame: Tensor) -> np.ndarray:
     return frame.permute(1, 2, 0).contiguous().numpy()
-
-
-def _to_8bit(frame: Tensor) -> np.ndarray:
-    return (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
 KEPT = "deblurgan-v2-mobilenet-dsc"  # the network whose weights this project keeps
@@ -292,7 +238,8 @@ def main(argv: list[str] | None = None) -> int:
 
 EPILOG = """\
 Video networks take the images of a folder as the frames of one clip. Grey, transparent and 16-bit images stay so (in
-PNG). A video loses its sound. Super-resolution networks write their native size, two or four times that of the input.
+PNG). A video keeps the times of its frames, its sound, rotation, pixel shape and colours. Super-resolution networks
+write their native size, two or four times that of the input.
 """
 
 
@@ -309,6 +256,7 @@ def _parser() -> Parser:
     parser.shared("--device")
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
     parser.add_argument("--aligned", action="store_true", help="gfpgan: every image is one face in FFHQ's pose")
+    parser.add_argument("--deinterlace", action="store_true", help="make whole frames of an interlaced video (bwdif)")
     parser.shared("--switches", help=f"off by default; {', '.join(SWITCHES)}")
     parser.add_argument("--tile", metavar="auto|none|N", help="side in px; default: auto, none for video networks")
     parser.add_argument("--compare-tiles", action="store_true", help="also restore as a whole and print the difference")
@@ -323,7 +271,8 @@ def _restore(arguments: argparse.Namespace) -> int:
         if arguments.aligned:
             skip_detection(method)
         video_network = arguments.model in MODELS and MODELS[arguments.model].frames > 1
-        failures = restore_path(method, arguments.input, arguments.out, clip=video_network and not arguments.stills)
+        clip = video_network and not arguments.stills
+        failures = restore_path(method, arguments.input, arguments.out, clip=clip, deinterlace=arguments.deinterlace)
     except (FloatingPointError, MemoryError) as error:
         raise Failure(f"{arguments.input}: {error}") from None
     report_tiles(method)

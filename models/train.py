@@ -99,8 +99,8 @@ def _parser() -> Parser:
         "--start",
         type=Path,
         metavar="FILE",
-        help="weights of a whole network to start from, kept ones, an own checkpoint or an authors' file; rates and "
-        "the schedule begin anew",
+        help="a whole network's weights to start from: kept ones, an own checkpoint or an authors' file, by path or by "
+        "name in the weights folder; rates and the schedule begin anew",
     )
     parser.shared("--resume")
     return parser

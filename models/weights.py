@@ -18,16 +18,10 @@ from typing import TYPE_CHECKING
 from core import files
 from core.command_line import Parser, run, unknown
 from core.downloads import MIRROR_VARIABLE
-from core.weights_files import (
-    differences,
-    in_own_form,
-    load_strictly,
-    weights_folder,
-    with_other_names,
-)
-from core.weights_files import load_state_dict as load_state_dict  # for those who import it from here
+from core.weights_files import AnotherNetwork, differences, weights_folder
+from core.weights_files import load_state_dict as load_state_dict
 from models.fetching import Wish, fetch, sources, take_given, wishes
-from models.network_weights import identity_of, tensors_of
+from models.network_weights import identity_of, load_into, tensors_of
 from models.spec import ModelSpec
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -80,11 +74,12 @@ def _others() -> list[Wish]:
 
 def _check(name: str, file: Path) -> None:
     spec = _spec(name)
-    module, state = spec.build(), tensors_of(file, spec.layouts)
-    own = module.state_dict()
-    for line in differences(own, with_other_names(own, in_own_form(module, state))).lines():
-        print(line)
-    load_strictly(module, state, file, name)
+    try:
+        load_into(spec.build(), file, spec)
+    except AnotherNetwork as error:
+        for line in error.found.lines():
+            print(line)
+        raise
     print(f"{file}: fits {name}, sha256 {identity_of(file)}")
 
 

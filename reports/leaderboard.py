@@ -6,7 +6,16 @@ import math
 from collections.abc import Sequence
 
 from benchmark.results import Row
-from reports.rows import PREFERENCE_NOTE, measure, protocol_words, tables_of, train_test_matrix
+from reports.rows import (
+    BLOCKS,
+    PREFERENCE_NOTE,
+    blocks_of,
+    measure,
+    protocol_words,
+    tables_of,
+    takes_rank,
+    train_test_matrix,
+)
 
 SIMULATED_NOTE = (
     "A set titled *(mini, simulated)* was rendered by this project from photographs, in the official layout of the set "
@@ -66,8 +75,13 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
     if words := protocol_words(protocol):
         lines.append(f"{words}\n")
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    blocks = blocks_of(here)
+    block = min(blocks.values())
     for method in methods:
         some = next(figures[method, metric] for metric in metrics if (method, metric) in figures)
+        if blocks[method] != block:
+            block = blocks[method]
+            lines.append(f"| *{BLOCKS[block]}:*" + " |" * len(head))
         cells = [method]
         cells += [_cell(figures.get((method, metric)), best_value(here, metric)) for metric in metrics]
         cells += [number_text(getattr(figures.get((method, m)), "published", None), 2) for m in with_published]
@@ -120,15 +134,20 @@ def leading(rows: Sequence[Row]) -> str:
 
 
 def ranked(rows: Sequence[Row], metric: str) -> list[str]:
-    """Methods from best to worst in a metric; those without a value come last, in their own order."""
+    """Methods from best to worst in a metric, block after block (reports/rows.py).
+
+    Those without a value come last in theirs, in their own order.
+    """
     sign = -1.0 if measure(metric).higher_is_better else 1.0
+    block = blocks_of(rows)
     value = {row.method: sign * row.value for row in rows if row.metric == metric and row.value is not None}
     names = list(dict.fromkeys(row.method for row in rows))
-    return sorted(names, key=lambda name: value.get(name, math.inf))
+    return sorted(names, key=lambda name: (block[name], value.get(name, math.inf)))
 
 
 def best_value(rows: Sequence[Row], metric: str) -> float | None:
-    values = [row.value for row in rows if row.metric == metric and row.value is not None]
+    """The best of the rows that take a rank."""
+    values = [row.value for row in rows if row.metric == metric and row.value is not None and takes_rank(row)]
     if not values:
         return None
     return max(values) if measure(metric).higher_is_better else min(values)
@@ -165,7 +184,7 @@ def _cell(row: Row | None, best: float | None) -> str:
     if row.value is None:
         return "missing"
     text = number_text(row.value, digits_of(row.metric))
-    if row.value == best:
+    if row.value == best and takes_rank(row):
         return f"**{text}**"
     return f"{text} {SHARED}" if row.shares_first_place else text
 
@@ -182,7 +201,11 @@ def training(row: Row) -> str:
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Lines below a table: missing metrics, failures and switches, each once."""
-    notes = [f"{row.metric} is missing: {row.missing}" for row in rows if row.missing]
+    notes = [
+        f"{row.metric} is missing{'' if row.value is None else f' in part, {row.method}'}: {row.missing}"
+        for row in rows
+        if row.missing
+    ]
     notes += [f"{row.method} failed: {row.status}" for row in rows if row.status != "ok"]
     notes += [f"{row.method}: {row.switches}" for row in rows if row.switches]
     return [f"- {note}" for note in dict.fromkeys(notes)]

@@ -21,7 +21,16 @@ from benchmark.results import PROTOCOLS, ComparisonRow, Row, ScoreRow
 from reports.comparison import pareto_front
 from reports.leaderboard import SIMULATED_NOTE, table_title
 from reports.published import Published, elsewhere, gap_reasons, same_protocol
-from reports.rows import PREFERENCE_NOTE, Table, measure, protocol_words, tables_of, train_test_matrix
+from reports.rows import (
+    BLOCKS,
+    PREFERENCE_NOTE,
+    Table,
+    blocks_of,
+    measure,
+    protocol_words,
+    tables_of,
+    train_test_matrix,
+)
 
 COSTS = {"ms_median": "latency", "params_m": "parameters", "macs_g": "MACs"}
 UNKNOWN, INFINITE = 0xFFFF, 0xFFFE  # codes of a per-image value; the finite ones are 0 to STEPS
@@ -52,6 +61,7 @@ def page_data(
         "metrics": {name: _metric(name) for name in dict.fromkeys(row.metric for row in rows)},
         "note": SIMULATED_NOTE.replace("*", "") if any(row.simulated for row in rows) else "",
         "study": PREFERENCE_NOTE if any(not measure(row.metric).of_images for row in rows) else "",
+        "blocks": list(BLOCKS),
         "commits": list(dict.fromkeys(row.commit for row in rows if row.commit)),
         "tables": [
             _table(table, by_table[table], [r for r in rows if (r.testset, r.protocol) == table], pairs[table], images)
@@ -158,9 +168,10 @@ def _table(
 
 def _methods(rows: Sequence[Row]) -> list[dict[str, Any]]:
     methods: dict[str, dict[str, Any]] = {}
+    blocks = blocks_of(rows)
     for row in rows:
         known = {name: value for name in PROVENANCE if (value := getattr(row, name)) not in (None, "")}
-        entry = methods.setdefault(row.method, {**known, "figures": {}})
+        entry = methods.setdefault(row.method, {**known, "block": blocks[row.method], "figures": {}})
         entry["figures"][row.metric] = {
             "value": _number(row.value),
             "low": _number(row.ci95_low),

@@ -6,12 +6,12 @@ that table. Otherwise they are a table of their own: votes on one set never stan
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.results import Row, ScoreRow
+from core.tables import read_table
 from reports.rows import BT_LOG_ODDS, BT_ODDS, PREFERENCE
 
 FILE, IMAGES_FILE = "preference.csv", "preference_images.csv"
@@ -116,15 +116,9 @@ def _rows(study: PreferenceStudy, some: Row, known: dict[str, Row]) -> list[Row]
 
 def _table(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in needed if name not in (reader.fieldnames or [])]
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error):
-        raise ValueError(f"{path}: expected a CSV file in UTF-8, as fit.py --out writes it") from None
-    if missing:
-        raise ValueError(f"{path}: column {missing[0]!r} is missing; write it with fit.py --out")
-    return rows
+        return [row for _, row in read_table(path, tuple(needed))]
+    except ValueError as error:
+        raise ValueError(f"{error}; write it with fit.py --out") from None
 
 
 def _line(path: Path, number: int, row: dict[str, str]) -> Preference:

@@ -76,7 +76,9 @@ def build_rows(
     for score in scores:
         values[score.method, score.testset, score.protocol][score.metric].append(score)
     means = {(*key, metric): mean_and_interval(some) for key, by in values.items() for metric, some in by.items()}
-    first = _first_places({key: mean for key, (mean, _, _) in means.items() if mean is not None}, comparisons)
+    apart = {(m.method, m.testset, m.protocol) for m in methods if not takes_rank(m)}
+    ranked = {key: mean for key, (mean, _, _) in means.items() if mean is not None and key[:3] not in apart}
+    first = _first_places(ranked, comparisons)
     simulated = {(score.testset, score.protocol): score.simulated for score in scores}
     same = same_protocol(published)
     by_method: dict[str, CostRow] = {}
@@ -91,7 +93,7 @@ def build_rows(
             name = (method.method, method.testset, method.protocol, metric)
             mean, low, high = means.get(name, (None, None, None))
             beside = same.get((method.method, method.protocol, metric))
-            apart = elsewhere(published, *name, main=metric == metrics[0])
+            other = elsewhere(published, *name, main=metric == metrics[0])
             rows.append(
                 Row(
                     metric=metric,
@@ -104,8 +106,8 @@ def build_rows(
                     **{column: getattr(method, column) for column in columns(MethodRow) if column != "missing"},
                     missing=missing.get(metric, ""),
                     **_cost_columns(by_method.get(method.method)),
-                    shares_first_place=None if mean is None or not comparisons else name in first,
-                    published_elsewhere=elsewhere_text(apart),
+                    shares_first_place=name in first if name in ranked and comparisons else None,
+                    published_elsewhere=elsewhere_text(other),
                 )
             )
     return rows
@@ -120,6 +122,30 @@ def missing_metrics(method: MethodRow) -> dict[str, str]:
 def main_metric(protocol: str) -> str:
     """The metric that ranks a table where nothing was measured yet."""
     return PROTOCOLS[protocol].metrics[0] if protocol in PROTOCOLS else "psnr"
+
+
+# What stands below a line in every table, and what the line says. Those of the last block take no rank.
+BLOCKS = (
+    "",
+    "trained here for about a minute, to show that the pipeline works; not what these networks can do",
+    "not trained for deblurring; without a rank",
+)
+_OTHER_TASKS = ("sr2", "sr4", "video-sr4", "face")
+
+
+def takes_rank(row: Row | MethodRow) -> bool:
+    """Whether the row is of a method for what the protocol scores: a network that enlarges, say, deblurs nothing."""
+    protocol = PROTOCOLS.get(row.protocol)
+    return row.task not in _OTHER_TASKS or (protocol is not None and protocol.task != "deblur")
+
+
+def blocks_of(rows: Sequence[Row]) -> dict[str, int]:
+    """Which of BLOCKS each method of a table stands in.
+
+    Networks of the profile quick have a block of their own where others are there whose training was more than a try.
+    """
+    trained = any(row.weights_sha256 and row.profile != "quick" for row in rows if takes_rank(row))
+    return {row.method: 2 if not takes_rank(row) else int(trained and row.profile == "quick") for row in rows}
 
 
 def tables_of(rows: Sequence[Row]) -> list[Table]:

@@ -81,6 +81,7 @@ def _parser() -> Parser:
     add("--triplets", type=Path, metavar="DIR", help="folders with frame10, frame10i11 and frame11")
     add("--speed", action="store_true", help="CPU time of a gap at 1280x720 instead of quality")
     add("--out", type=Path, metavar="FILE.csv", help="every single figure")
+    add("--strip", type=Path, metavar="FILE.png", help="only a picture: plain mean, interpolated, true blur of a scene")
     return parser
 
 
@@ -89,6 +90,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     for name in names:
         if name not in INTERPOLATORS:
             raise ValueError(unknown("there is no interpolator", name, INTERPOLATORS))
+    if arguments.strip:
+        scene = next(one for one in scenes([60], 1, 360, 640) if one.name.startswith("coffee"))
+        write_image(arguments.strip, strip(scene, "flow"))
+        return 0
     found = list(_measure(arguments, names))
     print_table(found, "CPU ms a gap" if arguments.speed else "PSNR in dB: mean (worst)")
     if arguments.out:
@@ -138,6 +143,20 @@ def rendered(scene: Scene, interpolators: dict[str, Interpolator]) -> Iterator[M
     """A window of 11 frames of a scene against its true blur."""
     srgb = response("srgb")
     first, last = FACTOR, FACTOR * WINDOW_FRAMES
+    truth_lin, blurs = window_of(scene, interpolators)
+    middle = np.array([scene.width / 2, scene.height / 2, 1.0])
+    path = scene.path(first, last, positions=last - first + 1) @ middle
+    path_px = path[:, :2] / path[:, 2:]
+    for method, blur_lin in blurs.items():
+        ghosts = ghost_residual(blur_lin, blurs["plain"], truth_lin, path_px, path_px[::FACTOR])
+        quality = blur_psnr(blur_lin, truth_lin, srgb)
+        yield Measurement(case=scene.name, sample=f"seed {scene.seed}", method=method, quality=quality, ghosts=ghosts)
+
+
+def window_of(scene: Scene, interpolators: dict[str, Interpolator]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The true blur of a window of 11 frames, and that of every method. Shape: [H, W, 3] each, linear light."""
+    srgb = response("srgb")
+    first, last = FACTOR, FACTOR * WINDOW_FRAMES
     truth = np.zeros((scene.height, scene.width, 3))
     frames = {}
     for index in range(last + FACTOR + 1):
@@ -148,14 +167,34 @@ def rendered(scene: Scene, interpolators: dict[str, Interpolator]) -> Iterator[M
             if first <= index <= last:
                 truth += frame_lin * (0.5 if index in (first, last) else 1.0)
     truth_lin = (truth / (last - first)).astype(np.float32)
-    middle = np.array([scene.width / 2, scene.height / 2, 1.0])
-    path = scene.path(first, last, positions=last - first + 1) @ middle
-    path_px = path[:, :2] / path[:, 2:]
-    blurs = _blurs([frames[index] for index in sorted(frames)], 1, WINDOW_FRAMES - 1, interpolators, srgb)
-    for method, blur_lin in blurs.items():
-        ghosts = ghost_residual(blur_lin, blurs["plain"], truth_lin, path_px, path_px[::FACTOR])
-        quality = blur_psnr(blur_lin, truth_lin, srgb)
-        yield Measurement(case=scene.name, sample=f"seed {scene.seed}", method=method, quality=quality, ghosts=ghosts)
+    return truth_lin, _blurs([frames[index] for index in sorted(frames)], 1, WINDOW_FRAMES - 1, interpolators, srgb)
+
+
+def strip(scene: Scene, name: str, side_px: int = 300) -> np.ndarray:
+    """The part of a scene with the most contrast: plain mean | interpolated by `name` | true blur, with their PSNR.
+
+    Shape: [side_px + 28, 3 side_px + 16, 3] uint8.
+    """
+    srgb = response("srgb")
+    truth_lin, blurs = window_of(scene, {name: INTERPOLATORS[name]()})
+    grey = cv2.cvtColor(srgb.to_encoded(truth_lin), cv2.COLOR_RGB2GRAY)
+    energy = cv2.boxFilter(np.abs(grey - blurs["plain"].mean(axis=2)), -1, (side_px, side_px))
+    half = side_px // 2
+    inner = energy[half : scene.height - half + 1, half : scene.width - half + 1]
+    top, left = np.unravel_index(int(inner.argmax()), inner.shape)
+    panels = []
+    for words, blur_lin in (
+        ("plain mean of 11 frames", blurs["plain"]),
+        ("ours", blurs[name]),
+        ("true blur", truth_lin),
+    ):
+        quality = "" if words == "true blur" else f", {blur_psnr(blur_lin, truth_lin, srgb):.1f} dB"
+        panel = np.full((side_px + 28, side_px, 3), 255, np.uint8)
+        shown = to_8bit(srgb.to_encoded(blur_lin))
+        panel[28:] = shown[top : top + side_px, left : left + side_px]
+        cv2.putText(panel, words + quality, (4, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+        panels += [panel, np.full((side_px + 28, 8, 3), 255, np.uint8)]
+    return np.hstack(panels[:-1])
 
 
 def real(source: Path, fps: float | None, interpolators: dict[str, Interpolator]) -> Iterator[Measurement]:

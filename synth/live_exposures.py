@@ -78,7 +78,7 @@ class Photographs:
         for paths in files:
             found: list[Texture] = []
             for path in paths:
-                picture = read_image(path)
+                picture = read_image(path, convert=True)
                 for number in range(scales):
                     scale = log_uniform(stream(seed, path.name, number, "scale"), settings.scale)
                     least = (settings.side_px + 8) / min(picture.shape[:2])

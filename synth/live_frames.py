@@ -48,7 +48,7 @@ class Sequences:
         self.flow = Flow(TIERS["fast"])
         self.interpolator = Flow(TIERS["balanced"])
         for files in sequences:
-            self._add([read_image(path) for path in files])
+            self._add([read_image(path, convert=True) for path in files])
         if not self.moments:
             raise ValueError(
                 "no frame of these sequences has neighbours that can be interpolated: at least 3 consecutive frames of "

@@ -32,6 +32,7 @@ from core.command_line import Parser, complain, run, unknown
 from core.pool import cluster
 from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
+from synth.doubled_frames import regular_distance
 from synth.exposure import WindowPlan
 from synth.gaps import count_windows
 from synth.gaps_in_torch import DEVICES, choose_device
@@ -63,6 +64,7 @@ from synth.truth import summary_lines
 NAME = "make_pairs.py"
 COMMANDS = ("verify", "rebuild", "select", "photos")
 DEFAULT_FACTOR = 16
+SLOW_FPS, MANY = 100, 16  # captured frames a second from which so many virtual frames a gap can be trusted
 DEFAULT_OUT = ROOT / "out" / "pairs"
 
 
@@ -87,6 +89,9 @@ def _make(arguments: argparse.Namespace) -> int:
         raise Refusal("--scheduler sends gaps to CPU workers; leave --device out, or leave --scheduler out")
     out = Path(arguments.out) if arguments.out else DEFAULT_OUT
     plan = make_plan(config)
+    if arguments.response and plan.config.response != arguments.response:
+        told = plan.config.response
+        raise Refusal(f"the video says that its values are {told.upper()}; use --response {told} or leave it out")
     if _is_auto(arguments):
         powers = plan.interpolator is not None and not plan.interpolator.any_factor
         factor = auto_factor(plan.clips, arguments.max_interp, power_of_two=powers)
@@ -131,7 +136,7 @@ def _synthesise(plan: SynthesisPlan, pair_set: PairSet, scheduler: str = "") -> 
 
 def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:
     """Say what was skipped, what is wrong and how true the blur is; returns the exit code."""
-    for line in [*_skip_lines(pair_set), *plan.notes()]:
+    for line in [*_skip_lines(pair_set), *plan.notes(), *_slow_lines(plan, pair_set)]:
         print(line)
     if pair_set.still:
         print(f"{pair_set.still} pairs show no motion at all: blur and sharp are the same image")
@@ -147,7 +152,12 @@ def _conclude(plan: SynthesisPlan, pair_set: PairSet) -> int:
 
 def _skip_lines(pair_set: PairSet) -> list[str]:
     """One line per clip and reason: how many windows were skipped, and the captured frames that are to blame."""
-    why = {"cut": "a scene cut after frame", "frozen": "repeated frames"}
+    why = {
+        "cut": "a scene cut after frame",
+        "frozen": "repeated frames",
+        "uneven": "frames that are unevenly spaced in time, after frame",
+        "rate": "a frame rate unlike the clip's, by which the rolling shutter is placed, from frame",
+    }
     frames: dict[tuple[str, str], set[int]] = {}
     counts: Counter[tuple[str, str]] = Counter()
     for skip in pair_set.skipped:
@@ -160,7 +170,27 @@ def _skip_lines(pair_set: PairSet) -> list[str]:
         numbers = sorted(frames[sequence, reason])
         text = ", ".join(map(str, numbers[:12])) + (f" and {len(numbers) - 12} more" if len(numbers) > 12 else "")
         lines.append(f"{sequence}: {count} windows skipped because of {why[reason]} {text}")
+        every = regular_distance(numbers) if reason == "frozen" else None
+        if every:
+            lines.append(
+                f"{sequence}: one frame in {every} repeats the one before it; --drop-duplicates leaves the doubles out"
+            )
     return lines
+
+
+def _slow_lines(plan: SynthesisPlan, pair_set: PairSet) -> list[str]:
+    """One line per clip with pairs whose captured frames lie too far apart for many virtual frames between them."""
+    if plan.config.factor < MANY:
+        return []
+    slow: dict[str, list[float]] = {}
+    for record in pair_set.records:
+        if record.source_fps < SLOW_FPS:
+            slow.setdefault(record.sequence, []).append(record.source_fps)
+    return [
+        f"warning: {sequence}: {len(rates)} pairs are of frames captured at {min(rates):.4g} fps; under {SLOW_FPS} fps "
+        f"the motion between two frames is too long for {plan.config.factor}x, the blur may be wrong"
+        for sequence, rates in slow.items()
+    ]
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -328,7 +358,11 @@ def _add_flags(parser: Parser) -> None:
         metavar="PATH",
         help="video files or folders of frames; without it, the rendered default scenes",
     )
-    parser.add_argument("--fps", type=float, metavar="F", help="overrides the source's frame rate")
+    parser.add_argument(
+        "--fps", type=float, metavar="F", help="captured frames a second, evenly spaced; overrides what the source says"
+    )
+    parser.add_argument("--drop-duplicates", action="store_true", help="leave out frames that repeat the one before")
+    parser.add_argument("--deinterlace", action="store_true", help="make whole frames of interlaced ones (bwdif)")
     parser.add_argument("--interpolator", metavar="NAME", help=f"{', '.join(INTERPOLATORS)} (default flow)")
     parser.add_argument(
         "--window", action="append", metavar="N[,N...]", help=f"captured frames, odd (default {DEFAULT_WINDOW})"
@@ -337,7 +371,8 @@ def _add_flags(parser: Parser) -> None:
     parser.add_argument(
         "--response",
         metavar="NAME|FILE",
-        help="srgb (default, or the recipe's), gamma2.2, bt709, linear or a file",
+        help="srgb (default, or the recipe's), gamma2.2, bt709, linear, hlg, pq or a file; hlg and pq are found by the "
+        "video's tags",
     )
     parser.add_argument("--recipe", metavar="NAME", help=f"{', '.join(RECIPES)} (default trapezoid; mean with 1x)")
     parser.add_argument("--duty", type=float, metavar="SHARE", help="open share of the window's time (default 1)")
@@ -399,6 +434,8 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         bits=arguments.bits,
         degradations=tuple(parse_list(arguments.degrade)),
         row_delay_s=arguments.row_delay,
+        drop_duplicates=arguments.drop_duplicates,
+        deinterlace=arguments.deinterlace,
         device=choose_device("cpu" if arguments.scheduler and arguments.device == "auto" else arguments.device),
     )
 

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from core import files, shards
+from annotated_types import MaxLen, Predicate
+
+from core import schema, shards
 from core.command_line import unknown
 from core.files import append_line, rewrite_lines
+from core.schema import Count, Digest, DigestOrEmpty, Inside, InsideOrEmpty, Positive, Rate, Share, Text, Whole
 
 MANIFEST = "pairs.jsonl"
 LAYOUTS = ("flat", "gopro", "dvd", "webdataset")
 BLUR_MEMBER = ".blur.png"
 SPLITS = ("train", "val", "test")
+
+
+def is_split(name: str) -> bool:
+    return name in SPLITS
+
+
+def is_depth(bits: int) -> bool:
+    return bits in (8, 16)
+
+
+schema.MEANINGS |= {"is_split": f"expected one of {', '.join(SPLITS)}", "is_depth": "expected 8 or 16"}
+Split = Annotated[str, Predicate(is_split)]
+Bits = Annotated[int, Predicate(is_depth)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,35 +50,36 @@ class PairRecord:
     a cut in it makes no pair, so that cut is False.
     """
 
-    key: str
-    split: str
-    sequence: str
-    blur: str
-    sharp: str
-    blur_sha256: str
-    sharp_sha256: str
-    source: str
-    source_fps: float
-    first_frame: int
-    centre_frame: int
-    last_frame: int
-    window: int
-    factor: int
-    virtual_frames: int
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    key: Inside
+    split: Split
+    sequence: Inside
+    blur: Inside
+    sharp: Inside
+    blur_sha256: Digest
+    sharp_sha256: Digest
+    source: Text
+    source_fps: Rate
+    first_frame: Count
+    centre_frame: Count
+    last_frame: Count
+    window: Positive
+    factor: Positive
+    virtual_frames: Positive
     span_s: float
     centre_s: float
-    response: str
-    interpolator: str
-    recipe: str
-    camera: str
-    sharp_transform: str
-    degradations: list[str]
-    seed: int
-    blur_gamma: str = ""
-    blur_gamma_sha256: str = ""
-    camera_settings: dict[str, float | int | str] = field(default_factory=dict)
-    bits: int = 8
-    duty: float = 1.0
+    response: Text
+    interpolator: Text
+    recipe: Text
+    camera: Text
+    sharp_transform: Text
+    degradations: Annotated[list[Text], MaxLen(1000)]
+    seed: Whole
+    blur_gamma: InsideOrEmpty = ""
+    blur_gamma_sha256: DigestOrEmpty = ""
+    camera_settings: dict[Text, float | int | Text] = field(default_factory=dict)
+    bits: Bits = 8
+    duty: Share = 1.0
     row_delay_s: float = 0.0
     blur_extent_px: float | None = None
     ghost_score: float | None = None
@@ -93,34 +110,69 @@ class PairRecord:
         return ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairImages:
+    """What a training needs of a line of pairs.jsonl; a hand-made manifest may have no more."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    key: Inside
+    split: Split
+    sequence: Inside
+    blur: Inside
+    sharp: Inside
+    centre_s: float
+    response: Text
+
+
 def read_manifest(folder: Path) -> list[PairRecord]:
     """All pairs of the set in `folder`, in the order they were written. A last line without its end is left out.
 
-    Keys of later versions are ignored. Errors: ValueError, one sentence, if there is no manifest or a line is damaged.
+    Keys of later versions are ignored. Errors: ValueError, one sentence, if there is no manifest, or a line is damaged,
+    is no record, stands there twice, or names a file outside of the folder.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise ValueError(f"{path}: there are no pairs here; make them with synth/make_pairs.py --out {folder}")
-    records = []
-    for number, values in enumerate(files.json_lines(_whole_lines(path)), start=1):
-        record = _record(values)
-        if record is None:
-            raise ValueError(f"{path}: line {number} is damaged; make the set again")
-        records.append(record)
-    return records
+    return [_record(values) for values in checked_lines(Path(folder), _whole_lines(path), PairRecord)]
+
+
+def checked_lines(folder: Path, data: bytes, kind: type) -> Iterator[dict[str, Any]]:
+    """The values of every line of a manifest, checked: the door that every reader of one comes through.
+
+    kind: PairRecord, or PairImages where less is needed. Errors: ValueError, one sentence with the line's number.
+    """
+    path, links = folder / MANIFEST, schema.Links(folder)
+    seen: set[str] = set()
+    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else [], start=1):
+        try:
+            values = schema.checked(kind, line)
+            for name in ("blur", "sharp", "blur_gamma"):
+                if values.get(name) and links.leads_out(values[name]):
+                    raise ValueError(f"key {name!r}: {values[name]!r} is a link that leads out of the folder")
+            if values["key"] in seen:
+                raise ValueError(f"the pair {values['key']!r} stands there twice")
+        except ValueError as error:
+            raise ValueError(f"{path}: line {number} is damaged ({error}); make the set again") from None
+        seen.add(values["key"])
+        yield values
 
 
 def read_whole_lines(folder: Path) -> list[PairRecord]:
     """The pairs up to the first damaged or torn line, for resuming; empty where there is no manifest."""
+    return whole_lines(folder)[0]
+
+
+def whole_lines(folder: Path) -> tuple[list[PairRecord], str]:
+    """The pairs up to the first damaged or torn line, and what is wrong with that line, "" if nothing is."""
     path = Path(folder) / MANIFEST
     records: list[PairRecord] = []
     if path.is_file():
-        for values in files.json_lines(_whole_lines(path)):
-            record = _record(values)
-            if record is None:
-                break
-            records.append(record)
-    return records
+        try:
+            for values in checked_lines(Path(folder), _whole_lines(path), PairRecord):
+                records.append(_record(values))  # one by one: those before a damaged line count
+        except ValueError as error:
+            return records, str(error)
+    return records, ""
 
 
 def append_record(folder: Path, record: PairRecord) -> None:
@@ -191,10 +243,5 @@ def _whole_lines(path: Path) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-def _record(values: dict[str, Any] | None) -> PairRecord | None:
-    if values is None:
-        return None
-    try:
-        return PairRecord(**{item.name: values[item.name] for item in fields(PairRecord) if item.name in values})
-    except TypeError:
-        return None
+def _record(values: dict[str, Any]) -> PairRecord:
+    return PairRecord(**{item.name: values[item.name] for item in fields(PairRecord) if item.name in values})

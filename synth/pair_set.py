@@ -7,19 +7,31 @@ image and after the last; a folder without it that is not empty is somebody else
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import Annotated, Any, ClassVar, Literal
 
-from core import files, provenance, shards
+from annotated_types import Ge, Le
+
+from core import files, provenance, schema, shards
 from core.files import append_line, rewrite_lines
+from core.schema import Count, Inside, Text
 from synth.exposure import Window
-from synth.manifest import MANIFEST, PairRecord, append_record, manifest_values, read_whole_lines, rewrite_manifest
+from synth.manifest import (
+    MANIFEST,
+    PairRecord,
+    append_record,
+    manifest_values,
+    read_whole_lines,
+    rewrite_manifest,
+    whole_lines,
+)
 from synth.settings import differences
-from synth.truth import TruthRecord, summary
+from synth.truth import METHODS, TruthRecord, summary
 
 RUN_FILE = "run.json"
 NOTE_EVERY_S = 2.0
@@ -229,7 +241,9 @@ def open_set(folder: Path, configuration: dict[str, object], *, resume: bool) ->
 
 def damages(folder: Path, pairs: int) -> str:
     """One sentence about the first thing that is wrong with the files of a set of so many pairs; "" if nothing is."""
-    records = read_whole_lines(folder)
+    records, damaged = whole_lines(folder)
+    if damaged:
+        return damaged
     if len(records) != pairs:
         return f"{folder / MANIFEST}: {len(records)} whole lines where {pairs} pairs were written"
     return next((problem for problem in (record.problem(folder) for record in records) if problem), "")
@@ -306,7 +320,7 @@ def _open_last_shard(kept: PairSet) -> None:
     full = len(kept.records) // kept.shard_pairs
     last = kept.records[full * kept.shard_pairs :]
     names = {f"{path.name.partition('.')[0]}{shards.SUFFIX}" for path in kept.folder.glob(f"*-*{shards.SUFFIX}*")}
-    for name in sorted(names):
+    for name in sorted(name for name in names if re.fullmatch(rf"\w+-\d{{1,18}}{re.escape(shards.SUFFIX)}", name)):
         if int(name.removesuffix(shards.SUFFIX).rpartition("-")[2]) >= full:
             wanted = [kept.folder / image for record in last for image in _images(record).values()]
             keep = [path for path in wanted if path.relative_to(kept.folder).parts[0] == name]
@@ -341,17 +355,46 @@ def _restored(folder: Path, state: dict, records: list[PairRecord], *, finished:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Skip:
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    sequence: Inside
+    first_frame: Count
+    last_frame: Count
+    reason: Text
+    frames: list[Count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Complete:
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    frames: Count
+    pairs: Count
+    problems: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RunFile:
+    """What run.json of a set of pairs must hold; the rest is for people."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    status: Literal["finished", "unfinished"]
+    configuration: dict[str, Any]
+    pairs: Count
+    skipped: list[_Skip]
+    moving_since: dict[Inside, Count]
+    complete: dict[Inside, _Complete]
+    seconds: Annotated[float, Ge(0), Le(1e12)]
+
+
 def _read_run_file(folder: Path) -> dict | None:
     path = folder / RUN_FILE
     if not path.is_file():
         return None
-    needed: dict[str, Callable] = {"status": str, "configuration": dict, "pairs": int, "skipped": list}
-    needed |= {"moving_since": dict, "complete": dict, "seconds": float}
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return state | {key: kind(state[key]) for key, kind in needed.items()}
-    except (ValueError, KeyError, TypeError):
-        raise Refusal(f"{path}: not the run.json of a set of pairs; choose another --out") from None
+        return schema.checked(_RunFile, path.read_bytes())
+    except ValueError as error:
+        raise Refusal(f"{path}: not the run.json of a set of pairs ({error}); choose another --out") from None
 
 
 def _read_truths(folder: Path) -> dict[str, TruthRecord]:
@@ -359,8 +402,9 @@ def _read_truths(folder: Path) -> dict[str, TruthRecord]:
     found = {}
     for line in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
         try:
-            truth = TruthRecord(**json.loads(line))
+            truth = TruthRecord(**schema.parse(line))
         except (ValueError, TypeError):
             continue
-        found[truth.key] = truth
+        if isinstance(truth.key, str) and all(type(getattr(truth, name)) is float for name in METHODS):
+            found[truth.key] = truth
     return found

@@ -20,7 +20,16 @@ import numpy as np
 
 from core import camera_response
 from core.files import sha256_of
-from core.image_files import encode_png, image_size, list_images
+from core.image_files import (
+    encode_png,
+    image_size,
+    is_whole,
+    left_out,
+    list_images,
+    read_header,
+    read_image,
+    require_colour,
+)
 from core.pool import ordered_map
 from core.progress import PairProgress
 from core.provenance import cpu_count
@@ -80,16 +89,17 @@ class Shot:
 
 
 def make(config: PhotographsConfig, out: Path, *, workers: int | None = None, resume: bool = False) -> str:
-    """Make the pairs of all photographs; returns one sentence about the set.
+    """Make the pairs of all photographs; returns one sentence about the set, after those about what was left out.
 
     Errors: ValueError, Refusal (bad arguments, a folder without photographs, an output folder that is taken); OSError.
     """
-    files = _files(config.folders)
+    files, unusable = _files(config.folders)
     shots = list(_shots(config, files))
     pair_set = open_set(Path(out), _identity(config, files), resume=resume)
     pair_set.workers = workers or cpu_count()
     if pair_set.finished:
-        return f"{len(pair_set.records)} pairs in {out}, finished before and verified; nothing was written"
+        done = f"{len(pair_set.records)} pairs in {out}, finished before and verified; nothing was written"
+        return "\n".join([*unusable, done])
     waiting = shots[len(pair_set.records) :]
     render = partial(_rendered, config)
     with (
@@ -100,20 +110,41 @@ def make(config: PhotographsConfig, out: Path, *, workers: int | None = None, re
             pair_set.add(record, blur_png, sharp_png, None)
             progress.event(record.sequence, "pair")
     pair_set.finish()
-    return f"{len(pair_set.records)} pairs of {len(files)} photographs in {out}"
+    return "\n".join([*unusable, f"{len(pair_set.records)} pairs of {len(files)} photographs in {out}"])
 
 
-def _files(folders: Sequence[Path]) -> list[Path]:
-    """The photographs of all folders, in order. Errors: Refusal, one sentence, for a folder without any."""
+def _files(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """(the photographs of all folders, in order; one sentence about whatever was left out).
+
+    Errors: Refusal, one sentence, for a folder without any.
+    """
     files: list[Path] = []
+    unusable: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise Refusal(f"{folder}: photographs are read from a folder of PNG or JPEG files, and this is none")
-        found = list_images(folder)
+        unusable += left_out(folder)
+        problems = {path: _problem(path) for path in list_images(folder)}
+        unusable += [f"{problem} (left out)" for problem in problems.values() if problem]
+        found = [path for path, problem in problems.items() if not problem]
         if not found:
-            raise Refusal(f"{folder}: there is no PNG or JPEG file in this folder")
+            why = f" that can be used ({next(iter(problems.values()))})" if problems else ""
+            raise Refusal(f"{folder}: there is no PNG or JPEG file in this folder{why}")
         files += found
-    return files
+    return files, unusable
+
+
+def _problem(path: Path) -> str:
+    """Why a photograph cannot be used, "" if it can. It is decoded only where its header and its end do not tell."""
+    try:
+        header = read_header(path)
+        if header.mode != "grey":
+            require_colour(path, header)
+        if header.mode not in ("rgb", "grey") or not is_whole(path):
+            read_image(path)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def _identity(config: PhotographsConfig, files: Sequence[Path]) -> dict[str, object]:

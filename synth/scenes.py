@@ -19,6 +19,7 @@ import numpy as np
 
 from core import camera_response
 from core.camera_response import CameraResponse, to_8bit
+from core.frame_times import FrameTimes
 from core.image_files import read_header, read_image
 from core.random_streams import stream
 from core.video import Wanted
@@ -61,7 +62,7 @@ def photograph_lin(name: str) -> np.ndarray:
     path = Path(name) if Path(name).is_absolute() else _shipped(name)
     response = camera_response.response("srgb")
     if read_header(path).mode != "grey":
-        return response.to_linear(read_image(path))
+        return response.to_linear(read_image(path, convert=True))
     grey = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise ValueError(f"{path}: this photograph is damaged and cannot be decoded")
@@ -389,7 +390,9 @@ class SceneFrames:
         self.height, self.width = clip.scene.height, clip.scene.width
         self.frame_count: int | None = clip.frame_count
         self.frames_promised: int | None = clip.frame_count
-        self.uneven_s: tuple[float, float] | None = None
+        self.times: FrameTimes | None = None
+        self.transfer, self.taken_as_even = "", False
+        self.notes: list[str] = []
         # The first frame is in it, so that pairs of another version of the renderer are not taken for these.
         first = to_8bit(response.to_encoded(clip.scene.frame_lin(0)))
         self.fingerprint = hashlib.sha256(repr(clip).encode() + first.tobytes()).hexdigest()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from core import files, shards
+from synth.conditions import condition
 from synth.manifest import PairRecord, read_manifest
 from synth.pair_set import Refusal, open_set, run_values
 
@@ -15,7 +18,7 @@ from synth.pair_set import Refusal, open_set, run_values
 def select(folder: Path, where: str, out: Path) -> str:
     """Make the set `out` of the pairs in `folder` for which `where` holds; returns one sentence about it.
 
-    where: a condition on the manifest's keys in pandas' query language, such as
+    where: a condition on the manifest's keys (synth/conditions.py), such as
     "ghost_score < 0.05 and 2 < blur_extent_px < 40 and not still". Images in folders become hard links where the file
     system can, else copies; those in shards are laid out in folders.
     Errors: Refusal for a condition that cannot be evaluated, that no pair meets, or an output folder that is taken;
@@ -39,19 +42,28 @@ def select(folder: Path, where: str, out: Path) -> str:
 
 
 def _mask(records: list[PairRecord], where: str) -> list[bool]:
-    import pandas as pd
-
-    table = pd.DataFrame([asdict(record) for record in records])
     try:
-        mask = table.eval(where, engine="python")
-        if not pd.api.types.is_bool_dtype(mask) or len(mask) != len(records):
-            raise ValueError("it is no condition")
-    except Exception as error:  # pandas and the parser raise whatever they like
+        meets = condition(where, KEYS)
+    except ValueError as error:
         raise Refusal(
-            f"--where {where!r} cannot be evaluated ({' '.join(str(error).split())}); it is a condition such as "
-            f'"ghost_score < 0.05 and not still" on {", ".join(table.columns)}'
+            f"--where {where[:200]!r} cannot be evaluated ({error}); it is a condition such as "
+            f'"ghost_score < 0.05 and not still" on {", ".join(KEYS)}'
         ) from None
-    return [bool(value) for value in mask]
+    return [meets(asdict(record)) for record in records]
+
+
+def _kind(hint: object) -> type:
+    """bool, float, str, list or dict: what a key of the manifest holds, told from its annotation."""
+    inner = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hint) in (Union, UnionType) and len(inner) == 1:
+        return _kind(inner[0])
+    if get_origin(hint) is Literal:
+        return _kind(type(inner[0]))
+    kind = get_origin(hint) or hint
+    return float if kind in (int, float) else kind if isinstance(kind, type) else str
+
+
+KEYS = {item.name: _kind(get_type_hints(PairRecord)[item.name]) for item in fields(PairRecord)}
 
 
 def _loose(folder: Path, record: PairRecord, out: Path) -> PairRecord:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from core.camera_response import CameraResponse, response
 from core.command_line import unknown
+from core.high_dynamic_range import DYNAMIC_RANGES, DynamicRange
 from core.video import VideoSource, open_source
 from synth.continuity import continuity
 from synth.degrade import DEGRADATIONS
 from synth.degrade.base import Degradation, require_order
+from synth.doubled_frames import WithoutDoubles
 from synth.exposure import Exposure, require_duty, require_window
 from synth.gaps_in_torch import torch_device
 from synth.interp import INTERPOLATORS
@@ -43,7 +45,8 @@ class SynthesisConfig:
     videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
     "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
     row_delay_s: a rolling shutter's time from one row to the next. shard_pairs: pairs in a tar of --layout webdataset.
-    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.gaps_in_torch`).
+    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.gaps_in_torch`). drop_duplicates: frames that repeat the one
+    before them are left out. deinterlace: frames of two fields are made whole ones.
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
@@ -66,6 +69,8 @@ class SynthesisConfig:
     degradations: tuple[str, ...] = ()
     shard_pairs: int = DEFAULT_SHARD_PAIRS
     device: str = "cpu"
+    drop_duplicates: bool = False
+    deinterlace: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:
@@ -82,6 +87,8 @@ class SynthesisConfig:
             raise ValueError(f"the frame rate is a positive number of frames a second, got {self.fps:g}")
         if self.fps is not None and not self.videos:
             raise ValueError("--fps goes with --video; the embedded default is 240 fps by construction")
+        if (self.drop_duplicates or self.deinterlace) and not self.videos:
+            raise ValueError("--drop-duplicates and --deinterlace go with --video; rendered scenes need neither")
         _require_known("recipe", self.recipe, RECIPES)
         _require_known("layout", self.layout, LAYOUTS)
         _require_known("split", self.split, SPLITS)
@@ -163,6 +170,11 @@ class SynthesisPlan:
         return (*twin, HIGHLIGHTS) if self.camera.highlights else twin
 
     @property
+    def dynamic_range(self) -> DynamicRange | None:
+        """How light of HLG or PQ is brought into the range of the images that are written; None for other curves."""
+        return DYNAMIC_RANGES.get(self.config.response)
+
+    @property
     def truth_known(self) -> bool:
         """Can the blur of a rendered scene be compared with the true one? That is light over a whole window."""
         return self.config.duty == 1.0 and not self.recipe.averages_encoded
@@ -183,16 +195,11 @@ class SynthesisPlan:
         )
 
     def notes(self) -> list[str]:
-        """One sentence for every clip that is not captured as the recipe's own frames were, or unevenly."""
+        """What was decided about the sources, and one sentence for every clip that is not captured as the recipe's own
+        frames were.
+        """
         published = self.recipe.capture_fps
-        uneven = [
-            f"{clip.sequence}: the frames are unevenly spaced in time ({1000 * clip.source.uneven_s[0]:.3g} ms apart, "
-            f"some {1000 * clip.source.uneven_s[1]:.3g}), the pairs take them as even; better convert the video to a "
-            "constant frame rate first"
-            for clip in self.clips
-            if clip.source.uneven_s
-        ]
-        return uneven + [
+        return [note for clip in self.clips for note in clip.source.notes] + [
             f"{clip.sequence}: captured at {clip.fps:g} fps, the set of {self.recipe.name} at {published:g}; a window "
             f"lasts {published / clip.fps:.3g} times as long as there"
             for clip in self.clips
@@ -207,6 +214,9 @@ class SynthesisPlan:
             values.pop("shard_pairs")
         if self.config.device == "cpu":  # elsewhere images may differ by 1/255
             values.pop("device")
+        for switch in ("drop_duplicates", "deinterlace"):
+            if not values[switch]:
+                values.pop(switch)
         values["windows"] = list(self.config.windows)
         values["profile"] = self.recipe.profile
         values["response_sha256"] = self.response.digest
@@ -225,6 +235,7 @@ class SynthesisPlan:
                 "height": clip.source.height,
                 "width": clip.source.width,
                 "fingerprint": clip.source.fingerprint,
+                **({"even": True} if clip.source.taken_as_even else {}),
             }
             for clip in self.clips
         ]
@@ -236,6 +247,8 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
 
     Errors: ValueError, one sentence, naming the source, the weights file or the name that cannot be used.
     """
+    sources = _sources(config)
+    config = _with_told_response(config, sources)
     curve = response(config.response)
     interpolator = INTERPOLATORS[config.interpolator]() if config.factor > 1 else None
     if config.device == "cuda" and isinstance(interpolator, Flow | RifeRecursive):
@@ -244,12 +257,6 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
         raise ValueError(
             f"{config.interpolator} halves gaps: --interp is a power of two such as 8x or 16x, got {config.factor}x"
         )
-    if config.videos:
-        sources: list[VideoSource] = [open_source(path, config.fps) for path in config.videos]
-    else:
-        # A recipe that averages pixel values needs frames that were encoded before.
-        encoding = response("srgb") if RECIPES[config.recipe]().averages_encoded else curve
-        sources = [SceneFrames(clip, encoding) for clip in default_scenes(config.split, config.seed)]
     clips = []
     for source, sequence in zip(sources, sequence_names(source.name for source in sources), strict=True):
         if source.fps is None:
@@ -270,6 +277,51 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
         for window in config.windows:
             plan.exposure(window, clip)
     return plan
+
+
+def _sources(config: SynthesisConfig) -> list[VideoSource]:
+    """Every source of a configuration, opened. Errors: ValueError, one sentence, for one that cannot be used."""
+    if not config.videos:
+        # A recipe that averages pixel values needs frames that were encoded before.
+        encoding = response("srgb" if RECIPES[config.recipe]().averages_encoded else config.response)
+        return [SceneFrames(clip, encoding) for clip in default_scenes(config.split, config.seed)]
+    sources: list[VideoSource] = []
+    for path in config.videos:
+        source = open_source(path, config.fps, deinterlace=config.deinterlace)
+        sources.append(WithoutDoubles(source) if config.drop_duplicates else source)
+    return sources
+
+
+def _with_told_response(config: SynthesisConfig, sources: Sequence[VideoSource]) -> SynthesisConfig:
+    """The configuration with the curve that its sources name, HLG or PQ, in place of the default.
+
+    Errors: ValueError if another curve is asked for, or if the sources name different ones: their light would be wrong.
+    """
+    told = {source.transfer for source in sources}
+    if told == {""}:
+        return config
+    named = sorted(told - {""})
+    if len(told) > 1:
+        raise ValueError(
+            f"some of the sources are {' and '.join(name.upper() for name in named)} and others are not; make a set of "
+            "each kind"
+        )
+    if RECIPES[config.recipe]().averages_encoded:
+        raise ValueError(
+            f"the recipe {config.recipe} averages pixel values as they are, and those of the video are "
+            f"{named[0].upper()}; choose --recipe mean, or convert the video to an ordinary one first"
+        )
+    if config.response not in ("srgb", named[0]):
+        raise ValueError(
+            f"the video says that its values are {named[0].upper()}, and the response {config.response} was asked for; "
+            f"use --response {named[0]}, or convert the video to an ordinary one first"
+        )
+    if RECIPES[config.recipe]().response not in (None, named[0]):
+        raise ValueError(
+            f"the recipe {config.recipe} takes values as {RECIPES[config.recipe]().response}, and those of the video "
+            f"are {named[0].upper()}; choose another recipe, or convert the video to an ordinary one first"
+        )
+    return replace(config, response=named[0])
 
 
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:

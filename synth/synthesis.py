@@ -16,7 +16,9 @@ from itertools import chain, islice
 import cv2
 import numpy as np
 
-from core.camera_response import CameraResponse, to_8bit, to_16bit
+from core.camera_response import CameraResponse, response, to_8bit, to_16bit
+from core.frame_times import STEPS_DIFFER
+from core.high_dynamic_range import DynamicRange, to_bt709_lin
 from core.image_files import encode_png
 from core.memory import keep_freed_memory
 from core.pool import cluster, ordered_map
@@ -68,20 +70,35 @@ def develop(
     for degradation in plan.degradations:
         if degradation.domain == "linear":
             blur_lin = degradation(np.clip(blur_lin, 0.0, 1.0), _chance(plan, sequence, blur, degradation.name))
+    curve, sharp, sharp_transform = plan.response, blur.sharp, plan.camera.sharp_transform
+    if plan.dynamic_range is not None:
+        blur_lin, sharp, sharp_transform = _in_ordinary_range(plan.dynamic_range, plan.response, blur_lin, sharp)
+        curve = response("srgb")
     if plan.camera.name == "none":
-        encoded = plan.response.to_encoded(blur_lin)
+        encoded = curve.to_encoded(blur_lin)
     else:
-        encoded = photograph(plan.camera, settings, blur_lin, highlights, plan.response, rng)
+        encoded = photograph(plan.camera, settings, blur_lin, highlights, curve, rng)
     for degradation in plan.degradations:
         if degradation.domain == "encoded":
             encoded = degradation(np.clip(encoded, 0.0, 1.0), _chance(plan, sequence, blur, degradation.name))
     return Developed(
         blur_png=_png(encoded, plan.config.bits),
-        sharp_png=encode_png(sharp_photograph(plan.camera, settings, blur.sharp, plan.response)),
+        sharp_png=encode_png(sharp_photograph(plan.camera, settings, sharp, curve)),
         blur_gamma_png=blur_gamma_png,
-        sharp_transform=plan.camera.sharp_transform,
+        sharp_transform=sharp_transform,
         camera_settings=settings.drawn(),
     )
+
+
+def _in_ordinary_range(
+    dynamic_range: DynamicRange, curve: CameraResponse, blur_lin: np.ndarray, sharp: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Both images of a pair of HLG or PQ in the range and with the primaries of sRGB: the exposure is over, so that
+    highlights may be compressed. Returns the light of the blur, the sharp frame (uint8) and what was done to it.
+    """
+    blur_lin = dynamic_range.to_ordinary_lin(to_bt709_lin(blur_lin))
+    sharp_lin = dynamic_range.to_ordinary_lin(to_bt709_lin(curve.to_linear(sharp)))
+    return blur_lin, to_8bit(response("srgb").to_encoded(sharp_lin)), f"{dynamic_range.name} to sRGB"
 
 
 def _chance(plan: SynthesisPlan, sequence: str, blur: BlurWindow, name: str) -> np.random.Generator:
@@ -230,8 +247,11 @@ def _clip_pairs(
 
     def complete() -> Iterator[BlurWindow]:
         for blur in blur_windows(gaps, windows, finished, moving, share):
-            if blur.skip_reason:
-                pair_set.skip(clip.sequence, blur.window, blur.skip_reason, blur.cut_after or blur.repeated)
+            reason, frames = blur.skip_reason, blur.cut_after or blur.repeated
+            if not reason:
+                reason, frames = _odd_times(plan, clip, blur.window)
+            if reason:
+                pair_set.skip(clip.sequence, blur.window, reason, frames)
                 progress(clip.sequence, "skipped")
             else:
                 yield blur
@@ -244,6 +264,20 @@ def _clip_pairs(
     jobs = _gap_jobs(plan, clip, windows, finished, share, count, around=around)
     gaps = gap_work.gaps(plan, jobs)
     yield from ordered_map(pool, partial(_finish_pair, plan, clip), complete(), ahead=workers)
+
+
+def _odd_times(plan: SynthesisPlan, clip: Clip, window: Window) -> tuple[str, list[int]]:
+    """Why a window makes no pair by the times of its frames, and the frames after which they are odd; ("", []) else."""
+    times = clip.source.times
+    if times is None:
+        return "", []
+    uneven = times.uneven_after(window.first, window.last)
+    if uneven:
+        return "uneven", uneven
+    # The rows of a rolling shutter were placed by the rate of the clip.
+    if plan.config.row_delay_s and abs(times.rate(window.first, window.last) / clip.fps - 1) > STEPS_DIFFER:
+        return "rate", [window.first]
+    return "", []
 
 
 def _gap_jobs(
@@ -297,7 +331,8 @@ def _gap_jobs(
 
 def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
     """Divide, compare with the truth, take through the camera, encode, name."""
-    config, window = plan.config, blur.window
+    config, window, times = plan.config, blur.window, clip.source.times
+    fps = times.rate(window.first, window.last) if times else clip.fps
     exposure = plan.exposure(window.frames, clip)
     assert blur.gaps_lin is not None and blur.first is not None and blur.sharp is not None and blur.last is not None
     first_lin, last_lin = plan.response.to_linear(blur.first), plan.response.to_linear(blur.last)
@@ -319,15 +354,15 @@ def _finish_pair(plan: SynthesisPlan, clip: Clip, blur: BlurWindow) -> MadePair:
         blur_sha256=hashlib.sha256(made.blur_png).hexdigest(),
         sharp_sha256=hashlib.sha256(made.sharp_png).hexdigest(),
         source=clip.source.location,
-        source_fps=clip.fps,
+        source_fps=fps,
         first_frame=window.first,
         centre_frame=window.centre,
         last_frame=window.last,
         window=window.frames,
         factor=config.factor,
         virtual_frames=exposure.virtual_frames,
-        span_s=exposure.span_s(clip.fps),
-        centre_s=window.centre / clip.fps,
+        span_s=exposure.span_s(fps),
+        centre_s=times.since_start_s(window.centre) if times else window.centre / clip.fps,
         response=config.response,
         interpolator=config.interpolator,
         recipe=config.recipe,

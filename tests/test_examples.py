@@ -16,6 +16,7 @@ import pytest
         "benchmark.score",
         "synth.arrays",
         "models.zoo",
+        "models.losses",
         "benchmark.metrics",
         "benchmark.evaluation",
         "synth.interp",

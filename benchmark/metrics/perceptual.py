@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark.metrics.images import checked_pair
 from benchmark.protocols import Metric
 from core.torchvision_shim import ensure_torchvision
-from core.weights_files import find_file, load_state_dict, missing_sentence, weights_folder
+from core.weights_files import find_file, missing_sentence, open_weights, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,22 +84,22 @@ def _network(net: str, folder: Path, device: str) -> nn.Module:
 
 def _load_backbone(backbone: nn.Module, path: Path) -> None:
     """Fill lpips' slices `slice2.4.bias` from torchvision's `features.4.bias`. Errors: ValueError naming the file."""
-    import torch
-
     try:
-        safe = path.suffix == ".safetensors"
-        stored = load_state_dict(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch says about a file that is no checkpoint
-        raise ValueError(f"{path}: not a readable weights file ({type(error).__name__})") from None
+        opened = open_weights(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable weights file ({error})") from None
+    stored = next((tensors for names, tensors in opened.sets if not names), {})
     wanted = backbone.state_dict()
-    found = {}
+    needed = {}
     for key, value in wanted.items():
         name = "features." + key.split(".", 1)[1]
-        if not isinstance(stored, dict) or name not in stored or stored[name].shape != value.shape:
+        if name not in stored or stored[name].shape != tuple(value.shape):
             raise ValueError(f"{path}: weights of another network; {name} of shape {list(value.shape)} is not in it")
-        found[key] = stored[name].to(value.dtype)
-        if not torch.isfinite(found[key]).all():
-            raise ValueError(f"{path}: {name} holds values that are not finite")
+        needed[key] = stored[name]
+    try:
+        found = opened.load(needed, compared=True)
+    except ValueError as error:
+        raise ValueError(f"{path}: its values are not finite or no numbers ({error})") from None
     backbone.load_state_dict(found, strict=True)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 LAI_ITERATIONS, LAI_TOLERANCE = 5000, 1e-8
 NEWTON_STEPS, LARGEST_STEP, RIDGE = 60, 2.0, 1e-6
+AT_ONCE = 1 << 22  # numbers in the win matrices of the draws that are fitted together: 32 MiB
 
 
 def global_scores(wins: np.ndarray, prior: float = 0.0) -> np.ndarray:
@@ -31,9 +32,11 @@ def global_scores(wins: np.ndarray, prior: float = 0.0) -> np.ndarray:
     import choix
 
     if prior > 0:
-        better, worse = np.nonzero(wins)
-        pairs = [(int(i), int(j)) for i, j in zip(better, worse, strict=True) for _ in range(int(wins[i, j]))]
-        scores = choix.opt_pairwise(len(wins), pairs, alpha=prior, tol=1e-9)
+        # Ties are halves: twice the wins under twice the pull have their maximum at the same place.
+        twice = np.rint(2 * wins).astype(int)
+        better, worse = np.nonzero(twice)
+        pairs = [(int(i), int(j)) for i, j in zip(better, worse, strict=True) for _ in range(twice[i, j])]
+        scores = choix.opt_pairwise(len(wins), pairs, alpha=2 * prior, tol=1e-9)
     else:
         scores = choix.ilsr_pairwise_dense(wins, max_iter=1000, tol=1e-10)
     return np.asarray(scores - scores.mean())
@@ -101,14 +104,18 @@ def bootstrap_intervals(wins: np.ndarray, unit: str, draws: int, seed: int, ridg
     """
     rng = np.random.default_rng(seed)
     images, methods = wins.shape[:2]
+    total = wins.sum(axis=0)
     if unit == "images":
         weights = rng.multinomial(images, np.full(images, 1 / images), size=draws)
-        drawn = np.tensordot(weights.astype(float), wins, axes=1)
     else:
-        total = wins.sum(axis=0).ravel()
-        drawn = rng.multinomial(round(total.sum()), total / total.sum(), size=draws)
-        drawn = drawn.reshape(draws, methods, methods).astype(float)
-    return np.percentile(newton_scores(drawn, ridge or RIDGE), [2.5, 97.5], axis=0).T
+        weights = rng.multinomial(round(total.sum()), (total / total.sum()).ravel(), size=draws)
+    at_once = max(1, AT_ONCE // methods**2)  # draws that are fitted together
+    found = []
+    for start in range(0, draws, at_once):
+        part = weights[start : start + at_once].astype(float)
+        drawn = np.tensordot(part, wins, axes=1) if unit == "images" else part.reshape(-1, methods, methods)
+        found.append(newton_scores(drawn, ridge or RIDGE))
+    return np.percentile(np.concatenate(found), [2.5, 97.5], axis=0).T
 
 
 def newton_scores(wins: np.ndarray, ridge: float = RIDGE) -> np.ndarray:
@@ -138,7 +145,8 @@ def agreement_u(wins: np.ndarray) -> float:
     """Kendall's coefficient of agreement of the votes. Shape: [M, M]. 1: all agree; about 0: as if by chance.
 
     u = 2 S / T - 1, with S the pairs of votes on the same two methods that agree and T all such pairs of votes; for
-    equally many votes on every pair this is Kendall's formula. NaN where no pair of methods has two votes.
+    equally many votes on every pair this is Kendall's formula. Ties are no votes here. NaN where no pair of
+    methods has two votes.
     """
     met = np.triu(wins + wins.T, 1)
     agreeing = (wins * (wins - 1) / 2).sum()

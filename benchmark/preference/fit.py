@@ -37,9 +37,10 @@ IMAGES_FOR_CLUSTERS = 20  # fewer clusters make intervals too narrow
 BLURRED = ("Blur", "identity")
 TESTSET = "lai-real"
 EPILOG = """\
-FILE.csv: a vote a line, "Image ID,Method 1,Method 2,Result"; Result is 1 or 2, the better one; the header may be
-missing. --names, --image-names: names of methods and images, a line each, in the order of their numbers, which start at
-1; without them FILE.methods.txt and FILE.images.txt beside the votes, where `serve.py --export` wrote them.
+FILE.csv: a vote a line, "Image ID,Method 1,Method 2,Result"; Result is 1 or 2, the better one, or 0 for a tie, which
+counts half for each; the header may be missing, and semicolons may stand for the commas. --names, --image-names: names
+of methods and images, a line each, in the order of their numbers, which start at 1; without them FILE.methods.txt and
+FILE.images.txt beside the votes, where `serve.py --export` wrote them.
 
 global: maximum likelihood over all votes. per_image_mean: the Lai study's scheme: a fit per image, values that are not
 finite dropped, mean over images. ci95: bootstrap of the global score, by images from 20 images up, else by votes.
@@ -100,7 +101,7 @@ def fit(votes: Votes, unit: str = "auto", draws: int = DRAWS, seed: int = 0, pri
         per_image=per_image,
         mean=mean,
         images=images,
-        agreement=agreement_u(total),
+        agreement=agreement_u(total if votes.ties is None else total - votes.ties),
         test=range_test(total),
         unit=unit,
     )

@@ -1,8 +1,9 @@
 """Votes on pairs of results as a CSV file, in the layout of the Lai study.
 
 A line a vote: image ID, method 1, method 2, result; result is 1 or 2, the better one of the two. Methods are numbered
-from 1 in the order of a list of names, a line each. The header may be missing: the first line is a vote where its
-result is 1 or 2, so that no vote is lost and none is made of a header.
+from 1 in the order of a list of names, a line each. A tie (result 0, "tie" or "draw") counts half for each of the two.
+The header may be missing: the first line is a vote where its result is one, so that no vote is lost and none is made of
+a header. Cells may be divided by semicolons or tabs.
 
 Source of the layout: Lai et al., "A Comparative Study for Single Image Blind Deblurring", CVPR 2016, the votes files.
 """
@@ -19,18 +20,26 @@ from pathlib import Path
 import numpy as np
 
 from core.files import write_text
+from core.tables import read_cells
 
 NAME_AND_SIZE = re.compile(r"(\S+)\s+\d+")
+TIES = ("0", "0.5", "tie", "tied", "draw", "equal", "same", "both", "=")
+MOST_METHODS = 200  # a bootstrap solves a thousand systems of so many equations, some ten times
+MOST_CELLS = 1 << 27  # of wins: 1 GiB
 HEADER = ("Image ID", "Method 1", "Method 2", "Result")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Votes:
-    """Votes as win counts. wins: [images, methods, methods] float64, wins[k, i, j] = times i was better than j on k."""
+    """Votes as win counts. wins: [images, methods, methods] float64, wins[k, i, j] = times i was better than j on k.
+
+    A tie counts half for each of the two. ties: [methods, methods], those halves alone, over all images.
+    """
 
     names: tuple[str, ...]
     images: tuple[str, ...]
     wins: np.ndarray
+    ties: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -53,7 +62,8 @@ def read_votes(path: Path, names_file: Path | None = None, image_names_file: Pat
     found = sorted({image for _, image, _, _, _ in rows}, key=_natural)
     image_place = {image: index for index, image in enumerate(found)}
     images = tuple(found) if image_names_file is None else _image_names(path, rows, found, image_names_file)
-    wins = np.zeros((len(images), len(names), len(names)))
+    _require_few(path, len(images), len(names))
+    wins, ties = np.zeros((len(images), len(names), len(names))), np.zeros((len(names), len(names)))
     for line, image, first, second, result in rows:
         for label in (first, second):
             if label not in place:
@@ -63,11 +73,26 @@ def read_votes(path: Path, names_file: Path | None = None, image_names_file: Pat
                 )
         if place[first] == place[second]:
             raise ValueError(f"{path}, line {line}: two different methods are expected, got {first!r} twice")
+        if result == "0":
+            for better, worse in ((first, second), (second, first)):
+                wins[image_place[image], place[better], place[worse]] += 0.5
+                ties[place[better], place[worse]] += 0.5
+            continue
         better, worse = (first, second) if result == "1" else (second, first)
         wins[image_place[image], place[better], place[worse]] += 1
     voted = (wins.sum(axis=(0, 1)) + wins.sum(axis=(0, 2))) > 0
     kept = tuple(name for name, there in zip(names, voted, strict=True) if there)
-    return Votes(names=kept, images=images, wins=wins[:, voted][:, :, voted])
+    return Votes(names=kept, images=images, wins=wins[:, voted][:, :, voted], ties=ties[voted][:, voted])
+
+
+def _require_few(path: Path, images: int, methods: int) -> None:
+    """Errors: ValueError for more methods or images than tables of all pairs of methods can be kept for."""
+    if methods > MOST_METHODS or images * methods**2 > MOST_CELLS:
+        most = min(MOST_METHODS, int((MOST_CELLS / images) ** 0.5))
+        raise ValueError(
+            f"{path}: votes on {methods} methods and {images} images; every method is compared with every other one on "
+            f"every image, which is done for {most} methods here at most. Give --names with fewer, or split the file"
+        )
 
 
 def _image_names(
@@ -116,16 +141,11 @@ def write_votes(path: Path, votes: Sequence[tuple[int, int, int, int]]) -> None:
 
 def _rows(path: Path) -> list[tuple[int, str, str, str, str]]:
     """(line, image, method 1, method 2, result) of every vote, the result "1" or "2"."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            lines = [
-                (number, [cell.strip() for cell in row]) for number, row in enumerate(csv.reader(stream), 1) if row
-            ]
-    except (UnicodeDecodeError, csv.Error):
-        raise ValueError(f"{path}: expected a CSV file in UTF-8 with the columns {', '.join(HEADER)}") from None
-    lines = [(number, row) for number, row in lines if any(row)]
+    cells_of, _ = read_cells(path)
+    lines = [(number, [cell.strip() for cell in row]) for number, row in cells_of]
     columns: list[int] = [0, 1, 2, 3]
-    if lines and not (len(lines[0][1]) >= 4 and lines[0][1][3] in ("1", "2")):
+    # A first line that ends in 0 may be anything: of ties in numbers there must be a header, or a vote before.
+    if lines and not (len(lines[0][1]) >= 4 and lines[0][1][3] != "0" and _result(lines[0][1][3])):
         head = [cell.casefold() for cell in lines[0][1]]
         if set(cell.casefold() for cell in HEADER) <= set(head):
             columns = [head.index(cell.casefold()) for cell in HEADER]
@@ -142,13 +162,20 @@ def _rows(path: Path) -> list[tuple[int, str, str, str, str]]:
     rows = []
     for number, row in lines:
         cells = [row[column] for column in columns if column < len(row)]
-        if len(cells) < 4 or not all(cells) or cells[3] not in ("1", "2"):
+        if len(cells) < 4 or not all(cells) or not _result(cells[3]):
             raise ValueError(
-                f"{path}, line {number}: expected image, method 1, method 2 and the better one (1 or 2), "
-                f"got {','.join(row)!r}"
+                f"{path}, line {number}: expected image, method 1, method 2 and the better one (1 or 2, 0 for a tie), "
+                f"got {','.join(row)[:200]!r}"
             )
-        rows.append((number, cells[0], cells[1], cells[2], cells[3]))
+        rows.append((number, cells[0], cells[1], cells[2], _result(cells[3])))
     return rows
+
+
+def _result(text: str) -> str:
+    """ "1", "2", or "0" for a tie; "" for anything else."""
+    plain = text.strip().casefold()
+    plain = plain.removesuffix(".0")
+    return "0" if plain in TIES else plain if plain in ("1", "2") else ""
 
 
 def _natural(label: str) -> tuple[int, int, str]:

@@ -7,13 +7,13 @@ What the test sets share: a test set as a list of clips, pairs by file name, and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from benchmark.protocols import EvalProtocol
+from core import schema
 from core.image_files import list_images
 
 
@@ -86,6 +86,7 @@ class TestSetEntry:
     render_mini: Callable[[Path, int, int], None] | None = None
     # (height, width) in px that the real images have, upright or turned; () where they differ
     sizes: tuple[tuple[int, int], ...] = ()
+    folders: tuple[str, ...] = ()  # names that `find` looks for, for sentences
 
 
 MARKER = "mini.json"  # in the folder of a rendered mini set; written first as unfinished, and last as finished
@@ -143,7 +144,7 @@ def is_mini(folder: Path) -> bool:
 def mini_problems(folder: Path) -> list[str]:
     """What is wrong with a rendered mini set: at most that its rendering was interrupted."""
     try:
-        finished = bool(json.loads((folder / MARKER).read_text(encoding="utf-8")).get("finished"))
+        finished = bool(schema.parse((folder / MARKER).read_text(encoding="utf-8")).get("finished"))
     except (OSError, ValueError, AttributeError):
         finished = False
     return [] if finished else [f"{folder}: the rendering of this mini set was interrupted; render it again"]

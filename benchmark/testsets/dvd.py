@@ -142,6 +142,7 @@ ENTRY = TestSetEntry(
     licence="none stated; see https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring/ (not redistributed here)",
     protocols=("dvd-all", "dvd-su30", "dvd-su30-aligned", "dvd-pvdnet"),
     find=find,
+    folders=("DeepVideoDeblurring_Dataset",),
     problems=problems,
     open=open_dvd,
     render_mini=render_mini,

@@ -229,6 +229,7 @@ ENTRY = TestSetEntry(
     licence="see https://seungjunnah.github.io/Datasets/gopro (not redistributed here)",
     protocols=("gopro-linear", "gopro-gamma", "gopro-per-sequence"),
     find=find,
+    folders=FOLDERS,
     problems=problems,
     open=open_gopro,
     render_mini=render_mini,

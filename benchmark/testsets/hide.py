@@ -79,6 +79,7 @@ ENTRY = TestSetEntry(
     licence="none stated; see https://github.com/joanshen0508/HA_deblur (not redistributed here)",
     protocols=("hide",),
     find=find,
+    folders=FOLDERS,
     problems=problems,
     open=open_hide,
 )

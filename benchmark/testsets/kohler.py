@@ -195,6 +195,7 @@ ENTRY = TestSetEntry(
     licence="none stated; see https://webdav.tuebingen.mpg.de/pixel/benchmark4camerashake/ (not redistributed here)",
     protocols=("kohler",),
     find=find,
+    folders=("Kohler",),
     problems=problems,
     open=open_kohler,
     render_mini=render_mini,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmark.testsets.base import MARKER
-from core import camera_response
+from core import camera_response, schema
 from core.files import sha256_of, write_bytes, write_json
 from core.image_files import encode_jpeg, encode_png
 from core.random_streams import stream
@@ -86,7 +85,7 @@ def with_noise(image: np.ndarray, sigma: float, seed: int, *names: str | int) ->
 
 def _finished(data_root: Path, home: Path, configuration: dict[str, object]) -> bool:
     try:
-        marker = json.loads((home / MARKER).read_text(encoding="utf-8"))
+        marker = schema.parse((home / MARKER).read_text(encoding="utf-8"))
         files = marker.pop("files", {})
         if marker != {"finished": True, **configuration} or not files:
             return False

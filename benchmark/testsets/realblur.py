@@ -109,6 +109,7 @@ def _entry(kind: str) -> TestSetEntry:
         licence="CC BY 4.0; see https://github.com/rimchang/RealBlur (not redistributed here)",
         protocols=(f"realblur-{kind.lower()}",),
         find=partial(find, kind),
+        folders=(_OFFICIAL.format(kind), f"RealBlur_{kind}"),
         problems=partial(problems, kind),
         open=partial(open_realblur, kind),
     )

@@ -79,6 +79,7 @@ ENTRY = TestSetEntry(
     licence="CC BY 4.0; see https://seungjunnah.github.io/Datasets/reds (not redistributed here)",
     protocols=("reds-val",),
     find=find,
+    folders=("REDS",),
     problems=problems,
     open=open_reds,
     sizes=((720, 1280),),

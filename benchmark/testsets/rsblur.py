@@ -84,6 +84,7 @@ ENTRY = TestSetEntry(
     licence="CC BY 4.0; see https://github.com/rimchang/RSBlur (not redistributed here)",
     protocols=("rsblur",),
     find=find,
+    folders=("RSBlur",),
     problems=problems,
     open=open_rsblur,
 )

@@ -3,6 +3,18 @@
 What each takes: (restored, sharp) images; the adversarial pairs "-d", "-g" take (sharp, restored) scores of a
 discriminator; `gradient-penalty` takes (discriminator, sharp, restored), `r1` (discriminator,
 sharp); `contrastive` takes negatives besides; `motion` takes what the network tells of the motion and the true one.
+Images are [B, 3, H, W] in [0, 1]; each loss is a scalar that has a gradient, lower for better images.
+
+Examples
+--------
+>>> import torch
+>>> sharp = torch.zeros(1, 3, 8, 8)
+>>> LOSSES["l1"](sharp + 0.5, sharp), LOSSES["mse"](sharp + 0.5, sharp)
+(tensor(0.5000), tensor(0.2500))
+>>> print(f"{LOSSES['psnr'](sharp + 0.1, sharp):.2f}")  # minus the PSNR in dB
+-20.00
+>>> all(LOSSES[name](sharp + 0.1, sharp) > LOSSES[name](sharp + 0.01, sharp) for name in IMAGE_LOSSES)
+True
 """
 
 from __future__ import annotations

@@ -14,15 +14,33 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from core import files
+from core import files, schema
+from core.schema import Count, DigestOrEmpty, Name, Text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, STATE, META = "checkpoint.safetensors", "training_state.safetensors", "checkpoint.json"
 BEST, FAILED_BATCH = "best.safetensors", "failed_batch.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Meta:
+    """What checkpoint.json must hold; the rest is for people."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    model: Name
+    profile: Text
+    finished: bool
+    steps: Count
+    steps_done: Count
+    pairs: Count
+    feature_net: Text
+    switches: list[Text]
+    weights_sha256: DigestOrEmpty
+    configuration: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +70,9 @@ def read(folder: Path) -> CheckpointInfo | None:
     if not path.is_file():
         return None
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ValueError(f"{path} is not readable JSON; remove {folder} and train again") from None
+        meta = schema.checked(_Meta, path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not that of a training ({error}); remove {folder} and train again") from None
     return CheckpointInfo(folder=folder, meta=meta)
 
 

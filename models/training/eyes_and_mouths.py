@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from core import files
+from core import files, schema
 from models.faces import TEMPLATE_PX, TEMPLATE_SIDE_PX
 from models.losses.gfpgan import EYE_SIDE_PX, MOUTH_SIDE_PX
 from models.training.pair_sources import Pair
@@ -91,7 +90,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     found = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = schema.parse(line)
             if "points" in record:
                 boxes = boxes_of(np.array(record["points"], np.float64).reshape(5, 2))
             else:

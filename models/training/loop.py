@@ -269,8 +269,8 @@ class _Training:
         self.terms = {"loss": 0.0}
         for blur, sharp, *boxes in parts:
             pairs = self.running(blur, sharp)
-            told = self.running.motion
-            loss, terms = self.objective.loss(pairs, blur, *boxes, motion=told, step=place, steps=stage.steps)
+            motion = self.running.motion
+            loss, terms = self.objective.loss(pairs, blur, *boxes, motion=motion, step=place, steps=stage.steps)
             self._note("loss", loss, len(parts))
             for name, value in terms.items() if len(terms) > 1 else ():
                 self._note(f"loss/{name}", value, len(parts))
@@ -320,11 +320,15 @@ class _Training:
 
         try:
             state = load(path.read_bytes())
-        except SafetensorError:
-            raise ValueError(f"{path} is damaged; remove {path.parent} and train again") from None
-        steps_done = int(state["steps_done"])
-        self._enter(self.plan.stage_of(max(0, steps_done - 1)))
-        unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
+            steps_done = int(state["steps_done"])
+            if not 0 <= steps_done <= self.plan.steps:
+                raise ValueError
+            self._enter(self.plan.stage_of(max(0, steps_done - 1)))
+            unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
+        except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError):
+            raise ValueError(
+                f"{path} is damaged or of another training; remove {path.parent} and train again"
+            ) from None
         self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
         return steps_done
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from benchmark.protocols import DVD_TEST_SEQUENCES
 from core import shards
-from core.files import json_lines
+from core.command_line import note
 from core.image_files import image_size, natural_sorted
+from core.pair_folders import find_pairs
+from synth.manifest import PairImages, checked_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +44,54 @@ def layout_pairs(folder: Path, prefix: str) -> tuple[list[Pair], bytes] | None:
     GOPRO_Large: train/<sequence>/{blur,sharp}, or train/{input,target} as re-packed; the test half is never read.
     DeepVideoDeblurring_Dataset: quantitative_datasets/<sequence>/{input,GT} without the ten test sequences. REDS:
     train/{train_blur,train_sharp}/<clip>, or train_blur_jpeg where train_blur is missing; never the validation half, on
-    which the benchmark scores. The identity is a hash over names and sizes of files, not over their contents.
-    Errors: ValueError if a blurred image has no sharp one.
+    which the benchmark scores. Any other folder: blurred and sharp images in the arrangements of core/pair_folders.py,
+    the halves train and val of it, or all where there are none. The identity is a hash over names and sizes of files,
+    not over their contents.
+    Errors: ValueError if a blurred image has no sharp one; in a folder of one's own a note names them.
     """
     if (folder / "pairs.jsonl").is_file():
         return None
     found, response = _gopro(folder) or _dvd(folder), PIXEL_VALUES
     if not found:
         found, response = _reds(folder), LIGHT
-    if not found:
-        return None
     pairs: list[Pair] = []
     digest = hashlib.sha256()
     for sequence, blur, sharp in found:
         pairs += _pairs(f"{prefix}{sequence}", blur, sharp, response)
+    if not found:
+        pairs = _own(folder, prefix)
+    if not pairs:
+        return None
     for pair in pairs:
         for path in (pair.blur, pair.sharp):
             digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
     return pairs, digest.digest()
+
+
+def _own(folder: Path, prefix: str) -> list[Pair]:
+    """Pairs in folders of one's own; empty where there are none. What is not known of their light is taken as sRGB."""
+    own = find_pairs(folder)
+    if own is None:
+        return []
+    if own.lonely:
+        shown = ", ".join(path.relative_to(folder).as_posix() for path in own.lonely[:3])
+        note(f"{folder}: {len(own.lonely)} images without the other one of their pair are left out, such as {shown}")
+    halves = [*own.of("train", ""), *own.of("val")]
+    counts: dict[str, int] = {}
+    pairs = []
+    for pair in halves:
+        order = counts[pair.sequence] = counts.get(pair.sequence, -1) + 1
+        pairs.append(
+            Pair(
+                key=pair.key,
+                sequence=f"{prefix}{pair.sequence}",
+                split=pair.split or "train",
+                order=float(order),
+                blur=pair.blur,
+                sharp=pair.sharp,
+            )
+        )
+    return pairs
 
 
 def _gopro(folder: Path) -> list[tuple[str, Path, Path]]:
@@ -203,31 +235,35 @@ def manifest_pairs(folder: Path, prefix: str = "") -> tuple[list[Pair], bytes]:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; make pairs with synth/make_pairs.py --out {folder}, or give the folder "
-            "GOPRO_Large, DeepVideoDeblurring_Dataset or REDS itself"
+            f"GOPRO_Large, DeepVideoDeblurring_Dataset or REDS itself, or one with blur/ and sharp/{lying_in(folder)}"
         )
     data = path.read_bytes()
     pairs = []
-    for number, record in enumerate(json_lines(data), start=1):
-        try:
-            if record is None:
-                raise ValueError
-            pair = Pair(
-                key=record["key"],
-                sequence=f"{prefix}{record['sequence']}",
-                split=record["split"],
-                order=float(record["centre_s"]),
-                blur=folder / record["blur"],
-                sharp=folder / record["sharp"],
-                response=record["response"],
-            )
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}, line {number}: not a record of a pair; make the set again") from None
+    for record in checked_lines(folder, data, PairImages):
+        pair = Pair(
+            key=record["key"],
+            sequence=f"{prefix}{record['sequence']}",
+            split=record["split"],
+            order=float(record["centre_s"]),
+            blur=folder / record["blur"],
+            sharp=folder / record["sharp"],
+            response=record["response"],
+        )
         if not shards.exists(pair.blur) or not shards.exists(pair.sharp):
-            raise FileNotFoundError(f"{path}, line {number}: {pair.blur} or {pair.sharp} is missing")
+            raise FileNotFoundError(f"{path}: {pair.blur} or {pair.sharp} of the pair {pair.key!r} is missing")
         pairs.append(pair)
     if not pairs:
         raise ValueError(f"{path}: the set is empty; make pairs with synth/make_pairs.py")
     return pairs, data
+
+
+def lying_in(folder: Path, most: int = 8) -> str:
+    """ "; there are a/, b.png and 3 more in it" for a sentence about a folder in which something was not found."""
+    if not folder.is_dir():
+        return ""
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in natural_sorted(folder.iterdir())]
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"; there are {', '.join(names[:most])}{rest} in it" if names else "; the folder is empty"
 
 
 def smallest_side(pairs: Sequence[Pair]) -> int:

@@ -5,8 +5,7 @@ And what its checkpoint.json says about it.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import torch
 from core import files
 from core.command_line import unknown
 from core.weights_files import weights_folder
+from models import network_weights
+from models.chosen_weights import choose
 from models.feature_nets import identity_of
 from models.recipes import Recipe, find_recipe
 from models.restorer import RESTORERS, choose_device
@@ -24,6 +25,7 @@ from models.training.augmentation import require_degradation
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import require_discriminator
 from models.training.eyes_and_mouths import TEMPLATE, FaceBoxes, load_boxes
+from models.training.facts import facts_of, plain
 from models.training.live_samples import LiveSources, live_sources
 from models.training.objective import identity_of_arcface
 from models.training.pair_sources import PairSets, load_pairs, smallest_side
@@ -35,33 +37,6 @@ from models.zoo import MODELS
 
 DEFAULT_OUT = Path(__file__).resolve().parents[2] / "out" / "checkpoints"
 TRAINING_THREADS = 2
-# Fields of a recipe that stand in every configuration; the others only where they are used.
-EARLY_FIELDS = (
-    "name",
-    "profile",
-    "losses",
-    "batch",
-    "crop_px",
-    "clip_frames",
-    "steps",
-    "epochs",
-    "learning_rate",
-    "warmup_steps",
-    "schedule",
-    "milestones",
-    "decay",
-    "betas",
-    "ema_decay",
-    "gradient_clip",
-    "flips",
-    "reversal",
-    "response_share",
-    "starts_at_blur",
-    "checkpoint_every",
-    "validate_every",
-)
-LATE_FIELDS = ("faces", "r1")
-NOTHING = object()
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -152,6 +127,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     if config.threads < 1:
         raise ValueError(f"the number of threads is at least 1, got {config.threads}")
     _require_settings(config)
+    config = _with_weights(config, spec)
     if config.backbone:
         require_backbone(spec)
         recipe = parts_after(recipe, spec)
@@ -183,7 +159,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     steps = stages[-1].last
     configuration = {
         "model": config.model,
-        "recipe": _facts(recipe),
+        "recipe": facts_of(recipe),
         "steps": steps,
         "crop_px": stages[0].crop_px,
         "clip_frames": stages[0].clip_frames,
@@ -198,7 +174,7 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     if rates != [part.learning_rate for part in recipe.stages or (recipe,)]:
         configuration["learning_rates"] = rates  # the budget of work made it shorter: not the same as --steps
     if live:
-        configuration["live"] = [_plain(stage.recipe.live) for stage in stages]
+        configuration["live"] = [plain(stage.recipe.live) for stage in stages]
     if boxes:
         configuration |= {"identity_net": arcface, "face_boxes": boxes.identity}
     name = f"{recipe.name}-{recipe.profile}-{checkpoint.digest_of(configuration)}"
@@ -256,19 +232,28 @@ def _boxes(config: TrainConfig, sets: PairSets) -> FaceBoxes:
 
 
 def _require_settings(config: TrainConfig) -> None:
-    """Errors: ValueError for a setting out of its range; FileNotFoundError for a backbone's file."""
+    """Errors: ValueError for a setting out of its range."""
     if config.batch is not None and config.batch < 1:
         raise ValueError(f"the batch is at least 1, got {config.batch}")
     if config.accumulate < 1:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
-    if config.backbone and not config.backbone.is_file():
-        raise FileNotFoundError(f"--backbone {config.backbone} does not exist; give the file of weights to start from")
-    if config.start and not config.start.is_file():
-        raise FileNotFoundError(f"--start {config.start} does not exist; give the file of weights to start from")
     if config.start and config.backbone:
         raise ValueError("--start gives every weight and --backbone a part of them; leave one of the two away")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
+
+
+def _with_weights(config: TrainConfig, spec: ModelSpec) -> TrainConfig:
+    """The configuration with the files that --start and --backbone mean, as every command finds weights.
+
+    Errors: FileNotFoundError, ValueError that say how to get them.
+    """
+    folder = config.weights_dir or weights_folder()
+    found: list[Path | None] = []
+    for given in (config.start, config.backbone):
+        chosen = choose(spec, config.model, given, folder if folder.is_dir() else None) if given else None
+        found.append(chosen.path if chosen else None)
+    return replace(config, start=found[0], backbone=found[1])
 
 
 def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
@@ -283,7 +268,7 @@ def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
         "mix": list(config.mix),
         "every": list(config.every),
         "backbone": files.sha256_of(config.backbone) if config.backbone else None,
-        "start": files.sha256_of(config.start) if config.start else None,
+        "start": network_weights.identity_of(config.start) if config.start else None,
         "processes": processes.count() if processes.count() > 1 else None,
     }
     return {key: value for key, value in found.items() if value}
@@ -293,26 +278,6 @@ def _as_it_is(recipe: Recipe) -> Recipe:
     """The recipe for a network that is trained already: its last layer is not set to zero."""
     stages = tuple(replace(part, starts_at_blur=False) for part in recipe.stages)
     return replace(recipe, starts_at_blur=False, stages=stages)
-
-
-def _facts(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, for the digest; source and what is left at its default say nothing."""
-    found = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    usual = {field.name: field.default for field in fields(recipe) if field.name not in EARLY_FIELDS}
-    facts = {key: value for key, value in found.items() if key != "source" and usual.get(key, NOTHING) != value}
-    return json.loads(json.dumps(facts, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return _without_late(asdict(value))
-
-
-def _without_late(value: Any) -> Any:
-    """Fields that parts of a recipe got later say nothing at their defaults, so that older trainings stay the same."""
-    if not isinstance(value, dict):
-        return value
-    late = {key for key in LATE_FIELDS if value.get(key, NOTHING) is None}
-    return {key: _without_late(part) for key, part in value.items() if key != "source" and key not in late}
 
 
 def description(

@@ -9,54 +9,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
+from core.progress import bar
 from models.training import processes
 from models.training.stages import PlannedStage
 
 NOT_THE_NETWORKS = ("loss/discriminator", "learning_rate")
 
 
-class StepsPerSecond(ProgressColumn):
-    """Throughput over the last steps."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.2f} steps/s" if task.speed else "")
-
-
 @contextmanager
 def progress(title: str, total: int, done: int) -> Iterator[Callable[[str], None]]:
     """Gives a function to call after every step with a note (the loss)."""
     started, last = time.monotonic(), ""
-    quiet = not sys.stderr.isatty() or not processes.is_writer()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-    bar = Progress(
-        *columns,
-        StepsPerSecond(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(title, total=total, completed=done, note="")
+    with bar(title, total, done=done, shown=processes.is_writer(), throughput=True) as step:
 
         def advance(note: str) -> None:
             nonlocal last
             last = note
-            bar.update(task, advance=1, note=note)
+            step(1, note)
 
         yield advance
     seconds = time.monotonic() - started

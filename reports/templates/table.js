@@ -62,6 +62,7 @@ function sortedRows(rows, column, descending) {
   const unknown = (value) => value === null || value === "" || Number.isNaN(value);
   const sign = descending ? -1 : 1;
   return [...rows].sort((a, b) => {
+    if (a.block !== b.block) return a.block - b.block;
     const [x, y] = [column.of(a), column.of(b)];
     if (unknown(x) || unknown(y)) return unknown(x) - unknown(y); // what is not known stands last, either way
     return sign * (x < y ? -1 : x > y ? 1 : 0);
@@ -74,7 +75,13 @@ function drawBoard() {
   const column = columns.find((entry) => entry.id === state.sort.column) ?? columns[1];
   const rows = sortedRows(table.rows, column, state.sort.descending);
   const head = make("tr", {}, columns.map((entry) => headCell(entry, entry === column)));
-  const body = rows.map((row) => make("tr", {}, columns.map((entry) => bodyCell(table, row, entry))));
+  const body = rows.map((row, index) => {
+    const begins = row.block > 0 && index > 0 && rows[index - 1].block !== row.block;
+    const line = make("tr", begins ? { class: "block" } : {});
+    line.append(...columns.map((entry) => bodyCell(table, row, entry)));
+    if (begins) line.firstElementChild.prepend(make("span", { class: "blockhead" }, `${DATA.blocks[row.block]}:`));
+    return line;
+  });
   const caption = captionOf(table, `${table.rows.length} methods`);
   const grid = make("table", { class: "board", id: "leaderboard" }, caption, make("thead", {}, head), make("tbody", {}, body));
   asGrid(grid, (cell, line) => openImages(line.querySelector("[data-method]").dataset.method, cell.dataset.metric ?? state.metric));
@@ -143,7 +150,7 @@ function fillFigure(cell, table, row, metric) {
 }
 
 function bestOf(table, metric) {
-  const values = table.rows.map((row) => row.figures[metric]?.value).filter((v) => v !== null && v !== undefined).map(toNumber);
+  const values = table.rows.filter((row) => row.block < 2).map((row) => row.figures[metric]?.value).filter((v) => v !== null && v !== undefined).map(toNumber);
   return metricOf(metric).up ? Math.max(...values) : Math.min(...values);
 }
 

@@ -22,6 +22,10 @@ class Degradation:
     source: str
     apply: Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
+    def __post_init__(self) -> None:
+        if self.domain not in DOMAINS:
+            raise ValueError(f"{self.name}: a degradation's domain is {' or '.join(DOMAINS)}, got {self.domain!r}")
+
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         require_image(image)
         degraded = self.apply(image.astype(np.float32, copy=False), rng)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -299,3 +300,49 @@ def test_runs_from_anywhere_as_a_script(folders: tuple[Path, Path], tmp_path: Pa
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     assert math.isinf(float(json.loads(finished.stdout)["metrics"]["psnr"]))
+
+
+def test_deep_and_grey_images_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four levels of 255 apart, whatever the depth: 20 log10(255 / 4) = 36.0896 dB."""
+    sharp = np.full((24, 32, 3), 100, np.uint8)
+    write_image(tmp_path / "sharp" / "a.png", sharp)
+    write_image(tmp_path / "restored" / "a.png", (sharp + 4).astype(np.uint16) * 257)
+    write_image(tmp_path / "sharp" / "b.png", sharp.astype(np.uint16) * 257)
+    write_image(tmp_path / "restored" / "b.png", sharp + 4)
+    for folder, value in (("sharp", 100), ("restored", 104)):
+        cv2.imwrite(str(tmp_path / folder / "c.png"), np.full((24, 32), value, np.uint8))
+        cv2.imwrite(str(tmp_path / folder / "d.png"), np.full((24, 32), value * 257, np.uint16))
+    words = [str(tmp_path / "restored"), str(tmp_path / "sharp"), "--protocol", "gopro-linear", "--metrics", "psnr"]
+    assert main([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == {key: {"psnr": pytest.approx(36.0896, abs=1e-4)} for key in "abcd"}
+
+
+def test_an_image_too_small_for_one_metric_loses_that_value_only(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for name, side in (("small", 24), ("large", 192)):
+        sharp = rng.integers(0, 200, (side, side, 3), dtype=np.uint8)
+        write_image(tmp_path / "sharp" / f"{name}.png", sharp)
+        write_image(tmp_path / "restored" / f"{name}.png", sharp + np.uint8(4))
+    words = [str(tmp_path / "restored"), str(tmp_path / "sharp"), "--protocol", "gopro-linear"]
+    assert main([*words, "--metrics", "psnr,ms-ssim", "--json"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert set(report["images"]["large"]) == {"psnr", "ms-ssim"} and set(report["images"]["small"]) == {"psnr"}
+    assert report["metrics"]["ms-ssim"] == report["images"]["large"]["ms-ssim"]
+    assert report["metrics"]["psnr"] == pytest.approx(36.0896, abs=1e-4) and list(report["lost"]) == ["small"]
+    assert "small: no ms-ssim: " in printed.err
+    assert main([*words, "--metrics", "psnr,ms-ssim"]) == 0 and " -" in capsys.readouterr().out
+
+
+def test_identical_images_are_named_beside_an_infinite_mean(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for name, added in (("same", 0), ("other", 4)):
+        sharp = rng.integers(0, 200, (24, 24, 3), dtype=np.uint8)
+        write_image(tmp_path / "sharp" / f"{name}.png", sharp)
+        write_image(tmp_path / "restored" / f"{name}.png", sharp + np.uint8(added))
+    words = [str(tmp_path / "restored"), str(tmp_path / "sharp"), "--protocol", "gopro-linear", "--metrics", "psnr"]
+    assert main([*words, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["metrics"]["psnr"] == "inf"
+    assert "same: identical to the sharp image, so the mean of psnr is infinite" in printed.err

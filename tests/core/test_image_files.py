@@ -80,7 +80,7 @@ def test_jpeg_orientation_tag_is_honoured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("text.png", b"this is no image", "not a PNG or JPEG"),
+        ("text.png", b"this is no image", "not an image"),
         ("empty.jpg", b"", "empty"),
         ("grey.png", cv2.imencode(".png", picture()[..., 0])[1].tobytes(), "8-bit grey"),
         ("grey.jpg", cv2.imencode(".jpg", picture()[..., 0])[1].tobytes(), "8-bit grey"),
@@ -97,7 +97,7 @@ def test_arrays_that_are_no_image_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="uint8"):
         encode_png(np.zeros((4, 4, 3), dtype=np.float32))
     with pytest.raises(ValueError, match=r"\.png"):
-        write_image(tmp_path / "a.webp", picture())
+        write_image(tmp_path / "a.gif", picture())
 
 
 def test_natural_order(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_picture_is_written_as_it_was_saved(tmp_path: Path, kind: type, channe
     write_picture(tmp_path / "b.png", found.rgb.astype(np.float32) / found.levels, found)
     assert np.array_equal(cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED), values)
     if found.alpha is not None:
-        with pytest.raises(ValueError, match=r"c\.jpg: a JPEG cannot be transparent"):
+        with pytest.raises(ValueError, match=r"c\.jpg: .* a JPEG cannot be transparent"):
             write_picture(tmp_path / "c.jpg", found.rgb / found.levels, found)
         write_picture(tmp_path / "twice.png", np.zeros((46, 62, 3), np.float32), found)
         assert cv2.imread(str(tmp_path / "twice.png"), cv2.IMREAD_UNCHANGED).shape == (46, 62, 4)

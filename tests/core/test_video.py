@@ -14,7 +14,6 @@ import pytest
 from core.camera_response import response, to_8bit
 from core.image_files import write_image
 from core.video import VideoSource, every_frame, open_source
-from synth import make_pairs
 from synth.scenes import SceneFrames
 from tests.synth.clips import HEIGHT, WIDTH, decoded, moving_frames, write_frames, write_video
 
@@ -65,25 +64,24 @@ def test_video_files(tmp_path: Path, name: str, codec: str) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_frames_of_a_constant_rate_are_even(tmp_path: Path, fps: int, suffix: str) -> None:
     """Also where times are rounded to whole milliseconds (mkv)."""
-    assert open_source(write_video(tmp_path / f"a{suffix}", moving_frames(20), fps=fps)).uneven_s is None
+    source = open_source(write_video(tmp_path / f"a{suffix}", moving_frames(20), fps=fps))
+    all_frames(source)
+    assert source.times is not None and source.times.uneven_after(0, 19) == []
+    assert source.times.rate(0, 19) == source.fps == fps and source.times.since_start_s(7) == 7 / fps
+    assert not open_source(tmp_path / f"a{suffix}", fps).taken_as_even
 
 
-def test_dropped_frames_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=240)
-        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 240)
-        for index, frame in enumerate(moving_frames(20)):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture.pts, picture.time_base = index + 2 * (index > 8), Fraction(1, 240)  # two frames are lost
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    usual, longest = open_source(path).uneven_s or (0.0, 0.0)
-    assert usual == pytest.approx(1 / 240, abs=0.001) and longest == pytest.approx(3 / 240, abs=0.001)
-    words = ["--video", str(path), "--interpolator", "crossfade", "--window", "5", "--workers", "1"]
-    assert make_pairs.main([*words, "--out", str(tmp_path / "out")]) == 0
-    assert "a: the frames are unevenly spaced in time" in capsys.readouterr().out
+def test_dropped_frames_are_noticed(tmp_path: Path) -> None:
+    ticks = [index + 2 * (index > 8) for index in range(20)]  # two frames are lost
+    path = write_video(tmp_path / "a.mkv", moving_frames(20), ticks=ticks, time_base=Fraction(1, 240))
+    source = open_source(path)
+    all_frames(source)
+    assert source.times is not None and source.times.uneven_after(0, 19) == [8]
+    assert source.times.uneven_after(0, 8) == source.times.uneven_after(9, 19) == []
+    assert source.times.rate(9, 19) == pytest.approx(240, rel=0.02)  # times are rounded to whole milliseconds
+    even = open_source(path, 240)  # who says the rate says that it is even
+    all_frames(even)
+    assert even.taken_as_even and even.times is None and "uneven" in even.notes[0]
 
 
 def test_a_grey_video_only_where_it_will_do(tmp_path: Path) -> None:
@@ -214,7 +212,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
         open_source(tmp_path / "grey")
     write_frames(tmp_path / "text", frames)
     (tmp_path / "text" / "frame_2.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"frame_2\.png.*not a PNG or JPEG"):
+    with pytest.raises(ValueError, match=r"frame_2\.png.*not an image"):
         open_source(tmp_path / "text")
 
 

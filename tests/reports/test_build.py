@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.results import Row, ScoreRow, read_rows, write_rows
+from benchmark.results import MethodRow, Row, ScoreRow, read_rows, write_rows
 from models.zoo import MODELS
 from reports import build
 from reports.comparison import mean_and_interval
 from reports.contact_sheet import detail_box
-from reports.leaderboard import readme_block
+from reports.leaderboard import best_value, ranked, readme_block, table
 from reports.published import load_published, same_protocol
+from reports.rows import BLOCKS, build_rows
 from tests.reports.result_data import write_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,3 +163,22 @@ def test_detail_box_finds_the_detail() -> None:
     image[30:40, 50:60] = np.random.default_rng(0).integers(0, 256, (10, 10, 3))
     left, top, right, bottom = detail_box(image, 20)
     assert left <= 50 and right >= 60 and top <= 30 and bottom >= 40
+
+
+def test_rows_of_a_block_stand_below_a_line_that_says_what_they_are(tmp_path: Path):
+    folder = write_results(tmp_path)
+    methods = read_rows(folder / "methods.csv", MethodRow)
+    quick = next(row for row in methods if row.method == "mimo-unet" and row.protocol == "gopro-linear")
+    kept = replace(quick, method="deepdeblur", profile="kept", weights_sha256="cd" * 32)
+    enlarging = replace(quick, method="esrgan-x4", task="sr4", profile="")
+    scores = read_rows(folder / "scores.csv", ScoreRow)
+    of_quick = [row for row in scores if row.method == "mimo-unet" and row.protocol == "gopro-linear"]
+    for method, gain in ((kept, -0.5), (enlarging, 5.0)):
+        scores += [replace(row, method=method.method, value=row.value + gain) for row in of_quick]
+    rows = build_rows(scores, [*methods, kept, enlarging], [], [])
+    here = [row for row in rows if row.protocol == "gopro-linear"]
+    assert ranked(here, "psnr")[-1] == "esrgan-x4"
+    assert best_value(here, "psnr") == next(r.value for r in here if (r.method, r.metric) == ("mimo-unet", "psnr"))
+    text = table(rows, "gopro", "gopro-linear")
+    place = [text.index(words) for words in ("| deepdeblur |", BLOCKS[1], "| mimo-unet |", BLOCKS[2], "| esrgan-x4 |")]
+    assert place == sorted(place)

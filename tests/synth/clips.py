@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -47,18 +48,26 @@ def write_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     bt709: bool = False,
+    ticks: list[int] | None = None,
+    time_base: Fraction | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Encode a clip with PyAV."""
+    """Encode a clip with PyAV. ticks: times of the frames in units of `time_base` (s), in place of an even rate."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container_options or {}) as container:
         made = container.add_stream(codec, rate=fps, options={"crf": "10", **(options or {})})
         made.height, made.width, made.pix_fmt = frames[0].shape[0], frames[0].shape[1], pixels
+        container.metadata.update(metadata or {})
         if bt709:
             made.codec_context.colorspace = 1
-        for frame in frames:
+        if ticks:
+            made.time_base = made.codec_context.time_base = time_base
+        for index, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
             if bt709:
                 picture = picture.reformat(format=pixels, dst_colorspace="itu709")
+            if ticks:
+                picture.pts, picture.time_base = ticks[index], time_base
             container.mux(made.encode(picture))
         container.mux(made.encode())
     return path

@@ -228,3 +228,8 @@ def test_degraded_pairs_are_repeatable_and_rebuilt(tmp_path: Path, capsys: pytes
     assert np.array_equal(read_image(rebuilt), read_image(records[1].blur_path(tmp_path / "one")))
     assert make_pairs.main([*common, "--out", str(tmp_path / "one")]) == 2
     assert "degradations" in capsys.readouterr().err
+
+
+def test_a_domain_is_light_or_encoded_values() -> None:
+    with pytest.raises(ValueError, match="blur: a degradation's domain is linear or encoded, got 'Linear'"):
+        Degradation(name="blur", domain="Linear", source="", apply=lambda image, rng: image)

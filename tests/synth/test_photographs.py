@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -155,3 +156,21 @@ def test_pairs_are_a_test_set(folder: Path, tmp_path: Path) -> None:
     assert "missing" in entry.problems(out)[0]
     (out / "run.json").unlink()
     assert "no run.json" in entry.problems(out)[0]
+
+
+def test_photographs_that_cannot_be_used_are_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They do not stop the others."""
+    picture = read_image(folder / "a.png")
+    folder = tmp_path / "photographs"
+    write_image(folder / "good.png", picture)
+    write_image(folder / "cut.jpg", picture)
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-400])
+    cv2.imwrite(str(folder / "clear.png"), np.dstack([picture, picture[..., 0]]))
+    (folder / "notes.txt").write_text("x")
+    assert make(folder, tmp_path / "out", "--blurs", "1") == 0
+    printed = capsys.readouterr().out
+    assert "notes.txt" in printed and "1 pairs of 1 photographs" in printed
+    assert "cut.jpg: the image is damaged and cannot be decoded (left out)" in printed
+    assert "clear.png: the image is transparent in places" in printed

@@ -158,7 +158,7 @@ def test_training_starts_at_the_backbone_and_freezes_it_first(pairs: Path, tmp_p
 def test_backbones_that_cannot_be(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = words(pairs, tmp_path / "out", "mimo-unet", "mimo-unet-test", 1)
     assert train.main([*arguments, "--backbone", str(tmp_path / "none.pth")]) == 2
-    assert "none.pth does not exist; give the file of weights to start from" in capsys.readouterr().err
+    assert "none.pth does not exist; give the path of one" in capsys.readouterr().err
     torch.save({"features.0.0.weight": torch.ones(1)}, tmp_path / "file.pth")
     assert train.main([*arguments, "--backbone", str(tmp_path / "file.pth")]) == 2
     assert "mimo-unet-test has no part for them, leave it away" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from core.image_files import write_image
 from models import train
@@ -86,9 +86,24 @@ def test_a_training_starts_at_given_weights(pairs: Path, tmp_path: Path) -> None
     assert plan(replace(going_on, start=None)).folder != info.folder
 
 
+def test_weights_to_start_from_are_found_as_everywhere(pairs: Path, tmp_path: Path) -> None:
+    """By their name in the weights folder, as `restore.py --weights` and `run.py --weights` find them."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    weights = folder / "mine.safetensors"
+    save_file(MODELS["mimo-unet-test"].build().state_dict(), weights)
+    by_name = plan(config(pairs, tmp_path, start=Path("mine.safetensors"), weights_dir=folder))
+    assert by_name.config.start == weights
+    assert by_name.configuration == plan(config(pairs, tmp_path, start=weights)).configuration
+    with pytest.raises(
+        FileNotFoundError, match=r"is not in the weights folder; run: models/weights\.py fetch mimo-unet"
+    ):
+        plan(config(pairs, tmp_path, model="mimo-unet", start=Path("MIMO-UNet.pkl"), weights_dir=folder))
+
+
 def test_weights_to_start_from_are_checked(pairs: Path, tmp_path: Path) -> None:
     missing = tmp_path / "none.safetensors"
-    with pytest.raises(FileNotFoundError, match=r"none\.safetensors does not exist; give the file"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors does not exist; give the path of one"):
         plan(config(pairs, tmp_path, start=missing))
     other = run_training(config(pairs, tmp_path / "first", model="nafnet-test", steps=1), resume=False).weights
     with pytest.raises(ValueError, match="leave one of the two away"):
