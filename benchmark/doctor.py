@@ -37,6 +37,8 @@ STORED: dict[str, tuple[float, str]] = {
     "ssim-wang-downsampled": (0.5860319946035103, ""),
     "ssim-cw": (0.9850717429488918, ""),
     "ms-ssim": (0.9202396888817543, ""),
+    "lpips-alex": (0.3438403010368347, "9f97fd313f4da83dbe6bbfbe6effca1241de9edfcd7c53386261ed9697286dd9"),
+    "lpips-vgg": (0.3928125500679016, "cabd922aeb0dd6d56f2bed33221aee74b7f1e760ddd105c0e0891606cbab6d0d"),
     "lpips-squeeze": (0.2819856107234955, "efe394a85f4736af12447a82f3a9c121431b32fae9b9abb582c2da28bb72733c"),
     "niqe": (11.10583357963475, "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296"),
     "brisque": (50.99130053133749, "19526fb799c4c7992ccc109fcfecddb25976ba024b194cd3ee275d27e8909c8d"),
@@ -145,8 +147,8 @@ def _model_digest(name: str) -> str:
     """The sha256 of the model file that a metric uses here, "" for one without."""
 
     networks = {f"lpips-{net}": names for net, names in perceptual.FILES.items()}
-    files = {"niqe": niqe.FILES, "brisque": brisque.FILES, **networks}.get(name)
-    path = find_file(*files) if files else None
+    files = {"brisque": brisque.FILES, **networks}.get(name)
+    path = niqe.model_file() if name == "niqe" else find_file(*files) if files else None
     return sha256_of(path) if path is not None else ""
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+import warnings as python_warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,17 @@ if __name__ == "__main__":  # run as a file: the repository's root in place of t
 
     loading()
 
-from benchmark.evaluation import find_metrics, missing_metrics
+import numpy as np
+
+from benchmark.evaluation import find_metrics, missing_metrics, score_image
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
 from benchmark.scoring import ScoreJob, score_jobs
 from benchmark.testsets.base import some
-from core.command_line import Parser, complain, listed, run
+from core.arrays import as_float
+from core.callable_module import make_callable
+from core.command_line import Parser, complain, listed, run, unknown
 from core.progress import bar
 from core.weights_files import set_weights_dir
 
@@ -197,5 +202,62 @@ def _parser() -> Parser:
     return parser
 
 
+def score_arrays(
+    restored: np.ndarray,
+    sharp: np.ndarray | Sequence[np.ndarray] | None = None,
+    protocol: str = "gopro-linear",
+    metrics: Sequence[str] = (),
+) -> dict[str, float]:
+    """Score a restored image against a sharp one under a named protocol.
+
+    Parameters
+    ----------
+    restored : numpy.ndarray
+        [H, W, 3] uint8, uint16 or floats in [0, 1], RGB, sRGB-encoded.
+    sharp : numpy.ndarray, sequence of numpy.ndarray or None
+        The same for the sharp image; several for Kohler's trajectory; None for protocols without truth.
+    protocol : str
+        Of `benchmark.protocols.PROTOCOLS`: rounding, alignment, cut, kind of SSIM.
+    metrics : sequence of str
+        Of `benchmark.metrics.METRICS`; by default the protocol's, without those whose files are missing (a warning).
+
+    Returns
+    -------
+    dict of str to float
+        The value of each metric.
+
+    Raises
+    ------
+    ValueError
+        For another type, shape or range, an unknown name, and for a metric asked for by name that lacks a file.
+
+    Examples
+    --------
+    >>> from benchmark import score
+    >>> sharp = np.full((40, 60, 3), 100, dtype=np.uint8)
+    >>> values = score(sharp + 5, sharp, "gopro-linear", ["psnr"])
+    >>> print(f"{values['psnr']:.3f} dB")  # 20 log10(255 / 5)
+    34.151 dB
+    """
+    import torch
+
+    if protocol not in PROTOCOLS:
+        raise ValueError(unknown("there is no protocol", protocol, PROTOCOLS))
+    rules = PROTOCOLS[protocol]
+    names = list(metrics) or list(rules.metrics)
+    find_metrics(names, rules)
+    lacking = missing_metrics(names)
+    if lacking and metrics:
+        raise ValueError("; ".join(lacking.values()))
+    for sentence in lacking.values():
+        python_warnings.warn(f"left out: {sentence}", stacklevel=2)
+    given = [] if sharp is None else list(sharp) if not isinstance(sharp, np.ndarray) or sharp.ndim == 4 else [sharp]
+    images = [as_float(restored, "restored"), *(as_float(each, "sharp") for each in given)]
+    first, *references = (torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))) for image in images)
+    return score_image(first, references, rules, [name for name in names if name not in lacking])
+
+
 if __name__ == "__main__":
     sys.exit(main())
+
+make_callable(__name__, score_arrays)

@@ -24,7 +24,7 @@ def keep_freed_memory(largest_block: int = _LARGEST_BLOCK, kept: int = _KEPT) ->
     largest_block, kept: other limits in bytes, of one block and of what is kept unused; at most 2 GiB count.
 
     A gap at 1280x720 takes and frees some 100 MB of buffers; mapping and clearing those pages anew was a tenth of its
-    time (docs/log.md 6). The peak does not grow: what is kept is used again. Elsewhere than on glibc nothing happens.
+    time (docs/log, 6). The peak does not grow: what is kept is used again. Elsewhere than on glibc nothing happens.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -17,8 +19,11 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
+
+LINES_AFTER_S = 5.0  # a download shorter than that says nothing where there is no terminal
 
 
 class _Throughput(ProgressColumn):
@@ -84,3 +89,47 @@ class PairProgress:
             self._console.print(
                 f"synthesis {sequence}: {counts['pair']} pairs{skipped}", highlight=False, soft_wrap=True
             )
+
+
+class TransferProgress:
+    """Shows a download: bytes, speed and time left. A context; call it with (bytes, bytes in all or None)."""
+
+    def __init__(self, name: str) -> None:
+        self._console, self._name = Console(stderr=True), name
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=None)
+        self._started: tuple[float, int] | None = None
+        self._told = 0.0
+
+    def __enter__(self) -> TransferProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, loaded: int, total: int | None) -> None:
+        self._bar.update(self._task, completed=loaded, total=total)
+        now = time.monotonic()
+        if self._started is None:
+            self._started = (now, loaded)
+        began, at = self._started
+        quick = now - began < LINES_AFTER_S
+        if self._console.is_terminal or quick or not total or loaded < total * (self._told + 0.1):
+            return
+        self._told = loaded / total
+        speed = (loaded - at) / max(now - began, 1e-6)
+        left = f", about {(total - loaded) / speed:.0f} s left" if speed > 0 and loaded < total else ""
+        line = f"{self._name}: {self._told:.0%} of {total / 1e6:,.1f} MB{left}"
+        self._console.print(line, highlight=False, soft_wrap=True)

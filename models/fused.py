@@ -2,7 +2,7 @@
 
 Batch norms go into the weights of the convolutions before them, ReLUs into the convolutions' own pass, 1x1
 convolutions to oneDNN (with one thread PyTorch takes a path that is three times as slow), and instance norms read
-their features channels-last. Figures: docs/log.md, "Latency and memory of every network".
+their features channels-last. Figures: docs/log, 14.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import npm_packages, weights_files
+from core import npm_packages, sdist_packages, weights_files
 from core.files import sha256_of
 from core.fitting import load_fitting
 from core.key_layouts import KeyLayout, renamed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-PACKAGED = (weights_files.PREFIX, npm_packages.PREFIX)  # files that a package's client gets
+PACKAGED = (weights_files.PREFIX, sdist_packages.PREFIX, npm_packages.PREFIX)  # files that a package's client gets
 _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
 
 
@@ -66,10 +66,11 @@ def find_weights(spec: ModelSpec, weights_dir: Path | None) -> Path | None:
 
 
 def _find(entry: Weights, files: Sequence[Path]) -> Path | None:
-    named = [path for path in files if path.name == entry.file]
+    # A file may be named with the folders that its authors' archive has it in.
+    named = [path for path in files if f"/{path.as_posix()}".endswith(f"/{entry.file}")]
     if not entry.sha256:
         return named[0] if named else None
-    others = [path for path in files if path.name != entry.file]
+    others = [path for path in files if path not in named]
     found = next((path for path in [*named, *others] if _digest(path) == entry.sha256), None)
     if found is None and named:
         raise ValueError(

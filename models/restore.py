@@ -25,6 +25,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from core.arrays import as_float, in_type_of
+from core.callable_module import make_callable
 from core.command_line import Failure, Parser, complain, listed, run, unknown
 from core.image_files import (
     IMAGE_SUFFIXES,
@@ -279,5 +281,96 @@ def _restore(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+class Network:
+    """A method that restores arrays, kept for many images; `load` makes it."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Restore an image [H, W, 3] or a clip of consecutive frames [T, H, W, 3].
+
+        uint8, uint16 or floats in [0, 1], RGB, sRGB-encoded; the result is of the same type, and of the same shape
+        but for networks that enlarge. Errors: ValueError for another type, shape or range; MemoryError.
+        """
+        images = np.asarray(images)
+        frames = as_float(images, "images", (3, 4))
+        clip = frames if images.ndim == 4 else frames[None]
+        restored = self.method.restore(_scaled(frame, 1) for frame in clip)
+        result = np.stack([in_type_of(_to_image(frame), images) for frame in restored])
+        return result if images.ndim == 4 else result[0]
+
+
+def load(
+    model: str = KEPT,
+    weights: Path | str | None = None,
+    *,
+    device: str = "auto",
+    switches: Sequence[str] = (),
+    tile: int | str = "",
+) -> Network:
+    """A network with its weights, or a baseline, for arrays.
+
+    Parameters
+    ----------
+    model : str
+        A name of `models/restore.py --help`; by default the small network whose weights this project keeps.
+    weights : path or str, optional
+        A file, or a name in the weights folder; by default the authors' file there, your last training, the kept ones.
+    device, switches
+        As `models.restorer.open_method` takes them.
+    tile : int or str
+        "auto", "none" or a side in px; "" is "auto" for still networks and "none" for others.
+
+    Returns
+    -------
+    Network
+        Call it with an image [H, W, 3] or a clip [T, H, W, 3].
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For an unknown name, missing or wrong weights, a switch or a tile that does not suit.
+
+    Examples
+    --------
+    >>> from models import load
+    >>> network = load("identity")
+    >>> network(np.zeros((2, 16, 24, 3), dtype=np.uint8)).shape
+    (2, 16, 24, 3)
+    """
+    path = choose_weights(model, None if weights is None else str(weights))
+    still = model in MODELS and MODELS[model].frames == 1 and MODELS[model].task != "face"
+    return Network(open_method(model, path, device, switches, parse_tile(str(tile or ("auto" if still else "none")))))
+
+
+_loaded: dict[tuple[str, str, str], Network] = {}  # the last network that `restore_array` was asked for
+
+
+def restore_array(
+    images: np.ndarray, model: str = KEPT, weights: Path | str | None = None, *, device: str = "auto"
+) -> np.ndarray:
+    """Restore an image [H, W, 3] or a clip [T, H, W, 3]: `load(model, weights, device=device)(images)`.
+
+    The network stays loaded until another one is asked for.
+
+    Examples
+    --------
+    >>> from models import restore
+    >>> blurred = np.full((48, 64, 3), 90, dtype=np.uint8)
+    >>> restored = restore(blurred)
+    >>> restored.shape, restored.dtype
+    ((48, 64, 3), dtype('uint8'))
+    """
+    key = (model, str(weights), device)
+    if key not in _loaded:
+        network = load(model, weights, device=device)
+        _loaded.clear()
+        _loaded[key] = network
+    return _loaded[key](images)
+
+
 if __name__ == "__main__":
     sys.exit(main())
+
+make_callable(__name__, restore_array)

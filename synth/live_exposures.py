@@ -7,7 +7,7 @@ is the latter). The sharp picture is the middle of the exposure, pixel for pixel
 from that moment. Everything is a function of (seed, number).
 
 Sources: the paths are those of synth/shake.py and synth/degrade/motion.py (Boracchi and Foi, 2012; Kupyn et al., 2018);
-plain means of 7 to 15 frames: Nah et al., CVPR 2017, section 3. The shares and ranges are our own choice (docs/log.md).
+plain means of 7 to 15 frames: Nah et al., CVPR 2017, section 3. The shares and ranges are our choice (docs/log, 23).
 """
 
 from __future__ import annotations

@@ -32,6 +32,14 @@ from synth.manifest import read_manifest
 from tests.models.training import training_data
 from tests.synth.clips import moving_frames, write_frames
 
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "adding.md").read_text(encoding="utf-8")
+
+
+def page_code(title: str) -> str:
+    """The Python code under a heading of docs/adding.md."""
+    section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return section.split("```python\n")[1].split("```")[0]
+
 
 def new_file(folder: Path, text: str) -> ModuleType:
     """A file of its own, imported."""
@@ -55,40 +63,7 @@ def scored(restored: Path, sharp: Path, metric: str, capsys: pytest.CaptureFixtu
     return json.loads(capsys.readouterr().out)["metrics"][metric]
 
 
-NETWORK = '''
-import torch
-from torch import nn
-
-from models.nets.adapters import Still
-from models.spec import ModelSpec, TrainingForm
-
-
-class MadeUp(nn.Module):
-    def __init__(self, width: int = 200) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, width, 3, stride=2, padding=1)
-        self.last = nn.ConvTranspose2d(width, 3, 2, stride=2)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Shape: [B, 3, H, W], even sides -> the same. Range: [-1, 1]."""
-        return image + self.last(torch.relu(self.first(image)))
-
-
-MADE_UP = ModelSpec(
-    name="made-up",
-    task="deblur",
-    build=MadeUp,
-    adapter=Still,
-    frames=1,
-    multiple_of=2,
-    value_range=(-1.0, 1.0),
-    weights=(),
-    recipe="charbonnier",
-    training=TrainingForm(residual=("last",)),
-    source="this test",
-    published="",
-)
-'''
+NETWORK = page_code("A network")
 
 
 def test_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,19 +102,7 @@ def test_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert measured.macs_g == pytest.approx(16 * 24 * (200 * 3 * 9 + 200 * 3 * 4) / 1e9, abs=5e-5)
 
 
-METRIC = """
-from benchmark.protocols import Metric
-
-WORST = Metric(
-    name="worst",
-    title="Worst",
-    unit="levels",
-    higher_is_better=False,
-    needs_reference=True,
-    source="this test: the largest difference of a pixel, in 8-bit levels",
-    fn=lambda restored, sharp: float((restored - sharp).abs().max() * 255),
-)
-"""
+METRIC = page_code("A metric")
 
 
 def test_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,11 +116,7 @@ def test_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert found == pytest.approx(17, abs=1e-4)
 
 
-DEGRADATION = """
-from synth.degrade.base import Degradation
-
-NEGATIVE = Degradation(name="negative", domain="encoded", source="this test", apply=lambda image, rng: 1 - image)
-"""
+DEGRADATION = page_code("A degradation")
 
 
 def pairs_of(folder: Path, out: Path, *words: object) -> Path:
@@ -179,26 +138,7 @@ def test_a_degradation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.array_equal(read_image(one.sharp_path(plain)), read_image(other.sharp_path(negative)))
 
 
-INTERPOLATOR = '''
-import numpy as np
-
-from synth.interp.base import sum_of_virtual_frames
-
-
-class Hold:
-    """Every virtual frame is the captured one before it."""
-
-    name = "hold"
-    looks_around = False
-    any_factor = True
-    weights_sha256 = ""
-
-    def between(self, first, second, phases, response, path=None):
-        return np.stack([first.astype(np.float32) / 255 for _ in phases])
-
-    def gap_sum(self, first, second, factor, response, path=None):
-        return sum_of_virtual_frames(self, first, second, factor, response, path)
-'''
+INTERPOLATOR = page_code("An interpolator")
 
 
 def test_an_interpolator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,49 +154,7 @@ def test_an_interpolator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.abs(found - to_8bit(response("srgb").to_encoded(expected))).max() <= 1
 
 
-TESTSET = """
-from functools import partial
-from pathlib import Path
-
-from benchmark.protocols import EvalProtocol
-from benchmark.testsets.base import Clip, Sample, TestSet, TestSetEntry, listed, still
-
-
-def find(data_root: Path) -> Path | None:
-    folder = data_root / "made-up"
-    return folder if folder.is_dir() else None
-
-
-def clips(folder: Path) -> tuple[Clip, ...]:
-    pictures = sorted(folder.glob("*-blur.png"))
-    samples = [(path.name.removesuffix("-blur.png"), path) for path in pictures]
-    return tuple(
-        still(Sample(key=key, blur=path, references=(folder / f"{key}-sharp.png",))) for key, path in samples
-    )
-
-
-def opened(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet:
-    return listed(
-        name="made-up",
-        title="Made up",
-        folder=folder,
-        protocol=protocol,
-        simulated=simulated,
-        list_clips=partial(clips, folder),
-    )
-
-
-ENTRY = TestSetEntry(
-    name="made-up",
-    title="Made up",
-    source="this test",
-    licence="none",
-    protocols=("pairs",),
-    find=find,
-    problems=lambda folder: [],
-    open=opened,
-)
-"""
+TESTSET = page_code("A test set")
 
 
 def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:

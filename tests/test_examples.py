@@ -12,6 +12,9 @@ import pytest
     "module",
     [
         "models.restorer",
+        "models.restore",
+        "benchmark.score",
+        "synth.arrays",
         "models.zoo",
         "models.losses",
         "benchmark.metrics",

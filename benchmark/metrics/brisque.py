@@ -69,7 +69,7 @@ def missing() -> str | None:
     """The sentence that names BRISQUE's model file, or None where it is there."""
     if find_file(*FILES) is not None:
         return None
-    return missing_sentence("brisque", FILES[0], "in rehanguha/brisque, folder brisque/models")
+    return missing_sentence("brisque", FILES[0], "of the package brisque; run python models/weights.py fetch brisque")
 
 
 def brisque(restored: Tensor, sharp: Tensor | None = None) -> float:

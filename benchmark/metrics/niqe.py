@@ -17,7 +17,7 @@ from scipy.special import gammaln
 
 from benchmark.metrics.images import checked_single, luma, to_array
 from benchmark.protocols import Metric
-from core.weights_files import find_file, missing_sentence, weights_folder
+from core.weights_files import find_file, weights_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,21 +25,25 @@ if TYPE_CHECKING:
 BLOCK_PX = 96
 FEATURES = 36
 FILES = ("niqe_pris_params.npz", "niqe_modelparameters.mat")  # BasicSR's and the authors' file of the same model
+KEPT = Path(__file__).resolve().parent / "parameters" / FILES[0]
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # horizontal, vertical and the two diagonals
 _SHAPES = np.arange(200, 10001) / 1000  # the shape parameters among which the fit chooses
 
 
 def missing() -> str | None:
-    """The sentence that names NIQE's model file, or None where it is there."""
-    if find_file(*FILES) is not None:
-        return None
-    return missing_sentence("niqe", FILES[0], "in XPixelGroup/BasicSR, folder basicsr/metrics")
+    """None: the model is kept beside the metrics, so that nothing is ever missing."""
+    return None
+
+
+def model_file() -> Path:
+    """The model in the weights folder, if there is one; else the kept one (parameters/README.md)."""
+    return find_file(*FILES) or KEPT
 
 
 def niqe(restored: Tensor, sharp: Tensor | None = None) -> float:
     """NIQE of an image in [0, 1]; lower is better. Shape: [3, H, W] RGB or [1, H, W] luma.
 
-    Errors: ValueError for a missing or unsuitable model file, or an image without two textured blocks of 96 x 96 px.
+    Errors: ValueError for an unsuitable model file, or an image without two textured blocks of 96 x 96 px.
     """
     mean, covariance, window = _model(weights_folder())
     return niqe_of_luma(rounded_luma(to_array(restored)), mean, covariance, window)
@@ -166,10 +170,8 @@ def single_precision(window: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)
 def _model(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean [36], covariance [36, 36] and window [7, 7] from the file found in `folder`."""
-    path = find_file(*FILES)
-    if path is None:
-        raise ValueError(missing())
+    """Mean [36], covariance [36, 36] and window [7, 7] from the file found in `folder`, or the kept one."""
+    path = model_file()
     try:
         if path.suffix == ".mat":
             import scipy.io

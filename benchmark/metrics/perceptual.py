@@ -17,14 +17,14 @@ from core.weights_files import find_file, missing_sentence, open_weights, weight
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# torchvision's file of each backbone, and what other names are taken for it
+# torchvision's file of each backbone, and what other names are taken for it: `fetch` gets its convolutions alone
 FILES = {
-    "alex": ("alexnet-owt-7be5be79.pth",),
-    "vgg": ("vgg16-397923af.pth",),
+    "alex": ("alexnet-owt-7be5be79.pth", "alexnet-features.safetensors"),
+    "vgg": ("vgg16-397923af.pth", "vgg16-features.safetensors"),
     "squeeze": ("squeezenet1_1-b8a52dc0.pth", "squeezenet1_1*.pth"),
 }
 MIN_SIDE_PX = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it a pooling layer has nothing left
-_WHERE = "torchvision's, from https://download.pytorch.org/models/"
+_WHERE = "torchvision's; run python models/weights.py fetch lpips-{net}"
 _building = threading.Lock()  # two threads must not build the same network at once
 
 
@@ -34,7 +34,7 @@ def missing(net: str) -> str | None:
         if importlib.util.find_spec(package) is None:
             return f"lpips-{net} needs the package {package}"
     if find_file(*FILES[net]) is None:
-        return missing_sentence(f"lpips-{net}", FILES[net][0], _WHERE)
+        return missing_sentence(f"lpips-{net}", FILES[net][0], _WHERE.format(net=net))
     return None
 
 

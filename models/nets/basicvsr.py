@@ -306,7 +306,7 @@ class BasicVSRPlusPlus(Enlargement):
 SOURCE = "Chan et al., CVPR 2021, arXiv:2012.02181; github.com/XPixelGroup/BasicSR"
 PLUS_PLUS_SOURCE = "Chan et al., CVPR 2022, arXiv:2104.13371, and arXiv:2204.05308; github.com/XPixelGroup/BasicSR"
 OURS = " (variant for deblurring: docs/decisions/008-basicvsr-deblur.md, no published network)"
-# Memory grows with the length; twice as many frames gained 0.15 dB (docs/log.md, video networks).
+# Memory grows with the length; twice as many frames gained 0.15 dB (docs/log, 11).
 PIECE_FRAMES = 15
 OVERLAP_FRAMES = 2
 # Offsets and flows are places in the image: half precision would round them to a quarter of a pixel at column 320.

@@ -4,7 +4,7 @@ Source: Zhu et al., "Deformable ConvNets v2: More Deformable, Better Results", C
 
 torchvision's compiled operator is used where its binary loads. The form in plain PyTorch is exact and differentiable:
 all taps of a strip of rows are sampled by one `grid_sample` and multiplied with the weights by one matrix product,
-while the strip is still in the cache (figures: docs/log.md, `python benchmark/studies/operators.py`).
+while the strip is still in the cache (figures: docs/log, 11, `python benchmark/studies/operators.py`).
 """
 
 from __future__ import annotations

@@ -369,7 +369,7 @@ EDVR_L_DEBLUR = replace(
     EDVR_M_DEBLUR,
     name="edvr-l-deblur",
     build=partial(EDVR, channels=128, blocks=(5, 40)),
-    weights=(Weights(file="EDVR_L_deblur_REDS_official-d76a26ec.pth", source=ZOO, licence="Apache-2.0"),),
+    weights=(Weights(file="EDVR_L_deblur_REDS_official-ca46bd8c.pth", source=ZOO, licence="Apache-2.0"),),
     published="EDVR",
     parity=("edvr_l_deblur",),
 )
@@ -394,7 +394,7 @@ EDVR_L_DEBLUR_2STAGE = replace(
     weights=(
         Weights(
             file="edvr_l_deblur_2stage.safetensors",
-            source="joined_weights() of EDVR_L_deblur_REDS_official-d76a26ec.pth and EDVR_REDS_deblur_Stage2.pth",
+            source="joined_weights() of EDVR_L_deblur_REDS_official-ca46bd8c.pth and EDVR_REDS_deblur_Stage2.pth",
             licence="Apache-2.0",
         ),
     ),

@@ -70,7 +70,14 @@ RIFE_V4 = _part(
     "interpolation",
     IFNetV4,
     V4_MULTIPLE,
-    (Weights(file="flownet.pkl", source="github.com/hzwer/Practical-RIFE (README, 4.25)", licence="MIT"),),
+    (
+        Weights(
+            file="flownet.pkl",
+            sha256="6615790efd627772917205db291f51cd392528a157ecbb2ecaeec3bff8eb6de2",
+            source="github.com/hzwer/Practical-RIFE (README, 4.25)",
+            licence="MIT",
+        ),
+    ),
     "Huang et al., ECCV 2022, and later releases; github.com/hzwer/Practical-RIFE",
     "rife_v4x",
 )

@@ -258,7 +258,7 @@ def quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1) -> R
     smallest for no change at all: a network that starts at the blurred image would stay there for too many steps. The
     mean squared error is led by the few strongest blurs, which nothing so short can restore. Half of the samples are
     shown through other camera responses: otherwise the first thing learned is to darken edges, which averaging in
-    linear light has made brighter (docs/log.md, 3 to 5). Four rounds over the same samples: crops differ by more than
+    linear light has made brighter (docs/log, 3 to 5). Four rounds over the same samples: crops differ by more than
     so few steps teach, so that only losses of the same ones show progress.
     """
     return replace(
@@ -291,7 +291,7 @@ def quick_terms(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1
 
     Its own losses stay, and so do its augmentation and its optimiser; batch, crop, length and schedule are `quick`'s.
     The rate is lower: the terms pull in different directions. Discriminators learn at a hundredth of their rate: in so
-    few steps they learn faster than the network and lead it astray (docs/log.md: up to 0.2 dB), and the sum of its
+    few steps they learn faster than the network and lead it astray (docs/log, 21: up to 0.2 dB), and the sum of its
     terms rises with every success of theirs.
     """
     short = quick(paper, steps=steps, crop_px=crop_px, clip_frames=clip_frames)

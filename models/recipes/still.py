@@ -102,7 +102,7 @@ def _two_stages(name: str, profile: str, clip_frames: int = 1) -> Recipe:
         return replace(second, steps=2_500_000, frozen=(), stages=(first, second))
     shown = min(3, clip_frames)
     lengths = (5, 4) if shown > 1 else (12, 8)  # two cores need more than a second for a frame of 64 px
-    rate = 5e-5 if shown > 1 else 1e-4  # above it a few steps with hardly a warm-up throw them off (docs/log.md)
+    rate = 5e-5 if shown > 1 else 1e-4  # above it a few steps with hardly a warm-up throw them off (docs/log, 21)
     stages = tuple(
         replace(quick(part, steps=steps, crop_px=64, clip_frames=shown), learning_rate=rate)
         for part, steps in zip((first, second), lengths, strict=True)
@@ -132,7 +132,7 @@ def mimo_unet_contrastive(profile: str) -> Recipe:
       or the loss pushes the wrong way. MIMO-UNet gains 6.1 dB on GoPro (25.64 to 31.73), so that its error ends at half
       of the blur's, and a share must stay below 1/2: four intervals of 750 epochs with 0, 1/8, 2/8, 3/8.
     Quick does not start at the blurred image: that is the first negative, and the loss divides by the distance to it
-    (docs/log.md: 2.3 dB lost).
+    (docs/log, 12: 2.3 dB lost).
     """
     paper = replace(
         _paper(),

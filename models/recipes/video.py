@@ -14,7 +14,7 @@ def stfan(profile: str) -> Recipe:
     [0.8, 1.2], flips, crops of 256, Gaussian noise of sigma 0.01 of full scale (the authors' program draws sigma up to
     1e-4: synth/degrade/steps.py has that), Adam 1e-4, divided by 10 every 400k of 900k steps, Kaiming initialisation:
     torch's own for convolutions, which is Kaiming's uniform one with a slope of sqrt(5) (the plain normal one lets this
-    recurrence grow by 1e7 a frame, docs/log.md). Saturation, which their program changes as well, is left out.
+    recurrence grow by 1e7 a frame, docs/log, 7). Saturation, which their program changes as well, is left out.
     """
     paper = replace(
         _stfan(),
@@ -37,7 +37,7 @@ def stfan_plain(profile: str) -> Recipe:
     paper = _stfan()
     if profile == "paper":
         return paper
-    # At quick's rate and without a long warm-up the recurrence is thrown off (docs/log.md).
+    # At quick's rate and without a long warm-up the recurrence is thrown off (docs/log, 21).
     return replace(quick(paper, steps=150, crop_px=64, clip_frames=3), learning_rate=3e-4, warmup_steps=50)
 
 
@@ -161,7 +161,7 @@ def _quick_clip(paper: Recipe, *, steps: int, frames: int) -> Recipe:
     """The quick profile on crops that the deblurring networks of this family need: 132 px and more.
 
     At `quick`'s rate, in so few steps of one clip, they are thrown off and only find back to the blurred image
-    (docs/log.md).
+    (docs/log, 21).
     """
     short = quick(paper, steps=steps, crop_px=144, clip_frames=frames)
     return replace(short, batch=1, least_rate=0.0, warmup_steps=steps // 3, learning_rate=5e-5)

@@ -191,7 +191,7 @@ class _Training:
         if parts[0].starts_at_blur:
             start_at_the_blurred_image(self.module, chosen.spec, loaded)
         if chosen.device.type == "cpu":
-            # A step's buffers are mapped once, not anew in every layer: a quarter of its time (docs/log.md).
+            # A step's buffers are mapped once, not anew in every layer: a quarter of its time (docs/log, 13).
             keep_freed_memory(largest_block=free_bytes(chosen.device), kept=int(KEPT_SHARE * free_bytes(chosen.device)))
         self.module = channels_last(self.module.to(chosen.device)).train()
         self.running = Running(

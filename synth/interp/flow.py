@@ -1,7 +1,7 @@
 """Optical flow (OpenCV's DIS): a virtual frame is its neighbours moved along their paths; a gap is one integral.
 
 Three tiers: `flow-fast`, `flow` (balanced, also called `flow-balanced`) and `flow-best`; TIERS says what they do, and
-docs/log.md (6) what they measure. Sources: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016 (the
+docs/log (6) what they measure. Sources: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016 (the
 flow); the integral is our own, synth/interp/integral.py.
 """
 

@@ -227,7 +227,6 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         "lpips-alex": "alexnet-owt-7be5be79.pth",
         "lpips-vgg": "vgg16-397923af.pth",
         "lpips-squeeze": "squeezenet1_1-b8a52dc0.pth",
-        "niqe": "niqe_pris_params.npz",
         "brisque": "brisque/svm.txt",
     }
     for name, metric in METRICS.items():

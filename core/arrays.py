@@ -1,0 +1,35 @@
+"""Images as users hold them in arrays: checked at the boundary, and given back in the type they came in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_float(images: object, what: str, dimensions: tuple[int, ...] = (3,)) -> np.ndarray:
+    """An image [H, W, 3], or a clip [T, H, W, 3] where 4 is among `dimensions`, as float32 in [0, 1].
+
+    uint8 and uint16 are divided by their largest value; floats must lie in [0, 1]. what: for errors, "restored".
+    Errors: ValueError, one sentence, for another type, shape or range.
+    """
+    array = np.asarray(images)
+    shape = " or ".join("[H, W, 3]" if count == 3 else "[T, H, W, 3]" for count in dimensions)
+    if array.ndim not in dimensions or array.shape[-1] != 3 or not array.size:
+        raise ValueError(f"{what}: RGB of shape {shape} is needed, got {list(array.shape)}")
+    if array.dtype in LEVELS:
+        return array.astype(np.float32) / np.float32(LEVELS[array.dtype])
+    if array.dtype not in FLOATS:
+        raise ValueError(f"{what}: uint8, uint16 or floats in [0, 1] are needed, got {array.dtype}")
+    least, greatest = float(array.min()), float(array.max())
+    if not (least >= 0 and greatest <= 1):  # also for NaN
+        raise ValueError(f"{what}: floats lie in [0, 1], these in [{least:g}, {greatest:g}]; divide them by full scale")
+    return array.astype(np.float32)
+
+
+def in_type_of(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1] in the type of another array: rounded to whole levels for uint8 and uint16."""
+    if like.dtype in LEVELS:
+        return np.rint(values.clip(0, 1) * LEVELS[like.dtype]).astype(like.dtype)
+    return values.astype(like.dtype)
