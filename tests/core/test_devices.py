@@ -18,10 +18,6 @@ from synth.gaps_in_torch import choose_device, torch_device
 
 NONE = [] if torch.cuda.is_available() else ["cuda"]
 NONE += [] if torch.backends.mps.is_available() else ["mps"]
-    name
-    for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
-    if not there
-]
 ABSENT = [*NONE, "cuda:99"]
 UNKNOWN = ["gpu", "tpu", "cuda:-1", "cuda:x", "meta", "xpu", "vulkan", "cpu:1", "", "CUDA", "cuda:0,1", "x" * 500]
 
