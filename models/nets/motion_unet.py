@@ -136,8 +136,9 @@ class MotionUNet(nn.Module):
             x = blocks(up(x, skips.pop()))
         finer = float(2 ** len(self.downs))
         motion = functional.interpolate(motion, scale_factor=finer, mode="bilinear", align_corners=False)
+        motion = motion + self.motion_detail(x).float()
         with torch.autocast(image.device.type, enabled=False):
-            seen, length = self._sampled(image.float(), motion + self.motion_detail(x).float())
+            seen, length = self._sampled(image.float(), motion)
         detail = functional.pixel_shuffle(self.detail(x), BLOCK_PX)
         parts = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
         zeros = detail.new_zeros(len(image), self.zeros, *image.shape[-2:])

@@ -314,7 +314,12 @@ def motion_unet(profile: str) -> Recipe:
     )
     first = replace(second, steps=1500, schedule="step", milestones=(), live=straight)
     full = replace(second, steps=31_500, stages=(first, replace(second, starts_at_blur=False)))
-    if profile == "paper":
-        return full
-    short = quick(second, steps=150, crop_px=128)
-    return replace(short, optimiser="adamw", motion=2.0, stages=())
+    return full if profile == "paper" else quick(second, steps=150, crop_px=128)
+
+
+def motion_unet_more(profile: str) -> Recipe:
+    """What `motion-unet` ends with, for weights that are trained already (--start): no straight blur alone, and half
+    of the steps are the decay. Source: ours."""
+    last = motion_unet("paper").stages[-1]
+    more = replace(last, name="motion-unet-more", steps=1500, milestones=(0.5,))
+    return more if profile == "paper" else quick(more, steps=150, crop_px=128)

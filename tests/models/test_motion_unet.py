@@ -104,7 +104,8 @@ def test_the_motion_of_a_sample_turns_with_it(photographs: Path):
 
 def test_it_starts_at_the_blurred_image_and_trains(photographs: Path, tmp_path: Path):
     arguments = ["--model", "motion-unet-test", "--sharp", str(photographs), "--crop", "32", "--batch", "2"]
-    assert main([*arguments, "--steps", "3", "--threads", "1", "--out", str(tmp_path / "out")]) == 0
+    arguments += ["--precision", "bfloat16", "--threads", "1"]
+    assert main([*arguments, "--steps", "3", "--out", str(tmp_path / "out")]) == 0
     meta = json.loads((tmp_path / "out/checkpoint.json").read_text(encoding="utf-8"))
     assert "2 motion" in meta["loss"]
     module = MODELS["motion-unet-test"].build().train()
