@@ -21,8 +21,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from core.arrays import as_float, in_type_of
@@ -38,6 +36,7 @@ from core.image_files import (
     require_room_for_alpha,
     write_picture,
 )
+from core.progress import bar
 from core.video import VIDEO_SUFFIXES
 from core.weights_files import weights_folder
 from models.baselines import BASELINES
@@ -148,13 +147,10 @@ def _restore_clip(method: Method, paths: Sequence[Path], targets: Sequence[Path]
 
 def _shown(items: Iterator, total: int | None) -> Iterator:
     """The items, with a bar on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("restoring", total=total)
+    with bar("restoring", total) as advance:
         for item in items:
             yield item
-            bar.advance(task)
+            advance(1, "")
 
 
 def _say_count(count: int) -> None:

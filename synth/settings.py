@@ -42,35 +42,30 @@ DEFAULT_SHARD_PAIRS = 256  # about 0.7 GB at 1280x720
 class SynthesisConfig:
     """What is asked for.
 
-    videos: video files or folders of frames, none for the embedded default. stride None: the window. interpolator is
-    "none" where the factor is 1. limit None: all pairs. duty: open share of the window's time. bits: of the blur.
-    row_delay_s: a rolling shutter's time from one row to the next. shard_pairs: pairs in a tar of --layout webdataset.
-    device: "cpu" (numba), or "cuda" or "torch-cpu" (`synth.gaps_in_torch`). drop_duplicates: frames that repeat the one
-    before them are left out. deinterlace: frames of two fields are made whole ones.
     Errors: ValueError, one sentence that lists what exists, for a name or number that cannot work.
     """
 
-    videos: tuple[Path, ...] = ()
-    fps: float | None = None
-    factor: int = 16
-    windows: tuple[int, ...] = (DEFAULT_WINDOW,)
-    stride: int | None = None
+    videos: tuple[Path, ...] = ()  # video files or folders of frames; none: the embedded default
+    fps: float | None = None  # Hz; None: the source's own
+    factor: int = 16  # steps of a gap between two captured frames
+    windows: tuple[int, ...] = (DEFAULT_WINDOW,)  # captured frames
+    stride: int | None = None  # captured frames between windows; None: the window
     response: str = "srgb"
     recipe: str = "trapezoid"
-    interpolator: str = "flow"
+    interpolator: str = "flow"  # "none" where the factor is 1
     layout: str = "flat"
     split: str = "train"
-    limit: int | None = None
+    limit: int | None = None  # None: all pairs
     seed: int = 0
-    duty: float = 1.0
+    duty: float = 1.0  # open share of the window's time
     camera: str = "none"
-    bits: int = 8
-    row_delay_s: float = 0.0
+    bits: int = 8  # of the blurred images
+    row_delay_s: float = 0.0  # a rolling shutter's time from one row to the next
     degradations: tuple[str, ...] = ()
-    shard_pairs: int = DEFAULT_SHARD_PAIRS
-    device: str = "cpu"
-    drop_duplicates: bool = False
-    deinterlace: bool = False
+    shard_pairs: int = DEFAULT_SHARD_PAIRS  # pairs in a tar of --layout webdataset
+    device: str = "cpu"  # "cpu" (numba), or "cuda" or "torch-cpu" (`synth.gaps_in_torch`)
+    drop_duplicates: bool = False  # frames that repeat the one before them are left out
+    deinterlace: bool = False  # frames of two fields are made whole ones
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= MAX_FACTOR:

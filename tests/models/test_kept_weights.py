@@ -21,7 +21,17 @@ from models.training import checkpoint
 from models.zoo import MODELS
 
 NAME = "mimo-unet-test"
-META = {"model": NAME, "recipe": "photographs", "profile": "quick", "finished": True, "steps": 5, "seed": 3}
+META = {
+    "model": NAME,
+    "recipe": "photographs",
+    "profile": "quick",
+    "finished": True,
+    "steps": 5,
+    "steps_done": 5,
+    "pairs": 6,
+    "feature_net": "",
+    "seed": 3,
+}
 
 
 @pytest.fixture
