@@ -58,7 +58,7 @@ def blur(
     >>> frames[1:, :, 20:24] = 255  # a stripe that lights up
     >>> blurred = blur(frames, factor=2, interpolator="crossfade")
     >>> print(f"{blurred[0, 21, 0]:.3f}")  # 3/4 of the light, encoded
-    0.880
+    0.881
     """
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
