@@ -24,6 +24,10 @@ _DRIVE = re.compile(r"^[A-Za-z]:")
 LONGEST_NAME = 4096
 
 
+class Damaged(ValueError):
+    """An archive that cannot be read to its end."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A plain file in an archive. size: of its content in bytes, as the archive states it."""
@@ -96,7 +100,7 @@ def _copy(entry: Entry, target: Path, archive: Path) -> None:
                 raise ValueError(f"{archive.name}: {entry.name} holds more than the {entry.size:,} bytes it states")
             stream.write(block)
         if left:
-            raise ValueError(f"{archive.name} is damaged: {entry.name} is cut short; fetch it again")
+            raise Damaged(f"{archive.name} is damaged: {entry.name} is cut short")
 
 
 @contextmanager
@@ -105,7 +109,7 @@ def _reading(archive: Path) -> Iterator[None]:
         yield
     except (*_BROKEN, RuntimeError, NotImplementedError) as error:
         said = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{archive.name} is damaged, or of a kind that is not read here ({said})") from None
+        raise Damaged(f"{archive.name} is damaged, or of a kind that is not read here ({said})") from None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ TRIES = 5  # of one address, each going on where the one before stopped
 PAUSE_S = 1.0  # before the second try; doubled for every further one
 LONGEST_PAUSE_S = 60.0
 TIMEOUT_S = 30.0  # for an answer, and for the next bytes of one
+HEADS = 3  # timeouts that the head of an answer may take, redirects included
 SLOWEST_BYTES_S = 1000.0  # on average over a timeout; slower counts as standing still
 BLOCK_BYTES = 1 << 18
 AGENT = "deblur-bench"
@@ -235,7 +237,7 @@ def _one_try(session: requests.Session, address: Address, part: Path, report: Re
     headers = {"Range": f"bytes={started}-"} if started else {}
     if started and validator:
         headers["If-Range"] = validator
-    with session.get(address.url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+    with _answered(session, address.url, headers) as answer:
         if any(step.url.startswith("https:") for step in answer.history) and answer.url.startswith("http:"):
             raise Refused(f"it leads from a secure address to one that is not ({answer.url})")
         total = _total(answer, started)
@@ -261,6 +263,29 @@ def _one_try(session: requests.Session, address: Address, part: Path, report: Re
         loaded = _store(answer, part, started, expected, report)
     if expected is not None and loaded < expected:
         raise _Broken(f"the answer ends after {loaded:,} of {expected:,} bytes")
+
+
+def _answered(session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
+    """The answer's head, after redirects. A server that drips its head would keep the library's own limits from acting.
+
+    Errors: _Broken, what requests raises.
+    """
+    found: list[requests.Response | BaseException] = []
+
+    def ask() -> None:
+        try:
+            found.append(session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HEADS * TIMEOUT_S)
+    if not found:
+        raise _Broken("it does not answer in time")
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _half(part: Path, address: Address) -> tuple[int, str]:

@@ -57,8 +57,8 @@ def blur(
     >>> frames[:, :, 24:] = 255  # dark and bright, standing still
     >>> frames[1:, :, 20:24] = 255  # a stripe that lights up
     >>> blurred = blur(frames, factor=2, interpolator="crossfade")
-    >>> print(f"{blurred[0, 21, 0]:.2f}")  # 3/4 of the light, encoded
-    0.88
+    >>> print(f"{blurred[0, 21, 0]:.3f}")  # 3/4 of the light, encoded
+    0.881
     """
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:

@@ -84,7 +84,7 @@ def program(command: Command) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_say_whether_they_are_run(page: Path) -> None:
     for block in blocks(page):
-        assert block["kind"] in ("sh", "python", "text", "console"), f"{page.name}: a block without a kind"
+        assert block["kind"] in ("sh", "python", "text"), f"{page.name}: a block without a kind"
         if block["kind"] == "sh":
             mark = block["mark"] or ""
             assert mark == "run" or mark.startswith("data: "), f"{page.name}: {block['text'][:60]!r} lacks its mark"

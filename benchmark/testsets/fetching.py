@@ -121,14 +121,15 @@ def _get(remote: RemoteFile, data_root: Path, record: Record, mirror: str, keep_
                 f"{remote.file}: its sha256 is {digests['sha256']}, the first time it was {facts['sha256']}: the file "
                 f"behind the address was changed. To take the new one, remove its entry from {record.path}"
             )
-        facts = {"sha256": digests["sha256"], "bytes": archive.stat().st_size, "from": origin}
-        record.remember(remote.name, remote.file, **facts)
-        if not remote.digest:
-            print(f"{remote.file}: no digest is published; sha256 {digests['sha256']} is kept in {record.path}")
+    facts = {"sha256": digests["sha256"], "bytes": archive.stat().st_size, "from": origin}
     folder = data_root / remote.addresses[0].folder
     if archives.is_archive(archive.name):
         with TransferProgress(f"unpacking {archive.name}") as progress:
-            count = archives.unpack(archive, folder, None if quiet else progress)
+            try:
+                count = archives.unpack(archive, folder, None if quiet else progress)
+            except archives.Damaged as error:
+                archive.unlink()  # nothing of it is remembered: the same command gets it anew
+                raise ValueError(f"{error}; it was removed, the same command fetches it again") from None
         print(f"{folder}: {count:,} files of {archive.name}")
     else:
         count, place = 1, folder / remote.file
@@ -137,6 +138,8 @@ def _get(remote: RemoteFile, data_root: Path, record: Record, mirror: str, keep_
         by_hand = "; unpack it there with another program" if place.suffix in (".rar", ".7z") else ""
         print(f"{place}{by_hand}")
     record.remember(remote.name, remote.file, **{**facts, "unpacked": count})
+    if not remote.digest:
+        print(f"{remote.file}: no digest is published; sha256 {digests['sha256']} is kept in {record.path}")
     if archive.is_file() and not keep_archives:
         archive.unlink()
     for empty in (archive.parent, archive.parent.parent):

@@ -139,6 +139,33 @@ def dripping(content: bytes, pause: float) -> Answer:
     return answer
 
 
+def dripping_head(seconds: float) -> Answer:
+    """Header after header, without an end."""
+
+    def answer(handler: Handler) -> None:
+        try:
+            handler.wfile.write(b"HTTP/1.0 200 OK\r\n")
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                handler.wfile.write(b"X-A: b\r\n")
+                handler.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+    return answer
+
+
+def garbage(content: bytes) -> Answer:
+    """No HTTP at all."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(content)
+        handler.close_connection = True
+
+    return answer
+
+
 def status(code: int, **headers: str) -> Answer:
     def answer(handler: Handler) -> None:
         handler.send_response(code)
