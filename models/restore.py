@@ -173,7 +173,7 @@ def _to_image(frame: Tensor) -> np.ndarray:
     return frame.permute(1, 2, 0).contiguous().numpy()
 
 
-KEPT = "deblurgan-v2-mobilenet-dsc"  # the network whose weights this project keeps
+KEPT = "motion-unet-small"  # the network whose weights this project keeps
 
 
 def choose_weights(model: str, given: str | None) -> Path | None:
