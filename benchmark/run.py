@@ -254,7 +254,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     if stored is not None:
         ledger.compare(stored, resolved(config, real), config.out, names_of(config))
         if _is_finished(config, stored, targets, resume):
-            return _verified(config.out)
+            return _verified(config.out, stored)
     return _work(config, targets, real, stored)
 
 
@@ -312,10 +312,11 @@ def _triples(names: Sequence[str], targets: Sequence[Target]) -> list[tuple[str,
     return [(name, target.testset.name, target.testset.protocol.name) for name in names for target in targets]
 
 
-def _verified(out: Path) -> int:
-    say(f"finished before with this configuration; verified, nothing to do: {out}")
-    if not (out / "leaderboard.md").is_file():
+def _verified(out: Path, stored: dict) -> int:
+    if not ledger.has_report(out, stored):
+        say(f"finished before with this configuration; verified, its report is made again: {out}")
         return report(out)
+    say(f"finished before with this configuration; verified, nothing to do: {out}")
     print(f"leaderboard: {out / 'leaderboard.md'}")
     return 0
 
@@ -419,6 +420,7 @@ def report(out: Path) -> int:
     if code != 0:
         warn(f"the report could not be built (exit code {code}); try: python reports/build.py --in {out}")
         return 1
+    ledger.note_report(out)
     for path in sorted(out.glob("contact-*.png")):
         print(f"contact sheet: {path}")
     return 0

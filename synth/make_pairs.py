@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    from core.command_line import loading
+    from core.command_line import LARGEST, SMALLEST, loading
 
     loading()
 
@@ -229,7 +229,9 @@ def _span(flag: str, text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text!r}") from None
+        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text[:60]!r}") from None
+    if not all(SMALLEST <= abs(number) <= LARGEST for number in (low, high)):
+        raise Refusal(f"{flag} takes two numbers between {SMALLEST:g} and {LARGEST:g}, got {text[:60]!r}")
     return low, high
 
 
@@ -410,8 +412,8 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         raise Refusal(f"the recipe {chosen.name} has its own factor; leave --interp auto out")
     factor = asked if asked is not None else chosen.factor or DEFAULT_FACTOR
     windows = parse_list(arguments.window) or [str(window) for window in chosen.windows or (DEFAULT_WINDOW,)]
-    if not all(window.lstrip("-").isdecimal() for window in windows):
-        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)}")
+    if not all(window.lstrip("-").isdecimal() and len(window) < 7 for window in windows):
+        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)[:60]}")
     interpolator = arguments.interpolator or "flow"
     if interpolator not in INTERPOLATORS:
         raise Refusal(unknown("there is no interpolator", interpolator, INTERPOLATORS))
