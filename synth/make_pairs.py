@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    from core.command_line import LARGEST, SMALLEST, loading
+    from core.command_line import loading
 
     loading()
 
@@ -28,7 +28,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from core.command_line import Parser, complain, run, unknown
+from core.command_line import LARGEST, SMALLEST, Parser, complain, run, unknown
 from core.pool import cluster
 from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
