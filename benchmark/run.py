@@ -19,7 +19,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
@@ -47,6 +47,7 @@ from benchmark.trainings import make_pairs, training_seconds, untrained
 from core import command_line, files, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
+from core.locks import only_one
 from core.pool import cluster
 from core.weights_files import PREFIX, set_weights_dir, weights_folder
 from models.network_weights import resolve
@@ -237,6 +238,11 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
+    with nullcontext() if only_check else only_one(config.out):
+        return _run(config, resume, only_check)
+
+
+def _run(config: RunConfig, resume: bool, only_check: bool) -> int:
     config = decided(config, only_check=only_check)
     real, problems = folders(config, only_check=only_check)
     stored = _started_before(config, real, resume)

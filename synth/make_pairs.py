@@ -29,6 +29,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.command_line import LARGEST, SMALLEST, Parser, complain, run, unknown
+from core.locks import only_one
 from core.pool import cluster
 from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
@@ -100,10 +101,11 @@ def _make(arguments: argparse.Namespace) -> int:
     if arguments.scheduler and not (out / RUN_FILE).exists():
         with cluster(arguments.scheduler):
             pass  # it answers and has workers: asked before a set is begun
-    pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
-    code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
-    if arguments.report:
-        print(f"report: {write_page(plan, pair_set)}")
+    with only_one(out):
+        pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
+        code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
+        if arguments.report:
+            print(f"report: {write_page(plan, pair_set)}")
     return code
 
 
@@ -113,7 +115,8 @@ def make(config: SynthesisConfig, out: Path, *, workers: int, resume: bool) -> i
     Returns 0, or 1 if a source broke. Errors: ValueError (Refusal, Damage); OSError (disk full).
     """
     plan = make_plan(config)
-    return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
+    with only_one(out):
+        return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
 
 
 def _open(plan: SynthesisPlan, out: Path, *, workers: int, resume: bool) -> PairSet:
@@ -199,12 +202,14 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
-    print(rebuild(arguments.key, arguments.source_set, arguments.out))
+    with only_one(arguments.out):
+        print(rebuild(arguments.key, arguments.source_set, arguments.out))
     return 0
 
 
 def _select(arguments: argparse.Namespace) -> int:
-    print(select(arguments.folder, arguments.where, arguments.out))
+    with only_one(arguments.out):
+        print(select(arguments.folder, arguments.where, arguments.out))
     return 0
 
 
@@ -221,7 +226,8 @@ def _photos(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         seed=arguments.seed,
     )
-    print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
+    with only_one(arguments.out):
+        print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
     return 0
 
 

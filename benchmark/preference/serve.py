@@ -18,6 +18,7 @@ from benchmark.preference.votes_file import write_votes
 from benchmark.preference.web import study_app
 from core.command_line import Parser, run
 from core.files import write_text
+from core.locks import only_one
 
 EPILOG = """\
 DIR holds the results: DIR/<method>/<key>.png, as the benchmark writes reports/out/images/lai-real. Two results of an
@@ -70,7 +71,8 @@ def _work(arguments: argparse.Namespace) -> int:
     if arguments.export is not None:
         print(export(study, store, arguments.export, arguments.consistency))
         return 0
-    serve(study, store, arguments)
+    with only_one(store.path):
+        serve(study, store, arguments)
     return 0
 
 
