@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from core import provenance
+from core.interrupts import INTERRUPTED, catch, end_loading
 
-FINE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+FINE, FAILED, REFUSED = 0, 1, 2
 PROJECT = "deblur-bench"
 LIBRARIES = (("torch", ("torch",)), ("numpy", ("numpy",)), ("opencv", ("opencv-python", "opencv-python-headless")))
 
@@ -216,18 +216,10 @@ def _has_commands(action: argparse.Action) -> bool:
 
 def loading() -> None:
     """Called by an entry script before its imports, which take seconds: Ctrl-C ends them, --version needs none."""
+    catch()
     if sys.argv[1:] == ["--version"]:
         sys.exit(run(Parser(prog=sys.argv[0]), lambda _: FINE, None))
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what Apple's GPU lacks is done on the CPU
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_loading)
-
-
-def _end_loading(number: int, frame: FrameType | None) -> NoReturn:
-    # Not an exception: in the middle of an import some library would turn it into another one.
-    with suppress(OSError):
-        os.write(2, f"{Path(sys.argv[0]).name}: interrupted\n".encode())
-    os._exit(INTERRUPTED)
 
 
 def run(
@@ -250,7 +242,7 @@ def run(
     interrupted: what Ctrl-C leaves behind. out: where the command writes if --out does not say so, for errors
     that name no file. resume: whether a command that the disk stopped goes on with --resume.
     """
-    if signal.getsignal(signal.SIGINT) is _end_loading:
+    if signal.getsignal(signal.SIGINT) is end_loading:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     name = name or Path(parser.prog).name
     arguments = argparse.Namespace()

@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
