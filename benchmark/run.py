@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -19,7 +22,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
@@ -47,6 +50,7 @@ from benchmark.trainings import make_pairs, training_seconds, untrained
 from core import command_line, files, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
+from core.locks import only_one
 from core.pool import cluster
 from core.weights_files import PREFIX, set_weights_dir, weights_folder
 from models.network_weights import resolve
@@ -237,6 +241,11 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
+    with nullcontext() if only_check else only_one(config.out):
+        return _run(config, resume, only_check)
+
+
+def _run(config: RunConfig, resume: bool, only_check: bool) -> int:
     config = decided(config, only_check=only_check)
     real, problems = folders(config, only_check=only_check)
     stored = _started_before(config, real, resume)
@@ -254,7 +263,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     if stored is not None:
         ledger.compare(stored, resolved(config, real), config.out, names_of(config))
         if _is_finished(config, stored, targets, resume):
-            return _verified(config.out)
+            return _verified(config.out, stored)
     return _work(config, targets, real, stored)
 
 
@@ -312,10 +321,11 @@ def _triples(names: Sequence[str], targets: Sequence[Target]) -> list[tuple[str,
     return [(name, target.testset.name, target.testset.protocol.name) for name in names for target in targets]
 
 
-def _verified(out: Path) -> int:
-    say(f"finished before with this configuration; verified, nothing to do: {out}")
-    if not (out / "leaderboard.md").is_file():
+def _verified(out: Path, stored: dict) -> int:
+    if not ledger.has_report(out, stored):
+        say(f"finished before with this configuration; verified, its report is made again: {out}")
         return report(out)
+    say(f"finished before with this configuration; verified, nothing to do: {out}")
     print(f"leaderboard: {out / 'leaderboard.md'}")
     return 0
 
@@ -419,6 +429,7 @@ def report(out: Path) -> int:
     if code != 0:
         warn(f"the report could not be built (exit code {code}); try: python reports/build.py --in {out}")
         return 1
+    ledger.note_report(out)
     for path in sorted(out.glob("contact-*.png")):
         print(f"contact sheet: {path}")
     return 0

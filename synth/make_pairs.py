@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -28,7 +31,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from core.command_line import Parser, complain, run, unknown
+from core.command_line import LARGEST, SMALLEST, Parser, complain, run, unknown
+from core.locks import only_one
 from core.pool import cluster
 from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
@@ -100,10 +104,11 @@ def _make(arguments: argparse.Namespace) -> int:
     if arguments.scheduler and not (out / RUN_FILE).exists():
         with cluster(arguments.scheduler):
             pass  # it answers and has workers: asked before a set is begun
-    pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
-    code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
-    if arguments.report:
-        print(f"report: {write_page(plan, pair_set)}")
+    with only_one(out):
+        pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
+        code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
+        if arguments.report:
+            print(f"report: {write_page(plan, pair_set)}")
     return code
 
 
@@ -113,7 +118,8 @@ def make(config: SynthesisConfig, out: Path, *, workers: int, resume: bool) -> i
     Returns 0, or 1 if a source broke. Errors: ValueError (Refusal, Damage); OSError (disk full).
     """
     plan = make_plan(config)
-    return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
+    with only_one(out):
+        return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
 
 
 def _open(plan: SynthesisPlan, out: Path, *, workers: int, resume: bool) -> PairSet:
@@ -199,12 +205,14 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
-    print(rebuild(arguments.key, arguments.source_set, arguments.out))
+    with only_one(arguments.out):
+        print(rebuild(arguments.key, arguments.source_set, arguments.out))
     return 0
 
 
 def _select(arguments: argparse.Namespace) -> int:
-    print(select(arguments.folder, arguments.where, arguments.out))
+    with only_one(arguments.out):
+        print(select(arguments.folder, arguments.where, arguments.out))
     return 0
 
 
@@ -221,7 +229,8 @@ def _photos(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         seed=arguments.seed,
     )
-    print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
+    with only_one(arguments.out):
+        print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
     return 0
 
 
@@ -229,7 +238,9 @@ def _span(flag: str, text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text!r}") from None
+        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text[:60]!r}") from None
+    if not all(SMALLEST <= abs(number) <= LARGEST for number in (low, high)):
+        raise Refusal(f"{flag} takes two numbers between {SMALLEST:g} and {LARGEST:g}, got {text[:60]!r}")
     return low, high
 
 
@@ -410,8 +421,8 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         raise Refusal(f"the recipe {chosen.name} has its own factor; leave --interp auto out")
     factor = asked if asked is not None else chosen.factor or DEFAULT_FACTOR
     windows = parse_list(arguments.window) or [str(window) for window in chosen.windows or (DEFAULT_WINDOW,)]
-    if not all(window.lstrip("-").isdecimal() for window in windows):
-        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)}")
+    if not all(window.lstrip("-").isdecimal() and len(window) < 7 for window in windows):
+        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)[:60]}")
     interpolator = arguments.interpolator or "flow"
     if interpolator not in INTERPOLATORS:
         raise Refusal(unknown("there is no interpolator", interpolator, INTERPOLATORS))

@@ -6,13 +6,14 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core import files
+from core.locks import only_one
 from core.memory import free_bytes, keep_freed_memory
 from core.weights_files import weights_folder
 from models.nets.adapters import outputs_of
@@ -127,6 +128,12 @@ def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> Ch
     loss is not finite); OSError (disk full). What was written before stays valid.
     """
     chosen = plan(config, recipe)
+    with only_one(chosen.folder) if is_writer() else nullcontext():
+        return _train(chosen, resume)
+
+
+def _train(chosen: Plan, resume: bool) -> CheckpointInfo:
+    config = chosen.config
     done = checkpoint.read(chosen.folder)
     if done is None and chosen.base is None and (chosen.folder / checkpoint.STATE).is_file():
         raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
