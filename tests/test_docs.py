@@ -55,7 +55,14 @@ def commands(page: Path) -> list[Command]:
     return found
 
 
-EVERY = [command for page in PAGES for command in commands(page)]
+def readme_commands() -> list[Command]:
+    """The README's commands: what stands behind a prompt, all of which are run, and `make`."""
+    lines = [line for block in blocks(ROOT / "README.md") for line in block["text"].splitlines()]
+    asked = [line.removeprefix("$ ") for line in lines if line.startswith(("$ ", "make "))]
+    return [Command("README.md", tuple(shlex.split(line, comments=True)), "run") for line in asked]
+
+
+EVERY = [*readme_commands(), *(command for page in PAGES for command in commands(page))]
 
 
 def module_of(script: str) -> ModuleType:
@@ -133,6 +140,7 @@ def folder(tmp_path: Path) -> Path:
         noise = stream(number, "noise").integers(0, 9, picture.shape)
         write_image(home / "restored" / f"{number}.png", (picture.astype(int) + noise).clip(0, 255).astype(np.uint8))
     write_image(home / "blurred.png", texture(5, 90, 120))
+    write_image(home / "blurred.jpg", texture(5, 90, 120))
     votes = stream(0, "votes").integers(1, 4, (60, 2))
     lines = [f"{number % 5 + 1},{a},{b},{number % 2 + 1}" for number, (a, b) in enumerate(votes) if a != b]
     (home / "votes.csv").write_text("Image ID,Method 1,Method 2,Result\n" + "\n".join(lines) + "\n")
@@ -143,20 +151,20 @@ ORDER = ("getting-started.md", "synthesis.md", "training.md", "scoring.md", "dat
 
 
 def test_the_order_has_every_page_with_commands_to_run() -> None:
-    assert {command.page for command in EVERY if command.mark == "run"} <= set(ORDER)
+    assert {command.page for command in EVERY if command.mark == "run"} <= {"README.md", *ORDER}
+    assert len(readme_commands()) >= 5
 
 
 def test_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In the order of the pages: later ones use what earlier ones made."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr("benchmark.run.measure_apart", quick_cost)
-    for page in ORDER:
-        for command in commands(ROOT / "docs" / page):
-            script, words = program(command)
-            if command.mark != "run" or not script:
-                continue
-            code = module_of(script).main(small(script, words))
-            assert code == 0, f"{page}: {command.line}: {capsys.readouterr().err}"
+    for command in [*readme_commands(), *(each for page in ORDER for each in commands(ROOT / "docs" / page))]:
+        script, words = program(command)
+        if command.mark != "run" or not script:
+            continue
+        code = module_of(script).main(small(script, words))
+        assert code == 0, f"{command.page}: {command.line}: {capsys.readouterr().err}"
 
 
 def quick_cost(name: str, height: int, width: int, device: str, switches: tuple[str, ...] = ()):
