@@ -134,8 +134,7 @@ def score_files(
     restored: Path, references: Sequence[Path], protocol: EvalProtocol, metric_ids: Sequence[str]
 ) -> dict[str, float]:
     """`score_image` for files; every file is decoded once for all metrics. Errors: ValueError, OSError."""
-    sharp = (load_image(path, grey=protocol.luma) for path in references)
-    return score_image(load_image(restored, grey=protocol.luma), sharp, protocol, metric_ids)
+    return score_image(load_image(restored), map(load_image, references), protocol, metric_ids)
 
 
 def score_files_apart(

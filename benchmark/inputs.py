@@ -18,7 +18,7 @@ FACTOR = 4
 
 def input_of(sample: Sample) -> Tensor:
     """Shape: [3, H, W] float32. Range: [0, 1], sRGB-encoded. Errors: as load_image; ValueError for another `made`."""
-    image = load_image(sample.blur, grey=sample.made == "grey")
+    image = load_image(sample.blur)
     if sample.made in ("", "grey"):
         return image
     height, width = (side // FACTOR * FACTOR for side in image.shape[1:])

@@ -161,7 +161,7 @@ def _mean_frame(scene: Scene, index: int, reach: int) -> np.ndarray:
     """The mean of 2 reach + 1 virtual frames, 10 apart: 161 virtual frames, as GoPro's stand-in, for a reach of 8."""
     middle = index * 120 + 80
     frames = [encoded(scene.frame_lin(middle + 10 * offset)) for offset in range(-reach, reach + 1)]
-    return np.mean(frames, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(frames, axis=0, dtype=np.float32))
 
 
 def _render_bsd(data_root: Path, seed: int, workers: int) -> None:

@@ -51,8 +51,8 @@ def _still_home(names: Sequence[str], data_root: Path) -> Path | None:
 
 
 def _sharp_images(folder: Path) -> dict[str, Path]:
-    """Sharp images by name: of HR/, GTmod12/, GT/, original/ or the folder itself (img_001_SRF_4_HR.png as well)."""
-    for name in SHARP_FOLDERS:
+    """Sharp images by name: of HR/, Set5_HR/, GTmod12/, GT/, original/ or the folder itself (img_001_SRF_4_HR.png, too)."""
+    for name in (f"{folder.name}_HR", *SHARP_FOLDERS):
         found = images_by_stem(folder / name)
         marked = {stem.removesuffix("_HR"): path for stem, path in found.items() if stem.endswith("_SRF_4_HR")}
         if marked or found:
@@ -62,7 +62,7 @@ def _sharp_images(folder: Path) -> dict[str, Path]:
 
 def _small_images(folder: Path, stems: Sequence[str]) -> dict[str, Path]:
     """Low-resolution images by the name of their sharp one; those of LRbicx4/ may end in x4."""
-    for name in SMALL_FOLDERS:
+    for name in (f"{folder.name}_LR_x4", *SMALL_FOLDERS):
         found = images_by_stem(folder / name)
         by_name = {stem.removesuffix("x4"): path for stem, path in found.items()}
         if by_name:
@@ -222,7 +222,7 @@ def _render_clip(scene: Scene, index: int, sharp: str, blurred: str) -> list[Ren
     files = [(sharp, png(_sharp_frame(scene, middle)))]
     if blurred:
         frames = [_sharp_frame(scene, middle + offset) for offset in range(-80, 81, 10)]
-        files.append((blurred, png(np.mean(frames, axis=0, dtype=np.float32))))
+        files.append((blurred, png(np.asarray(np.mean(frames, axis=0, dtype=np.float32)))))
     return files
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -514,16 +514,14 @@ ICONVSR_DEBLUR = replace(
 ).with_tiny("iconvsr-deblur-test", partial(_TINY_ICON, deblur=True), recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
 
 
-def _study(name: str, **parts: str) -> ModelSpec:
+def _study(name: str, build: Callable[[], nn.Module]) -> ModelSpec:
     """BasicVSR for deblurring with another way to pass on or to align features (benchmark/studies/arms.py)."""
-    return replace(
-        BASICVSR_DEBLUR, name=f"basicvsr-deblur-{name}", build=partial(BasicVSRStudy, **parts), study=True, tiny=None
-    )
+    return replace(BASICVSR_DEBLUR, name=f"basicvsr-deblur-{name}", build=build, study=True, tiny=None)
 
 
 BASICVSR_STUDIES = (
-    _study("forward", propagation="forward"),
-    _study("local", propagation="local"),
-    _study("unaligned", alignment="none"),
-    _study("images", alignment="images"),
+    _study("forward", partial(BasicVSRStudy, propagation="forward")),
+    _study("local", partial(BasicVSRStudy, propagation="local")),
+    _study("unaligned", partial(BasicVSRStudy, alignment="none")),
+    _study("images", partial(BasicVSRStudy, alignment="images")),
 )

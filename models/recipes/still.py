@@ -376,7 +376,7 @@ def photographs(profile: str) -> Recipe:
     full = Recipe(
         name="photographs",
         profile="paper",
-        source="ours, for pairs of photographs (docs/log.md)",
+        source="ours, for pairs of photographs (docs/log)",
         ours=True,
         losses=(("psnr-40", 1.0),),
         batch=8,
