@@ -51,7 +51,7 @@ def _still_home(names: Sequence[str], data_root: Path) -> Path | None:
 
 
 def _sharp_images(folder: Path) -> dict[str, Path]:
-    """Sharp images by name: of HR/, Set5_HR/, GTmod12/, GT/, original/ or the folder itself (img_001_SRF_4_HR.png, too)."""
+    """Sharp images by name: of HR/, Set5_HR/, GTmod12/, GT/, original/ or the folder (img_001_SRF_4_HR.png, too)."""
     for name in (f"{folder.name}_HR", *SHARP_FOLDERS):
         found = images_by_stem(folder / name)
         marked = {stem.removesuffix("_HR"): path for stem, path in found.items() if stem.endswith("_SRF_4_HR")}
