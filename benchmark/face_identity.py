@@ -13,7 +13,7 @@ from models.nets.arcface import ARCFACE_RESNET18
 from models.network_weights import find_weights, load_into
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def hand_over(weights_dir: Path | None) -> None:
@@ -36,8 +36,7 @@ def _features(path: Path, image: Tensor) -> Tensor:
 
 
 @cache
-def _network(path: Path) -> object:
-
+def _network(path: Path) -> nn.Module:
     module = ARCFACE_RESNET18.build()
     load_into(module, path, ARCFACE_RESNET18)
     return module.eval().requires_grad_(False)
