@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Features = Callable[["Tensor"], "Tensor"]  # a face [3, H, W] in [0, 1] -> a vector
+LACK = "identity needs ArcFace's network, which benchmark/run.py and score.py hand over"
 _features: Features | None = None
-_lack = "identity needs ArcFace's network, which benchmark/run.py and score.py hand over"
+_lack = LACK
 
 
-def use(features: Features | None, lack: str = "") -> None:
+def use(features: Features | None, lack: str = LACK) -> None:
     """Take this network from now on; None and a sentence where there is none."""
     global _features, _lack
     _features, _lack = features, lack
