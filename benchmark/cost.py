@@ -87,6 +87,16 @@ def published_macs(path: Path) -> dict[str, PublishedMacs]:
 
 SIDE_PX = 256
 BYTES_PER_PX = 3 * 4 * 3  # an image in floats, what comes out, and a copy
+
+
+def side_of(method: NetworkMethod | BaselineMethod) -> int:
+    """Side of the image that a method is measured on: of an enlarging network what becomes SIDE_PX. Units: px.
+
+    Its layers at full size are those of the other networks then, and it takes seconds in place of minutes.
+    """
+    return SIDE_PX // method.spec.scale if isinstance(method, NetworkMethod) else SIDE_PX
+
+
 REPEATS = 20
 BUDGET_S = 2.0  # a slow method is timed fewer times, but at least MINIMUM_REPEATS
 MINIMUM_REPEATS = 3

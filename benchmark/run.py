@@ -26,7 +26,8 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
-from benchmark.cost import SIDE_PX, Cost, measure_apart
+from benchmark.cost import SIDE_PX, Cost, measure_apart, side_of
+from benchmark.face_identity import hand_over
 from benchmark.method_work import warn
 from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 # Measured for the profile quick and the mini sets on two CPU cores.
 QUICK_TRAINING_S, MINI_RENDERING_S, MINI_SCORING_S = 75, 10, 8
+COST_S = 10  # of measuring one method, of which half is the start of its process
 
 
 def rough_estimate(
@@ -77,10 +79,16 @@ def rough_estimate(
     else:
         training = f"training {in_words(QUICK_TRAINING_S * len(networks))}"
     mini = in_words(len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods)))
-    parts = [training] if networks else []
+    measured = sum(not isinstance(method, FolderMethod) for method in config.methods)
+    parts = [f"measuring costs {in_words(COST_S * measured)}"] if measured else []
+    parts += [training] if networks else []
     parts += [f"mini sets {mini}"] if minis else []
     parts += ["the real sets minutes to hours for each method, by their size"] if real else []
-    return ", ".join(parts) + "; what is at hand from before is not made again"
+    total = COST_S * measured + len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods))
+    if networks and config.steps is None and config.profile == "quick":
+        total += QUICK_TRAINING_S * len(networks)
+    whole = f"{in_words(total)} in all: " if config.profile == "quick" and not real and config.steps is None else ""
+    return whole + ", ".join(parts) + "; what is at hand from before is not made again"
 
 
 def in_words(seconds: float) -> str:
@@ -241,6 +249,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
+    hand_over(config.weights_dir)
     with nullcontext() if only_check else only_one(config.out):
         return _run(config, resume, only_check)
 
@@ -384,13 +393,15 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     """The Cost of every method that is not a folder; measured once for an output folder and kept in `parts`."""
     found = {}
     measured = [method for method in config.methods if not isinstance(method, FolderMethod)]
-    with method_work.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", measured) as step:
+    title = f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px (of the output, where a network enlarges)"
+    with method_work.progress(title, measured) as step:
         for method in measured:
             name = method.name
             path = config.out / "parts" / name / "cost.json"
             try:
                 if not path.is_file():
-                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, method.switches)
+                    side = side_of(method)
+                    cost = measure_apart(name, side, side, config.device, method.switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     files.write_json(path, values)
                 values = schema.parse(path.read_text(encoding="utf-8"))

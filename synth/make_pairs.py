@@ -5,6 +5,7 @@
     python synth/make_pairs.py rebuild KEY --in DIR --out DIR
     python synth/make_pairs.py select DIR --where "ghost_score < 0.05 and not still" --out DIR
     python synth/make_pairs.py photos DIR [...] --out DIR
+    python synth/make_pairs.py restoration DIR [...] --out DIR
 
 Exit codes: 0 done (or verified), 1 a source broke or a finished set is damaged, 2 bad arguments or a refusal to start,
 130 interrupted.
@@ -38,6 +39,7 @@ from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
 from synth.doubled_frames import regular_distance
 from synth.exposure import WindowPlan
+from synth.frame_sets import expanded
 from synth.gaps import count_windows
 from synth.gaps_in_torch import DEVICES, choose_device
 from synth.interp import INTERPOLATORS
@@ -48,6 +50,8 @@ from synth.photographs import make as make_of_photographs
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
 from synth.report_page import write_page
+from synth.restoration_set import RestorationConfig
+from synth.restoration_set import make as make_restoration
 from synth.selection import select
 from synth.sensor import CAMERAS
 from synth.settings import (
@@ -66,7 +70,7 @@ from synth.synthesis import synthesise
 from synth.truth import summary_lines
 
 NAME = "make_pairs.py"
-COMMANDS = ("verify", "rebuild", "select", "photos")
+COMMANDS = ("verify", "rebuild", "select", "photos", "restoration")
 DEFAULT_FACTOR = 16
 SLOW_FPS, MANY = 100, 16  # captured frames a second from which so many virtual frames a gap can be trusted
 DEFAULT_OUT = ROOT / "out" / "pairs"
@@ -234,6 +238,20 @@ def _photos(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _restoration(arguments: argparse.Namespace) -> int:
+    if arguments.workers < 1:
+        raise Refusal(f"--workers is at least 1, got {arguments.workers}")
+    config = RestorationConfig(
+        folders=tuple(arguments.folders),
+        images=arguments.images,
+        train=arguments.train,
+        test=arguments.test,
+        seed=arguments.seed,
+    )
+    print(make_restoration(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
+    return 0
+
+
 def _span(flag: str, text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
@@ -265,6 +283,7 @@ def _parser() -> Parser:
     _add_rebuild(commands)
     _add_select(commands)
     _add_photos(commands)
+    _add_restoration(commands)
     return parser
 
 
@@ -349,6 +368,28 @@ def _add_photos(commands: Any) -> None:
     _add_shared_flags(parser)
 
 
+def _add_restoration(commands: Any) -> None:
+    text = "make DeblurGAN-v2's restoration set of blurred images"
+    usual = RestorationConfig(folders=())
+    parser = commands.add_parser(
+        "restoration",
+        help=text,
+        description=f"{text.capitalize()}: noise, speckle, JPEG and up-scaling on top of their blur; a fixed set.",
+        examples=(
+            "python synth/make_pairs.py restoration GOPRO_Large DeepVideoDeblurring_Dataset --out restoration",
+            "python synth/make_pairs.py restoration my-pairs --images 20 --train 100 --test 20 --out out/restoration",
+        ),
+    )
+    parser.set_defaults(work=_restoration)
+    add = parser.add_argument
+    add("folders", metavar="DIR", type=Path, nargs="+", help="GOPRO_Large, DeepVideoDeblurring_Dataset, blur + sharp")
+    add("--out", metavar="DIR", type=Path, required=True, help="output folder")
+    add("--images", type=int, default=usual.images, metavar="N", help="of each folder (default %(default)s)")
+    add("--train", type=int, default=usual.train, metavar="N", help="training pairs (default %(default)s)")
+    add("--test", type=int, default=usual.test, metavar="N", help="test pairs (default %(default)s)")
+    parser.shared("--seed", "--workers", "--resume")
+
+
 def _add_shared_flags(parser: Parser) -> None:
     """The flags of whatever makes pairs."""
     parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
@@ -427,7 +468,7 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
     if interpolator not in INTERPOLATORS:
         raise Refusal(unknown("there is no interpolator", interpolator, INTERPOLATORS))
     return SynthesisConfig(
-        videos=parse_paths(arguments.video),
+        videos=expanded(parse_paths(arguments.video)),
         fps=arguments.fps,
         factor=factor,
         windows=tuple(dict.fromkeys(int(window) for window in windows)),

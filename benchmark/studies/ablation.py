@@ -221,6 +221,7 @@ def _training(config: AblationConfig, arm: Arm, seed: int) -> TrainConfig:
         threads=config.threads,
         feature_net=config.feature_net,
         weights_dir=config.weights_dir,
+        from_scratch=True,  # arms differ in one thing, and not in which of them has a part that was trained before
     )
 
 

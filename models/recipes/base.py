@@ -12,43 +12,63 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from models.feature_nets import IMAGENET_MEAN, IMAGENET_STD
 from models.losses import IMAGE_LOSSES, LOSSES
 from synth.live_settings import USUAL, LiveSettings
 
 PROFILES = ("quick", "paper")
-SCHEDULES = ("cosine", "cosine-restarts", "step", "linear")
+SCHEDULES = ("cosine", "cosine-restarts", "held-cosine", "step", "linear", "polynomial")
 OPTIMISERS = ("adam", "adamw", "sgd")
-ADVERSARIAL = ("ragan-ls", "ragan", "wgan", "gan")
+ADVERSARIAL = ("ragan-ls", "ragan", "wgan", "lsgan", "gan")
+KINDS = ("published", "adapted", "ours")
+INITIALISATIONS = ("", "xavier", "small", "dmphn")  # models/training/initialisation.py
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
     """A perceptual term: `weight` times LOSSES["perceptual"] of these layers of VGG19 (models/feature_nets.py).
 
-    layer_weights: one per layer. distance: "mse" or "l1".
+    layer_weights: one per layer. distance: "mse" or "l1". raw: the network sees images in [-1, 1] as they are, not
+    less ImageNet's means and over its deviations. gram: weight of the same layers' Gram matrices. network: "" the one
+    that the user chooses, "vgg16" that one whatever is chosen.
     """
 
     weight: float
     layers: tuple[str, ...]
     layer_weights: tuple[float, ...] = (1.0,)
     distance: str = "mse"
+    raw: bool = False
+    gram: float = 0.0
+    network: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
     """A contrastive term: `weight` times LOSSES["contrastive"], with negatives that grow sharper.
 
-    shares: one per interval of the training, all of the same length: the negative is blur + share * (sharp - blur).
+    shares: one per interval of the training, all of the same length. Two readings of what the negatives are: "mixture"
+    is blur + share * (sharp - blur); "average" is what the running average of the network, as it was at the end of the
+    interval before, makes of the blurred image (the blurred image itself in the first): outputs that grow sharper with
+    the network, and contain nothing of the positive. Of "average" the shares count the intervals alone.
     """
 
     weight: float
     layers: tuple[str, ...]
     layer_weights: tuple[float, ...]
     shares: tuple[float, ...]
+    reading: str = "mixture"
+
+    def __post_init__(self) -> None:
+        if self.reading not in ("mixture", "average"):
+            raise ValueError(f"negatives are read as mixture or average, got {self.reading!r}")
+
+    def interval_at(self, step: int, steps: int) -> int:
+        """Number of the interval (from 0) that step number `step` (from 0) of `steps` is in."""
+        return min(len(self.shares) - 1, step * len(self.shares) // steps)
 
     def share_at(self, step: int, steps: int) -> float:
         """Share of the sharp image in the negatives of step number `step` (from 0) of `steps`."""
-        return self.shares[min(len(self.shares) - 1, step * len(self.shares) // steps)]
+        return self.shares[self.interval_at(step, steps)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +78,10 @@ class Adversary:
     loss: one of ADVERSARIAL, the names in LOSSES without "-d" and "-g". A discriminator with several outputs counts
     their mean. `weight` is the generator's; discriminator_weight that of its own loss. updates: its optimiser steps per
     step of the generator, on the same images. r1: weight of LOSSES["r1"], which is added on some steps
-    (models/training/discriminators.py); None: never.
+    (models/training/discriminators.py); None: never. score_pool: a relativistic loss takes its means over so many of
+    the last images' scores, which carry no gradient; 0: over the images at hand, with their gradient. halved: the two
+    sides' losses count half. penalty_norm: "image", or "pixel": the gradient's norm over the channels of every pixel.
+    leads: its steps come before the generator's. sees_plain: it sees the target before that was sharpened.
     """
 
     discriminator: str
@@ -70,6 +93,11 @@ class Adversary:
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     r1: float | None = None
+    score_pool: int = 0
+    halved: bool = False
+    penalty_norm: str = "image"
+    leads: bool = False
+    sees_plain: bool = False
 
     def __post_init__(self) -> None:
         if self.loss not in ADVERSARIAL:
@@ -97,9 +125,15 @@ class Augmentation:
 
     brightness, contrast, saturation: factors drawn from [1 - value, 1 + value]. hue: a turn drawn from [-value, value].
     noise: standard deviation of Gaussian noise on the blurred side. degrade: a name of synth/degrade, applied to the
-    blurred side after noise; from_sharp: the blurred side is made from the sharp one alone. sharpen: the target is
-    sharpened by an unsharp mask (the input is made before). pool: samples are taken in an order mixed over that many
-    of the last ones, so that a batch holds all kinds. Units: hue turns of the circle, noise full scale 1.
+    blurred side after noise; from_sharp: the blurred side is made from the sharp one alone, of an enlarging network at
+    its input's size where the degradation has one (models/training/augmentation.py), and otherwise reduced by
+    `reduced_by`. sharpen: the target is sharpened by an unsharp mask; input_sharpened: the input is made of that.
+    pool: samples are taken in an order mixed over that many of the last ones, so that a batch holds all kinds.
+    resize_px: (width, height) that whole images are brought to before crops are taken; () as they are. shuffle: the
+    three channels change places, one order for both sides. saturation_share: share of the samples whose saturation
+    changes. warp: "geometric", one of five changes of shape (a mirror image, a shift with zoom and turn, a
+    transposition, an optical and an elastic distortion), the same of both sides, in place of flips. Units: hue turns
+    of the circle, noise full scale 1.
     """
 
     brightness: float = 0.0
@@ -111,6 +145,27 @@ class Augmentation:
     from_sharp: bool = False
     sharpen: bool = False
     pool: int = 0
+    reduced_by: str = "area"
+    input_sharpened: bool = False
+    resize_px: tuple[int, ...] = ()
+    shuffle: bool = False
+    saturation_share: float = 1.0
+    warp: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Trained weights that a published training starts from.
+
+    part: how the names of the parameters begin ("spynet."); "" the whole network. name: what it is, in words. file,
+    source: where it is to be had. flag: how it is given on the command line.
+    """
+
+    part: str
+    name: str
+    file: str
+    source: str
+    flag: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +188,19 @@ class Recipe:
     with an optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
     crop_px px, learning_rate per step. live: the blur of --sharp and --frames. motion: weight of
     LOSSES["motion"], for a network that tells the motion and blur that is drawn live.
+
+    What it is: variant "paper" or "code" where the two differ, "" where one of them is silent. ours: no publication
+    says it. differs: where it departs from what it says it follows, one sentence each. networks: those that it was
+    published for. starts: trained weights that it starts from.
+
+    More of how: batches_per_epoch: what an epoch is, 0: all pairs. imagenet: the images are compared less ImageNet's
+    means and over its deviations. initialisation: of INITIALISATIONS. step_per_frame: one optimiser step for every
+    frame of a clip, whose state is handed on without gradient (steps count frames). pieces: (steps, batch, crop) of
+    parts under one optimiser and one schedule. power: of the schedule "polynomial". restart_weights: of the rate in
+    every period of "cosine-restarts". only: beginnings of names that are trained alone for the first only_until of the
+    training. bypassed: parts of that name are passed over (models/training/state.py). renewed: parameters that begin
+    like this are drawn anew before the stage. gopro_input: the folder of GOPRO_Large. "held-cosine": constant up to
+    the first milestone, then a cosine.
     """
 
     name: str
@@ -175,6 +243,23 @@ class Recipe:
     stages: tuple[Recipe, ...] = ()
     live: LiveSettings = USUAL
     motion: float = 0.0
+    variant: str = ""
+    ours: bool = False
+    differs: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    starts: tuple[Start, ...] = ()
+    batches_per_epoch: int = 0
+    imagenet: bool = False
+    initialisation: str = ""
+    step_per_frame: bool = False
+    pieces: tuple[tuple[int, int, int], ...] = ()
+    power: float = 1.0
+    restart_weights: tuple[float, ...] = ()
+    only: tuple[str, ...] = ()
+    only_until: float = 1.0
+    bypassed: tuple[str, ...] = ()
+    renewed: tuple[str, ...] = ()
+    gopro_input: str = "blur"
 
     def __post_init__(self) -> None:
         unknown = [name for name, _ in self.losses if name not in IMAGE_LOSSES]
@@ -184,6 +269,31 @@ class Recipe:
             raise ValueError(f"{self.name}: a schedule is {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"{self.name}: an optimiser is {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        if self.initialisation not in INITIALISATIONS:
+            raise ValueError(f"{self.name}: an initialisation is {', '.join(INITIALISATIONS)}")
+
+    def kind(self, network: str = "") -> str:
+        """What it is to its source, one of KINDS. network: for which network of models/zoo.py, "" the published one."""
+        if self.ours or self.profile == "quick":
+            return "ours"
+        return "adapted" if self.differences(network) else "published"
+
+    def differences(self, network: str = "") -> tuple[str, ...]:
+        """How it departs from its source, one sentence each."""
+        found = self.differs
+        if network and self.networks and network.removesuffix("-test") not in self.networks:
+            found = (*found, f"published for {', '.join(self.networks)}")
+        return found
+
+    def in_words(self, network: str = "") -> str:
+        """For the tables: "recipe NAME (published)"; of the quick profile, what it is made from."""
+        if self.profile == "quick":
+            return f"recipe {self.name} (ours: quick profile)"
+        kind = self.kind(network)
+        if kind == "adapted":
+            kind += ": " + "; ".join(self.differences(network))
+        variant = f", variant {self.variant}" if self.variant else ""
+        return f"recipe {self.name} ({kind}{variant})"
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step number `step` (from 0) of `steps`. The warm-up takes a third of them at most."""
@@ -195,21 +305,30 @@ class Recipe:
         elif self.schedule == "cosine-restarts":
             edges = (0.0, *self.milestones, 1.0)
             start = max(edge for edge in edges if edge <= done)
-            shape = self._cosine((done - start) / (min(edge for edge in edges if edge > done) - start))
+            weight = self.restart_weights[edges.index(start)] if self.restart_weights else 1.0
+            place = (done - start) / (min(edge for edge in edges if edge > done) - start)
+            shape = self._cosine(place, weight)
+        elif self.schedule == "held-cosine":
+            shape = self._cosine(max(0.0, (done - self.milestones[0]) / (1 - self.milestones[0])))
+        elif self.schedule == "polynomial":
+            shape = self.least_rate + (1 - self.least_rate) * (1 - done) ** self.power
         elif self.schedule == "step":
             shape = self.decay ** sum(done >= milestone for milestone in self.milestones)
         else:
-            shape = min(1.0, (1 - done) / (1 - self.milestones[0]))
+            left = min(1.0, (1 - done) / (1 - self.milestones[0]))
+            shape = self.least_rate + (1 - self.least_rate) * left if self.least_rate else left
         return self.learning_rate * warmup * shape
 
-    def _cosine(self, done: float) -> float:
-        shape = 0.5 * (1 + math.cos(math.pi * done))
+    def _cosine(self, done: float, weight: float = 1.0) -> float:
+        shape = weight * 0.5 * (1 + math.cos(math.pi * done))
         return self.least_rate + (1 - self.least_rate) * shape if self.least_rate else shape
 
     def loss(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Weighted sum of the losses on images over all pairs; a scalar. Range of the pairs: [0, 1]."""
         if self.symmetric:
             pairs = [(output * 2 - 1, target * 2 - 1) for output, target in pairs]
+        if self.imagenet:
+            pairs = [(_normalised(output), _normalised(target)) for output, target in pairs]
         terms = [LOSSES[name](output, target) * weight for name, weight in self.losses for output, target in pairs]
         return torch.stack(terms).sum()
 
@@ -243,6 +362,11 @@ class Recipe:
     def adversaries(self) -> list[Adversary]:
         """The kinds of discriminators of this stage."""
         return [terms for terms in (self.adversary, self.faces and self.faces.component) if terms]
+
+
+def _normalised(images: Tensor) -> Tensor:
+    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
 
 
 # Of all frames forward: about a minute's work of two CPU cores, so that "quick" means the same for every network
@@ -283,6 +407,19 @@ def quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1) -> R
         starts_at_blur=True,
         checkpoint_every=50,
         validate_every=0,
+        ours=True,
+        differs=(),
+        starts=(),
+        batches_per_epoch=0,
+        imagenet=False,
+        initialisation="",
+        step_per_frame=False,
+        pieces=(),
+        power=1.0,
+        restart_weights=(),
+        only=(),
+        bypassed=(),
+        renewed=(),
     )
 
 
