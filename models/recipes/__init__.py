@@ -3,6 +3,16 @@
 How a network is fed, and what its outputs are compared with, stands on its ModelSpec. Their constants
 beside their sources: published.csv. Where a paper and its authors' program differ and both are known,
 VARIANTS has the other one; RECIPES has the one that is taken unless the other is asked for.
+
+A recipe is a function of the profile, "quick" or "paper", that gives a frozen `Recipe` (models/recipes/base.py).
+
+Examples
+--------
+>>> recipe = RECIPES["mimo-unet"]("paper")
+>>> recipe.terms(), recipe.crop_px, recipe.epochs
+(['1 l1', '0.1 mimo-frequency'], 256, 3000)
+>>> find_recipe("mimo-unet", "quick").steps < 10_000
+True
 """
 
 from __future__ import annotations

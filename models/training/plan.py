@@ -43,53 +43,40 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What the user chooses. recipe "" is the network's own; steps None is the profile's number.
-
-    out: trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest>; folder: this very folder.
-
-    threads is a part of the result: sums are split among threads, so another number gives other last bits.
-    batch: samples of a step in every process, crop_px: side of their crops, None the recipe's; accumulate: a step's
-    samples go through the network in so many parts. precision "bfloat16": mixed, weights and losses stay float32.
-    feature_net, weights_dir: where losses compare features (models/feature_nets.py). mix, every: one number per folder
-    of pairs: how often it is drawn from, and that only every n-th pair of it is taken. cache: a folder for decoded
-    images that do not fit into memory. backbone: trained weights for a part of the network (see
-    models/training/start.py); parts: the same for named ones. start: weights of the whole network. variant: of the
-    recipe, "" the usual one. from_scratch: go on without the trained weights that the recipe starts from. hold_out: see
-    `load_pairs`, "" the profile's (quick: the last sequence, paper: none). gopro_input: the folder of GOPRO_Large, ""
-    the recipe's.
-    """
+    """What the user chooses."""
 
     model: str
-    recipe: str = ""
+    recipe: str = ""  # "": the network's own
     pairs: tuple[Path, ...] = ()
-    sharp: tuple[Path, ...] = ()
-    frames: tuple[Path, ...] = ()
-    workers: int = 0
+    sharp: tuple[Path, ...] = ()  # photographs whose blur is drawn while training, in place of pairs
+    frames: tuple[Path, ...] = ()  # the same from consecutive frames
+    workers: int = 0  # threads that draw the blur; 0: the usual number
     profile: str = "quick"
-    steps: int | None = None
-    out: Path = DEFAULT_OUT
-    folder: Path | None = None
+    steps: int | None = None  # None: the profile's number
+    out: Path = DEFAULT_OUT  # trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest> ...
+    folder: Path | None = None  # ... or this very folder
     seed: int = 0
     device: str = "auto"
+    # a part of the result: sums are split among threads, so another number gives other last bits
     threads: int = TRAINING_THREADS
-    batch: int | None = None
-    crop_px: int | None = None
-    accumulate: int = 1
-    precision: str = "float32"
+    batch: int | None = None  # samples of a step in every process; None: the recipe's
+    crop_px: int | None = None  # side of their crops; None: the recipe's
+    accumulate: int = 1  # a step's samples go through the network in so many parts
+    precision: str = "float32"  # "bfloat16": mixed, weights and losses stay float32
     compile: bool = False
-    feature_net: str = "vgg19"
-    weights_dir: Path | None = None
-    mix: tuple[float, ...] = ()
-    every: tuple[int, ...] = ()
-    cache: Path | None = None
-    backbone: Path | None = None
-    start: Path | None = None
-    extend: bool = False  # go on from a finished training with fewer steps, see models/training/extension.py
-    variant: str = ""
-    parts: tuple[tuple[str, Path], ...] = ()
-    from_scratch: bool = False
-    hold_out: str = ""
-    gopro_input: str = ""
+    feature_net: str = "vgg19"  # where losses compare features (models/feature_nets.py)
+    weights_dir: Path | None = None  # None: the usual folder
+    mix: tuple[float, ...] = ()  # how often each folder of pairs is drawn from
+    every: tuple[int, ...] = ()  # only every n-th pair of each folder is taken
+    cache: Path | None = None  # a folder for decoded images that do not fit into memory
+    backbone: Path | None = None  # trained weights for a part of the network (models/training/start.py)
+    start: Path | None = None  # weights of the whole network
+    extend: bool = False  # go on from a finished training with fewer steps (models/training/extension.py)
+    variant: str = ""  # of the recipe; "": the usual one
+    parts: tuple[tuple[str, Path], ...] = ()  # trained weights for named parts
+    from_scratch: bool = False  # go on without the trained weights that the recipe starts from
+    hold_out: str = ""  # see `load_pairs`; "": the profile's (quick: the last sequence, paper: none)
+    gopro_input: str = ""  # the folder of GOPRO_Large; "": the recipe's
 
 
 @dataclass(frozen=True, kw_only=True)
