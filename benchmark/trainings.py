@@ -29,8 +29,8 @@ def make_pairs(folders: Sequence[Path], workers: int) -> None:
         if folder.resolve() != default:
             if not (folder / "pairs.jsonl").is_file() and layout_pairs(folder, "") is None:
                 raise FileNotFoundError(
-                    f"--pairs {folder}: there is no pairs.jsonl, no blur/ beside sharp/, and it is no GOPRO_Large, "
-                    f"DeepVideoDeblurring_Dataset or REDS; make pairs with synth/make_pairs.py{lying_in(folder)}"
+                    f"--pairs {folder}: there is no pairs.jsonl, and it is no GOPRO_Large, DeepVideoDeblurring_Dataset "
+                    f"or REDS, nor blur/ beside sharp/; make pairs with synth/make_pairs.py{lying_in(folder)}"
                 )
         elif not _finished(folder):
             try:

@@ -86,7 +86,8 @@ def decoded_frames(container: av.container.InputContainer) -> Iterator[av.VideoF
     except (av.FFmpegError, BreaksOff):
         # The decoder still holds good frames that waited for their turn; they count as far as they are in sequence.
         try:
-            for frame in stream.codec_context.decode(None):
+            waiting = stream.codec_context.decode(None) if stream.codec_context is not None else []  # no such codec
+            for frame in waiting:
                 if frame.is_corrupt or frame.pts is None or last_pts is None or step is None:
                     break
                 if frame.pts - last_pts > 1.5 * step:
