@@ -16,6 +16,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -33,6 +36,7 @@ from typing import TYPE_CHECKING
 from benchmark.methods import BaselineMethod, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.results import CostRow, write_rows
 from core.command_line import Parser, complain, listed, run, unknown
+from core.memory import cpu_bytes
 from core.random_streams import stream
 from models.baselines import BASELINES
 from models.faces import skip_detection
@@ -82,6 +86,17 @@ def published_macs(path: Path) -> dict[str, PublishedMacs]:
 
 
 SIDE_PX = 256
+BYTES_PER_PX = 3 * 4 * 3  # an image in floats, what comes out, and a copy
+
+
+def side_of(method: NetworkMethod | BaselineMethod) -> int:
+    """Side of the image that a method is measured on: of an enlarging network what becomes SIDE_PX. Units: px.
+
+    Its layers at full size are those of the other networks then, and it takes seconds in place of minutes.
+    """
+    return SIDE_PX // method.spec.scale if isinstance(method, NetworkMethod) else SIDE_PX
+
+
 REPEATS = 20
 BUDGET_S = 2.0  # a slow method is timed fewer times, but at least MINIMUM_REPEATS
 MINIMUM_REPEATS = 3
@@ -318,6 +333,13 @@ def _measure(arguments: argparse.Namespace) -> int:
     names, switches = listed(arguments.methods), listed(arguments.switches)
     if min(arguments.height, arguments.width) < 16:
         raise ValueError(f"an image of at least 16 x 16 px is needed, got {arguments.width} x {arguments.height}")
+    choose_device(arguments.device)
+    needed, free = arguments.height * arguments.width * BYTES_PER_PX, cpu_bytes()
+    if needed > free:
+        raise ValueError(
+            f"an image of {arguments.width} x {arguments.height} px takes {needed / 1e9:.0f} GB at least, and "
+            f"{free / 1e9:.1f} GB are free; give a smaller --width or --height"
+        )
     if arguments.one:
         cost = measure(names[0], arguments.height, arguments.width, arguments.device, switches)
         print(json.dumps(asdict(cost)))

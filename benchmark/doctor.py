@@ -86,8 +86,9 @@ def weights(config: RunConfig) -> Iterator[Finding]:
             continue
         if network.weights is None or network.weights.path is None:
             if config.methods:
-                text = "it is trained first" if spec.recipe else "and it cannot be trained here; give --weights"
-                yield (ok if spec.recipe else fail)(f"{name}: weights", f"no weights file, {text}")
+                trains = spec.recipe_for(config.profile)
+                text = "it is trained first" if trains else "and it cannot be trained here; give --weights"
+                yield (ok if trains else fail)(f"{name}: weights", f"no weights file, {text}")
             continue
         path, digest = network.weights.path, network.weights.sha256
         try:

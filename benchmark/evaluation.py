@@ -18,7 +18,7 @@ from benchmark.metrics.alignment import (
     registered_ssim,
     sampled,
 )
-from benchmark.metrics.images import check_image, luma, to_array
+from benchmark.metrics.images import check_image, luma, studio_luma, to_array
 from benchmark.metrics.psnr import from_mse
 from benchmark.protocols import EvalProtocol, Metric
 from core.command_line import did_you_mean
@@ -223,6 +223,8 @@ def _score_pair(restored: Tensor, sharp: Tensor, protocol: EvalProtocol, metrics
         return _apply(metrics, torch.from_numpy(aligned), torch.from_numpy(fixed))
     if protocol.align not in ("none", "ecc"):
         raise ValueError(f"{protocol.name}: alignment {protocol.align!r} is not known; none, kohler, shift and ecc are")
+    if protocol.scale > 1:
+        sharp = _cut_to(sharp, restored, protocol.scale)
     if restored.shape != sharp.shape:
         raise ValueError(
             f"restored and sharp images must have one size, got {restored.shape[2]} x {restored.shape[1]} and "
@@ -231,8 +233,16 @@ def _score_pair(restored: Tensor, sharp: Tensor, protocol: EvalProtocol, metrics
     if protocol.align == "ecc":
         return _score_registered(registered(to_array(restored), to_array(sharp)), metrics)
     if protocol.luma:
-        restored, sharp = (torch.from_numpy(luma(to_array(image)))[None] for image in (restored, sharp))
+        weigh = studio_luma if protocol.studio_luma else luma
+        restored, sharp = (torch.from_numpy(weigh(to_array(image)))[None] for image in (restored, sharp))
     return _apply(metrics, _cut(restored, protocol), _cut(sharp, protocol))
+
+
+def _cut_to(sharp: Tensor, restored: Tensor, scale: int) -> Tensor:
+    """The sharp image without the rows and columns that its reduced one has no pixel for."""
+    height, width = restored.shape[1:]
+    fits = 0 <= sharp.shape[1] - height < scale and 0 <= sharp.shape[2] - width < scale
+    return sharp[:, :height, :width] if fits else sharp
 
 
 def _cut(image: Tensor, protocol: EvalProtocol) -> Tensor:

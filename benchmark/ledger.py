@@ -126,6 +126,26 @@ def finish(out: Path, run: dict[str, Any], failed: bool) -> None:
     files.write_json(out / RUN, run)
 
 
+REPORT = ("leaderboard.csv", "leaderboard.md", "leaderboard.tex", "comparisons.csv", "index.html")
+
+
+def tables_digest(out: Path) -> dict[str, str]:
+    """sha256 of the tables that a report is made of."""
+    return {name: files.sha256_of(out / name) for name in (SCORES, METHODS, COST) if (out / name).is_file()}
+
+
+def has_report(out: Path, run: dict[str, Any]) -> bool:
+    """Whether the report is there and was made of the tables as they are: a run may be killed while it is built."""
+    return run.get("reported") == tables_digest(out) and all((out / name).is_file() for name in REPORT)
+
+
+def note_report(out: Path) -> None:
+    """Remember in run.json which tables the report was made of."""
+    run = read_run(out)
+    if run is not None and run.get("reported") != (digests := tables_digest(out)):
+        files.write_json(out / RUN, {**run, "reported": digests})
+
+
 def merge(
     out: Path, run: dict[str, Any], triples: Iterable[Triple], scores: list[ScoreRow], methods: list[MethodRow]
 ) -> None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.inputs import enlarged, input_of
 from benchmark.methods import BaselineMethod, FolderMethod, Method, NetworkMethod
 from benchmark.plan import RunConfig, Target, by_images_folder, clips_to_restore
 from benchmark.restoring import one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from benchmark.stored_images import find_image, homes, keep, with_images
-from benchmark.testsets.base import some
+from benchmark.testsets.base import Sample, some
 from benchmark.trainings import trained
 from core.files import sha256_of, write_bytes
 from core.image_files import encode_png, read_picture
@@ -121,8 +122,9 @@ def _restore(method: NetworkMethod | BaselineMethod, folder: str, group: Sequenc
     record_path = config.out / "parts" / method.name / folder / "restored.json"
     source = (method.weights.sha256 if method.weights else "") or method.name
     count = [sample.key for clip in clips for sample in clip.samples]
+    scale = group[0].testset.protocol.scale
     with progress(f"{method.name}: restoring {group[0].testset.title}, {folder}", count) as step:
-        restored = restore_clips(method.open(config.device), clips, home, record_path, source, step)
+        restored = restore_clips(method.open(config.device, scale), clips, home, record_path, source, step, scale)
     files = {key: (home / f"{key}.png", digest) for key, digest in restored.images.items()}
     return Images(files=files, failed=restored.failed, faces=restored.faces)
 
@@ -177,7 +179,7 @@ def _method_row(
 ) -> MethodRow:
 
     weights = method.weights or ChosenWeights()
-    before, after = method.notes()
+    before, after = method.notes(target.testset.protocol.scale)
     switches = [*before, *noted, *after]
     if method.looks_at_clips and any(len(clip.samples) == 1 for clip in target.clips):
         switches.append("repeated still")
@@ -251,7 +253,12 @@ def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
         samples = {sample.key: sample for clip in group[0].clips for sample in clip.samples}
         for key in sheet_keys(group[0]):
             references = samples[key].references
-            chosen = [("_blur", samples[key].blur)]
+            scale = group[0].testset.protocol.scale
+            if scale > 1 or samples[key].made:
+                _write_input(samples[key], scale, out / "images" / folder / "_blur" / f"{key}.png")
+                chosen = []
+            else:
+                chosen = [("_blur", samples[key].blur)]
             # Kohler: the middle of the trajectory.
             chosen += [("_sharp", references[len(references) // 2])] if references else []
             for name, path in chosen:
@@ -259,6 +266,15 @@ def keep_sheet_inputs(out: Path, targets: Sequence[Target]) -> None:
                     _copy_image(path, out / "images" / folder / name / f"{key}.png")
                 except ValueError as error:
                     print(f"run.py: {error}", file=sys.stderr)
+
+
+def _write_input(sample: Sample, scale: int, target: Path) -> None:
+    """An input that is no file as it is, at the size of the restored images."""
+    image = input_of(sample)
+    image = enlarged(image, scale) if scale > 1 else image
+    data = encode_png((image * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+    if not target.is_file() or target.read_bytes() != data:
+        write_bytes(target, data)
 
 
 def _copy_image(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.restoring import AreaReduced
+from benchmark.restoring import AreaReduced, Enlarged
 from core.command_line import did_you_mean
 from models.baselines import BASELINES, Baseline
 from models.chosen_weights import ChosenWeights
@@ -54,9 +54,12 @@ class _Method:
         """Whether it looks at several frames; others get every scored image as a still."""
         return False
 
-    def notes(self) -> tuple[list[str], list[str]]:
-        """What was done beside the plain thing, for the column `switches`: in the training, and when restoring."""
-        return list(self.weights.switches) if self.weights else [], []
+    def notes(self, scale: int = 1) -> tuple[list[str], list[str]]:
+        """What was done beside the plain thing, for the column `switches`: in the training, and when restoring.
+
+        scale: how many times larger than its input the protocol wants an image.
+        """
+        return list(self.weights.switches) if self.weights else [], ["bicubically enlarged first"] if scale > 1 else []
 
     def flags(self) -> list[str]:
         """The flags of run.py that concern this method alone and go before the folders."""
@@ -89,10 +92,12 @@ class NetworkMethod(_Method):
     def looks_at_clips(self) -> bool:
         return self.spec.frames > 1
 
-    def notes(self) -> tuple[list[str], list[str]]:
+    def notes(self, scale: int = 1) -> tuple[list[str], list[str]]:
         found = [*self.switches]
         found += [f"tiles of {self.tile} px"] if self.tile else []
-        found += [f"x{self.spec.scale}, area-reduced"] if self.spec.scale > 1 else []
+        if self.spec.scale != scale:
+            found += [f"x{self.spec.scale}, area-reduced"] if self.spec.scale > 1 else []
+            found += ["bicubically enlarged first"] if scale > 1 else []
         return super().notes()[0], found
 
     def flags(self) -> list[str]:
@@ -103,11 +108,14 @@ class NetworkMethod(_Method):
     def weights_flag(self) -> list[str]:
         return [f"--weights={self.name}={self.given.name}"] if self.given else []  # the name only, as of folders
 
-    def open(self, device: str) -> Restoring:
-        """Ready to restore, its output of the input's size. Errors: ValueError, RuntimeError, OSError."""
+    def open(self, device: str, scale: int = 1) -> Restoring:
+        """Ready to restore, its output scale times the input's size. Errors: ValueError, RuntimeError, OSError."""
         path = self.weights.path if self.weights else None
         opened = open_method(self.name, path, device, self.switches, self.tile or "none")
-        return opened if self.spec.scale == 1 else AreaReduced(opened, self.spec.scale)
+        if self.spec.scale == scale:
+            return opened
+        opened = opened if self.spec.scale == 1 else AreaReduced(opened, self.spec.scale)
+        return opened if scale == 1 else Enlarged(opened, scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +124,10 @@ class BaselineMethod(_Method):
 
     baseline: Baseline
 
-    def open(self, device: str) -> Restoring:
-        """Ready to restore."""
-        return open_method(self.name, None, device)
+    def open(self, device: str, scale: int = 1) -> Restoring:
+        """Ready to restore, its output scale times the input's size."""
+        opened = open_method(self.name, None, device)
+        return opened if scale == 1 else Enlarged(opened, scale)
 
 
 @dataclass(frozen=True, kw_only=True)

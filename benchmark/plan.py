@@ -272,7 +272,9 @@ def decided(config: RunConfig, *, only_check: bool = False) -> RunConfig:
         if isinstance(method, NetworkMethod):
             method = replace(method, switches=config.switches, tile=config.tile, retrain=config.retrain)
             method = with_weights(method, config, must_fit=not only_check)
-            if method.weights is None and not (method.spec.recipe or config.all_methods or only_check):
+            if method.weights is None and not (
+                method.spec.recipe_for(config.profile) or config.all_methods or only_check
+            ):
                 raise ValueError(
                     f"{method.name} cannot be trained here: give its weights with --weights {method.name}=FILE"
                 )

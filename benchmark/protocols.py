@@ -33,7 +33,12 @@ class EvalProtocol:
     frames: str = "all"
     pool: str = "image"  # "image": mean of per-image values; "sequence": mean of the sequences' means (see `pooled`)
     reference: bool = True  # False where only no-reference metrics apply
-    task: str = "deblur"  # what it scores, as in models/spec.py: the others take no rank in a table of this task
+    studio_luma: bool = False  # with luma: Y of BT.601 between 16 and 235, as MATLAB's rgb2ycbcr, not rounded
+    # How many times larger than its input a restored image is; a sharp one is cut to it where it is up to scale - 1 px
+    # larger.
+    scale: int = 1
+    images: str = ""  # folder of its restored images where it is not called after the test set
+    tasks: tuple[str, ...] = ()  # of networks (models/spec.py) that it is meant for; (): deblurring and restoration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +61,6 @@ class Metric:
     smallest_px: int = 1  # the images' shorter side is at least this long
 
 
-# The ten test sequences of DVD (Su et al., CVPR 2017), #1 to #10; 100 frames each.
-DVD_TEST_SEQUENCES = (
-    "IMG_0030",
-    "IMG_0049",
-    "IMG_0021",
-    "720p_240fps_2",
-    "IMG_0032",
-    "IMG_0033",
-    "IMG_0031",
-    "IMG_0003",
-    "IMG_0039",
-    "IMG_0037",
-)
-
 _GOPRO_SOURCE = (
     "Nah et al., CVPR 2017; the 1,111 test pairs; folder and averaging as in SRN, DMPHN, MPRNet and most later work"
 )
@@ -79,6 +70,26 @@ _ECC_SOURCE = "; the scorer of RealBlur and RSBlur: Gaussian SSIM, 5 px cut; ECC
 _ECC_METRICS = ("psnr", "ssim-skimage-gauss")
 _DVD_SOURCE = "Su et al., CVPR 2017; the 10 test sequences of 100 frames"
 _LAI_SOURCE = "Lai et al., CVPR 2016"
+
+_ENLARGING = ("sr2", "sr4", "video-sr4")
+_STILL_X4 = ("bicubically reduced stills; 4 px cut", "the usual scoring, as in ESRGAN (Wang et al., ECCVW 2018)", 4)
+
+
+def _x4(name: str, testset: str, what: str, source: str, crop_px: int) -> EvalProtocol:
+    return EvalProtocol(
+        name=name,
+        testset=testset,
+        title=f"four times {what}; Y of BT.601 (16 to 235), 8-bit rounded, mean over images",
+        source=source,
+        metrics=("psnr", "ssim-gauss-valid"),
+        luma=True,
+        studio_luma=True,
+        crop_px=crop_px,
+        scale=4,
+        images=name if testset == "vid4" else "",
+        tasks=_ENLARGING,
+    )
+
 
 PROTOCOLS: dict[str, EvalProtocol] = {
     "gopro-linear": EvalProtocol(
@@ -95,6 +106,7 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         title="folder blur_gamma (mean after gamma 2.2 is undone); RGB, 8-bit rounded, no cut, mean over images",
         source="Nah et al., CVPR 2017 (the folder of the original paper); scoring as in gopro-linear",
         blur_variant="blur_gamma",
+        images="gopro-gamma",
         metrics=_RGB_METRICS,
     ),
     "gopro-per-sequence": EvalProtocol(
@@ -174,6 +186,84 @@ PROTOCOLS: dict[str, EvalProtocol] = {
         testset="reds",
         title="val_blur, all 30 x 100 frames; RGB, 8-bit rounded, no cut, mean over images",
         source="Nah et al., CVPRW 2019; scoring as in DeepDeblur-PyTorch; not NAFNet's 300 frames of blur_jpeg",
+        metrics=_RGB_METRICS,
+    ),
+    "reds-val-300": EvalProtocol(
+        name="reds-val-300",
+        testset="reds-val-300",
+        title="val_blur_jpeg, the 300 frames whose names end in 9; RGB, 8-bit rounded, no cut, mean over images",
+        source="NTIRE 2021; as HINet and NAFNet report it",
+        metrics=_RGB_METRICS,
+    ),
+    "reds4-deblur": EvalProtocol(
+        name="reds4-deblur",
+        testset="reds4",
+        title="train_blur of the clips 000, 011, 015, 020; RGB, 8-bit rounded, no cut, mean over images",
+        source="Wang et al., EDVR, CVPRW 2019 (34.80 dB)",
+        metrics=_RGB_METRICS,
+    ),
+    "reds4-bix4": EvalProtocol(
+        name="reds4-bix4",
+        testset="reds4",
+        title="four times bicubically reduced clips 000, 011, 015, 020; RGB, 8-bit rounded, no cut, mean over images",
+        source="Wang et al., EDVR, CVPRW 2019; Chan et al., BasicVSR, CVPR 2021",
+        metrics=_RGB_METRICS,
+        scale=4,
+        images="reds4-bix4",
+        tasks=_ENLARGING,
+    ),
+    "vid4-bi": _x4("vid4-bi", "vid4", "bicubically reduced clips; no cut", "Chan et al., BasicVSR, CVPR 2021", 0),
+    "vid4-bd": _x4(
+        "vid4-bd",
+        "vid4",
+        "clips under a Gaussian of 1.6 px of which every fourth pixel is kept; no cut",
+        "Jo et al., DUF, CVPR 2018; Chan et al., BasicVSR, CVPR 2021",
+        0,
+    ),
+    "set5-x4": _x4("set5-x4", "set5", *_STILL_X4),
+    "set14-x4": _x4("set14-x4", "set14", *_STILL_X4),
+    "bsd100-x4": _x4("bsd100-x4", "bsd100", *_STILL_X4),
+    "urban100-x4": _x4("urban100-x4", "urban100", *_STILL_X4),
+    "blind-sr": EvalProtocol(
+        name="blind-sr",
+        testset="blind-sr",
+        title="real low-resolution images, enlarged four times; no ground truth: no-reference metrics, RGB",
+        source="Zhang et al., BSRGAN, ICCV 2021; Wang et al., Real-ESRGAN, ICCVW 2021",
+        metrics=("niqe",),
+        reference=False,
+        scale=4,
+        tasks=_ENLARGING,
+    ),
+    "faces": EvalProtocol(
+        name="faces",
+        testset="faces",
+        title="aligned faces of 512 px; LPIPS, NIQE, and the angle between ArcFace's features",
+        source="Wang et al., GFPGAN, CVPR 2021, section 4.2",
+        metrics=("lpips-alex", "niqe", "identity", "psnr"),
+        tasks=("face",),
+    ),
+    "bsd": EvalProtocol(
+        name="bsd",
+        testset="bsd",
+        title="all test frames of the settings that are there; RGB, 8-bit rounded, no cut, mean over images",
+        source="Zhong et al., ESTRNN, ECCV 2020; scoring of the authors' program",
+        metrics=("psnr", "ssim-skimage-gauss"),
+    ),
+    "levin": EvalProtocol(
+        name="levin",
+        testset="levin",
+        title="grey, 15 px cut, best of all shifts within +-10 px in steps of 0.25 px (bilinear, least squares)",
+        source="Levin et al., CVPR 2009; the scoring in use since (Ren et al., SelfDeblur, CVPR 2020, searches +-5 px)",
+        align="shift",
+        luma=True,
+        crop_px=15,
+        metrics=("psnr", "ssim-gauss-valid"),
+    ),
+    "restoration-1200": EvalProtocol(
+        name="restoration-1200",
+        testset="restoration",
+        title="the 1,200 test pairs of DeblurGAN-v2's restoration set; RGB, 8-bit rounded, no cut, mean over images",
+        source="Kupyn et al., DeblurGAN-v2, ICCV 2019, section 4.4",
         metrics=_RGB_METRICS,
     ),
     "pairs": EvalProtocol(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.evaluation import load_image
+from benchmark.inputs import enlarged, input_of
 from benchmark.testsets.base import Clip
 from core import files, schema
 from core.image_files import encode_png
@@ -42,6 +42,18 @@ class AreaReduced:
                     f"{frame.shape[-1]}"
                 )
             yield avg_pool2d(frame[None], self.scale)[0]
+
+
+class Enlarged:
+    """A method of the input's size where a larger image is asked for: it restores the bicubically enlarged one."""
+
+    def __init__(self, method: Method, scale: int) -> None:
+        self.method = method
+        self.scale = scale
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Shape: [3, H, W] -> [3, s H, s W]."""
+        return self.method.restore(enlarged(frame, self.scale) for frame in frames)
 
 
 def _noting_sizes(frames: Iterator[Tensor], sizes: deque[tuple[int, int]]) -> Iterator[Tensor]:
@@ -81,8 +93,11 @@ def restore_clips(
     record_path: Path,
     source: str,
     advance: Callable[[int], None],
+    scale: int = 1,
 ) -> Restored:
     """Restore clips and write `<folder>/<key>.png`, 8-bit rounded. Clips whose images are all recorded are kept.
+
+    scale: how many times larger than its input every image must come out.
 
     advance(images) is called after every clip. A clip that fails is left out, with the reason in `failed`.
     Errors: OSError if an image cannot be written (disk full).
@@ -97,7 +112,7 @@ def restore_clips(
             faces: dict[str, int] = {}
             counted = _faces_so_far(method)
             try:
-                for key, image in _restored_images(method, clip):
+                for key, image in _restored_images(method, clip, scale):
                     written[key] = _write(folder / f"{key}.png", image)
                     if counted is not None:
                         faces[key] = (_faces_so_far(method) or 0) - counted
@@ -154,15 +169,15 @@ def _complete(clip: Clip, folder: Path, record: Restored) -> bool:
     return True
 
 
-def _restored_images(method: Method, clip: Clip) -> Iterator[tuple[str, np.ndarray]]:
+def _restored_images(method: Method, clip: Clip, scale: int = 1) -> Iterator[tuple[str, np.ndarray]]:
     """(key, [H, W, 3] uint8) of every frame; the whole clip goes through the method, frame by frame."""
 
     sizes: list[tuple[int, ...]] = []
 
     def frames() -> Iterator[Tensor]:
         for sample in clip.samples:
-            frame = load_image(sample.blur)
-            sizes.append(tuple(frame.shape))
+            frame = input_of(sample)
+            sizes.append((frame.shape[0], scale * frame.shape[1], scale * frame.shape[2]))
             yield frame
 
     count = 0

@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -19,11 +22,12 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
-from benchmark.cost import SIDE_PX, Cost, measure_apart
+from benchmark.cost import SIDE_PX, Cost, measure_apart, side_of
+from benchmark.face_identity import hand_over
 from benchmark.method_work import warn
 from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
@@ -47,6 +51,7 @@ from benchmark.trainings import make_pairs, training_seconds, untrained
 from core import command_line, files, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
+from core.locks import only_one
 from core.pool import cluster
 from core.weights_files import PREFIX, set_weights_dir, weights_folder
 from models.network_weights import resolve
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
 
 # Measured for the profile quick and the mini sets on two CPU cores.
 QUICK_TRAINING_S, MINI_RENDERING_S, MINI_SCORING_S = 75, 10, 8
+COST_S = 10  # of measuring one method, of which half is the start of its process
 
 
 def rough_estimate(
@@ -73,10 +79,16 @@ def rough_estimate(
     else:
         training = f"training {in_words(QUICK_TRAINING_S * len(networks))}"
     mini = in_words(len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods)))
-    parts = [training] if networks else []
+    measured = sum(not isinstance(method, FolderMethod) for method in config.methods)
+    parts = [f"measuring costs {in_words(COST_S * measured)}"] if measured else []
+    parts += [training] if networks else []
     parts += [f"mini sets {mini}"] if minis else []
     parts += ["the real sets minutes to hours for each method, by their size"] if real else []
-    return ", ".join(parts) + "; what is at hand from before is not made again"
+    total = COST_S * measured + len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods))
+    if networks and config.steps is None and config.profile == "quick":
+        total += QUICK_TRAINING_S * len(networks)
+    whole = f"{in_words(total)} in all: " if config.profile == "quick" and not real and config.steps is None else ""
+    return whole + ", ".join(parts) + "; what is at hand from before is not made again"
 
 
 def in_words(seconds: float) -> str:
@@ -237,6 +249,12 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
+    hand_over(config.weights_dir)
+    with nullcontext() if only_check else only_one(config.out):
+        return _run(config, resume, only_check)
+
+
+def _run(config: RunConfig, resume: bool, only_check: bool) -> int:
     config = decided(config, only_check=only_check)
     real, problems = folders(config, only_check=only_check)
     stored = _started_before(config, real, resume)
@@ -254,7 +272,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
     if stored is not None:
         ledger.compare(stored, resolved(config, real), config.out, names_of(config))
         if _is_finished(config, stored, targets, resume):
-            return _verified(config.out)
+            return _verified(config.out, stored)
     return _work(config, targets, real, stored)
 
 
@@ -312,10 +330,11 @@ def _triples(names: Sequence[str], targets: Sequence[Target]) -> list[tuple[str,
     return [(name, target.testset.name, target.testset.protocol.name) for name in names for target in targets]
 
 
-def _verified(out: Path) -> int:
-    say(f"finished before with this configuration; verified, nothing to do: {out}")
-    if not (out / "leaderboard.md").is_file():
+def _verified(out: Path, stored: dict) -> int:
+    if not ledger.has_report(out, stored):
+        say(f"finished before with this configuration; verified, its report is made again: {out}")
         return report(out)
+    say(f"finished before with this configuration; verified, nothing to do: {out}")
     print(f"leaderboard: {out / 'leaderboard.md'}")
     return 0
 
@@ -374,13 +393,15 @@ def measure_costs(config: RunConfig, record: dict) -> dict:
     """The Cost of every method that is not a folder; measured once for an output folder and kept in `parts`."""
     found = {}
     measured = [method for method in config.methods if not isinstance(method, FolderMethod)]
-    with method_work.progress(f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px", measured) as step:
+    title = f"parameters, MACs, latency, memory at {SIDE_PX} x {SIDE_PX} px (of the output, where a network enlarges)"
+    with method_work.progress(title, measured) as step:
         for method in measured:
             name = method.name
             path = config.out / "parts" / name / "cost.json"
             try:
                 if not path.is_file():
-                    cost = measure_apart(name, SIDE_PX, SIDE_PX, config.device, method.switches)
+                    side = side_of(method)
+                    cost = measure_apart(name, side, side, config.device, method.switches)
                     values = {"row": vars(cost.row), "params_m": cost.params_m, "macs_g": cost.macs_g}
                     files.write_json(path, values)
                 values = schema.parse(path.read_text(encoding="utf-8"))
@@ -419,6 +440,7 @@ def report(out: Path) -> int:
     if code != 0:
         warn(f"the report could not be built (exit code {code}); try: python reports/build.py --in {out}")
         return 1
+    ledger.note_report(out)
     for path in sorted(out.glob("contact-*.png")):
         print(f"contact sheet: {path}")
     return 0

@@ -13,6 +13,9 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder, which would hide packages
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -20,6 +23,7 @@ if __name__ == "__main__":  # run as a file: the repository's root in place of t
 import numpy as np
 
 from benchmark.evaluation import find_metrics, missing_metrics, score_image
+from benchmark.face_identity import hand_over
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
@@ -60,6 +64,7 @@ def _score(arguments: argparse.Namespace) -> int:
     metric_ids = listed(arguments.metrics) or list(protocol.metrics)
     find_metrics(metric_ids, protocol)
     set_weights_dir(arguments.weights_dir)
+    hand_over(arguments.weights_dir)
     if arguments.workers < 1:
         raise ValueError(f"--workers is a number from 1 up, got {arguments.workers}")
     matching = match(arguments.restored, arguments.sharp, protocol)

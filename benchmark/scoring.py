@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.evaluation import score_files_apart
+from benchmark.face_identity import hand_over
 from benchmark.protocols import PROTOCOLS, EvalProtocol
 from benchmark.restoring import one_sentence
 from core import schema
@@ -77,6 +78,8 @@ def score_job(job: ScoreJob) -> ImageScores | str:
     torch.set_num_threads(1)  # sums in another order give other last digits
     try:
         set_weights_dir(job.weights_dir)
+        if "identity" in job.metrics:
+            hand_over(job.weights_dir)
         values, lost = score_files_apart(job.restored, job.references, job.protocol, job.metrics)
         return ImageScores(values=values, lost=lost)
     except Exception as error:  # one bad image must not end the table; its row says why
@@ -145,6 +148,9 @@ def _scoring(protocol: EvalProtocol) -> tuple[object, ...]:
         protocol.luma,
         protocol.crop_px,
         protocol.reference,
+        protocol.scale,
+        protocol.studio_luma,
+        protocol.name if protocol.testset in ("reds4", "vid4") else "",  # their protocols have other inputs
     )
 
 

@@ -51,7 +51,11 @@ def _finished(folder: Path) -> bool:
 
 def untrained(config: RunConfig) -> list[NetworkMethod]:
     """The networks of a decided configuration that are trained first: those without weights that can be."""
-    return [network for network in networks(config.methods) if network.weights is None and network.spec.recipe]
+    return [
+        network
+        for network in networks(config.methods)
+        if network.weights is None and network.spec.recipe_for(config.profile)
+    ]
 
 
 def training_seconds(config: RunConfig, methods: Sequence[NetworkMethod]) -> float:
@@ -77,7 +81,7 @@ def trained(method: NetworkMethod | BaselineMethod, config: RunConfig) -> Networ
 
     if isinstance(method, BaselineMethod) or method.weights is not None:
         return method
-    if not method.spec.recipe:
+    if not method.spec.recipe_for(config.profile):
         name = method.name
         raise ValueError(f"{name} has no weights here and cannot be trained: give them with --weights {name}=FILE")
 

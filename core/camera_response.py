@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from core.command_line import did_you_mean
+from core.files import require_file
 from core.high_dynamic_range import hlg_from_scene, hlg_to_scene, pq_from_display, pq_to_display
 
 Curve = Callable[[np.ndarray], np.ndarray]
@@ -157,6 +158,7 @@ RESPONSES: dict[str, CameraResponse] = {
 
 
 def _measured(path: Path) -> CameraResponse:
+    require_file(path)
     data = path.read_bytes()
     try:
         if path.suffix == ".npy":

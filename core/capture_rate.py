@@ -16,7 +16,9 @@ from typing import BinaryIO
 
 MOST_HZ = 1_000_000.0
 MOST_BOX = 64 << 20  # bytes of a box of metadata that is read
-_KEY = re.compile(r"(capture|sensor|record(ing|ed)?|shooting)[ ._:-]?(frame[ ._-]?)?(fps|rate)$", re.IGNORECASE)
+_KEY = re.compile(
+    r"(capture|camera|sensor|record(ing|ed)?|shooting|original)[ ._:-]?(frame[ ._-]?)?(fps|rate)$", re.IGNORECASE
+)
 _SONY = re.compile(rb'captureFps="(\d+(?:\.\d+)?)')
 _BEFORE_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)(?:\s*/\s*(\d+(?:\.\d+)?))?")
 

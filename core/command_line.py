@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import math
 import os
 import select
 import signal
@@ -19,12 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from core import provenance
+from core.interrupts import INTERRUPTED, catch, end_loading
 
-FINE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+FINE, FAILED, REFUSED = 0, 1, 2
 PROJECT = "deblur-bench"
 LIBRARIES = (("torch", ("torch",)), ("numpy", ("numpy",)), ("opencv", ("opencv-python", "opencv-python-headless")))
 
@@ -49,6 +50,20 @@ SHARED: dict[str, dict[str, Any]] = {
     "--json": {"action": "store_true", "help": "machine-readable result on standard output"},
     "--switches": {"action": "append", "metavar": "A,B", "help": "of every network; off by default"},
 }
+
+
+LONGEST_ARGUMENT = 1 << 17  # characters, what Linux takes
+LARGEST, SMALLEST = 1e9, 1e-9  # of numbers with a fraction: shares, px, seconds, Hz
+LARGEST_COUNT = 10**12
+# Of whole numbers for which fewer are too many already: each costs a thread, a process, a pair or a picture's memory.
+MOST = {"workers": 1024, "threads": 1024, "batch": 1 << 16, "crop": 1 << 15, "height": 1 << 16, "width": 1 << 16}
+MOST |= {"blurs": 100_000, "seed": (1 << 63) - 1, "repeats": 100_000, "max_interp": 1 << 20}
+
+
+def shown(number: float) -> str:
+    """A number for a sentence, short even if it is long."""
+    text = str(number)
+    return text if len(text) <= 24 else f"{number:.3g}" if abs(number) < 1e300 else f"one of {len(text)} digits"
 
 
 class BadArguments(ValueError):
@@ -166,6 +181,25 @@ class Parser(argparse.ArgumentParser):
                 found.append(word)
         return found
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if len(arg_string) > LONGEST_ARGUMENT:
+            raise argparse.ArgumentError(action, f"it has {len(arg_string)} characters, {LONGEST_ARGUMENT} at most")
+        value = super()._get_value(action, arg_string)
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if not isinstance(number, bool) and isinstance(number, int | float):
+                self._require_sane(action, number)
+        return value
+
+    def _require_sane(self, action: argparse.Action, number: float) -> None:
+        """Errors: argparse.ArgumentError for a number that nobody means: not finite, or out of every use."""
+        most = MOST.get(action.dest, LARGEST_COUNT if isinstance(number, int) else LARGEST)
+        if not math.isfinite(number):
+            raise argparse.ArgumentError(action, f"a finite number is needed, got {number}")
+        if abs(number) > most:
+            raise argparse.ArgumentError(action, f"a number up to {most:g} is expected, got {shown(number)}")
+        if number and abs(number) < SMALLEST:
+            raise argparse.ArgumentError(action, f"0, or a number from {SMALLEST:g} up, is expected, got {number:g}")
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
@@ -182,18 +216,10 @@ def _has_commands(action: argparse.Action) -> bool:
 
 def loading() -> None:
     """Called by an entry script before its imports, which take seconds: Ctrl-C ends them, --version needs none."""
+    catch()
     if sys.argv[1:] == ["--version"]:
         sys.exit(run(Parser(prog=sys.argv[0]), lambda _: FINE, None))
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what Apple's GPU lacks is done on the CPU
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_loading)
-
-
-def _end_loading(number: int, frame: FrameType | None) -> NoReturn:
-    # Not an exception: in the middle of an import some library would turn it into another one.
-    with suppress(OSError):
-        os.write(2, f"{Path(sys.argv[0]).name}: interrupted\n".encode())
-    os._exit(INTERRUPTED)
 
 
 def run(
@@ -216,7 +242,7 @@ def run(
     interrupted: what Ctrl-C leaves behind. out: where the command writes if --out does not say so, for errors
     that name no file. resume: whether a command that the disk stopped goes on with --resume.
     """
-    if signal.getsignal(signal.SIGINT) is _end_loading:
+    if signal.getsignal(signal.SIGINT) is end_loading:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     name = name or Path(parser.prog).name
     arguments = argparse.Namespace()
@@ -235,6 +261,8 @@ def run(
         return complain(name, error, FAILED)
     except KeyboardInterrupt:
         return complain(name, interrupted, INTERRUPTED)
+    except RecursionError:
+        return complain(name, "the input is nested too deeply", REFUSED)
     except MemoryError as error:
         return complain(name, f"there is not enough memory ({error})", FAILED)
     except expected as error:
@@ -250,6 +278,16 @@ def run(
         if isinstance(error, refusals):
             return complain(name, sentence, REFUSED)
         return complain(name, sentence, FAILED)
+    except Exception as error:
+        if type(error).__module__ != "cv2":
+            raise
+        return complain(name, f"OpenCV cannot work with this input ({opencv_reason(error)})", FAILED)
+
+
+def opencv_reason(error: Exception) -> str:
+    """What OpenCV says, without the place in its source code."""
+    text = " ".join(str(getattr(error, "err", "") or error).split())
+    return text.rpartition(") ")[2][:160] or "it says no more"
 
 
 def complain(name: str, error: object, code: int = FAILED) -> int:

@@ -51,6 +51,14 @@ def write_json(path: Path, value: object) -> str:
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def require_file(path: Path) -> None:
+    """Errors: ValueError, one sentence, for a pipe or a device: it may have no end, and whoever opens it may wait for
+    ever. A path that does not exist, or is a folder, is left to who opens it."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path}: a file is needed, this is a pipe or a device")
+
+
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in blocks of 1 MiB."""
     digest = hashlib.sha256()

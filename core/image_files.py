@@ -39,6 +39,7 @@ from core.image_metadata import (
     upright,
     upright_exif,
 )
+from core.memory import cpu_bytes as memory_free
 
 # Errors only: what OpenCV warns about is said here, in one sentence with the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -51,6 +52,9 @@ _HEIC = (".heic", ".heif") if find_spec("pillow_heif") else ()
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", *_AVIF, *_HEIC)
 JPEG_QUALITY = 95
 MOST_PX = 1 << 30  # of an image that OpenCV decodes
+SMALL_PX = 1 << 24  # up to which nobody asks for the free memory
+COPIES = 3  # of an image while it is read: decoded, in another order of channels, handed on
+MOST_DEFLATED = 1040  # bytes that one byte of a PNG's deflate stream can stand for
 
 _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"}  # Pillow's names
 _FORMATS |= {".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF"}
@@ -122,6 +126,7 @@ def read_header(path: Path) -> ImageHeader:
     """
     if shards.inside_shard(path):
         return _parse_header(Path(path), io.BytesIO(shards.read_bytes(path)))
+    files.require_file(path)
     with open(path, "rb") as stream:
         return _parse_header(Path(path), stream)
 
@@ -224,6 +229,7 @@ def _decoded(path: Path, header: ImageHeader, data: bytes) -> np.ndarray:
     """Shape: [H, W], [H, W, 3] BGR or [H, W, 4] BGRA; uint8, or uint16 where the header says 16 bits. As displayed."""
     if header.height * header.width > MOST_PX:
         raise ValueError(f"{path}: {header.width} x {header.height} px is more than can be decoded ({MOST_PX} px)")
+    _require_room(path, header, data)
     image: np.ndarray | None
     if header.kind in ("AVIF", "HEIF"):
         image = _decoded_by_pillow(data)
@@ -284,6 +290,22 @@ def is_whole(path: Path) -> bool:
     if data.startswith(PNG_SIGNATURE):
         return any(kind == b"IEND" and start + 4 <= len(data) for kind, start, _ in png_chunks(io.BytesIO(data)))
     return jpeg_end(data) is not None
+
+
+def _require_room(path: Path, header: ImageHeader, data: bytes) -> None:
+    """Errors: ValueError for an image that says it is larger than its file can hold, or than the free memory."""
+    pixels = header.height * header.width
+    if data.startswith(PNG_SIGNATURE) and pixels // 8 > MOST_DEFLATED * len(data):
+        raise ValueError(
+            f"{path}: it says {header.width} x {header.height} px and has {len(data)} bytes, too few for that; the "
+            "image is damaged or forged"
+        )
+    needed, free = pixels * 4 * header.bits // 8 * COPIES, memory_free()
+    if pixels > SMALL_PX and needed > free:
+        raise ValueError(
+            f"{path}: {header.width} x {header.height} px take {needed / 1e9:.1f} GB of memory to read, and "
+            f"{free / 1e9:.1f} GB are free; cut the image into parts"
+        )
 
 
 def require_colour(path: Path, header: ImageHeader) -> None:

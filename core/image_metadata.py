@@ -40,7 +40,7 @@ def jpeg_end(data: bytes) -> int | None:
     place, scanned = 2, False
     while True:
         found = _NEXT_MARKER.search(data, place)
-        if found is None or (found.start() != place and not scanned):
+        if found is None:
             return None
         marker, place = found[1][0], found.end()
         if marker == 0xD9:

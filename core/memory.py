@@ -45,6 +45,11 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + unused
+    return cpu_bytes()
+
+
+def cpu_bytes() -> int:
+    """Memory of the machine that can be taken now, within the limit of its container."""
     return min(_machine_bytes(), _container_bytes())
 
 

@@ -49,6 +49,7 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a file, loose or inside a shard. Errors: OSError; ValueError for a shard that is no tar file."""
     found = inside_shard(path)
     if found is None:
+        files.require_file(path)
         return Path(path).read_bytes()
     shard, member = found
     if not shard.is_file():

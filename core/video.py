@@ -23,6 +23,7 @@ from core.capture_rate import capture_rate
 from core.frame_times import FrameTimes, evenly_spaced
 from core.high_dynamic_range import TRANSFERS
 from core.image_files import left_out, list_images, read_header, read_image, require_colour
+from core.image_metadata import is_srgb
 
 if TYPE_CHECKING:
     import av
@@ -333,8 +334,10 @@ class FrameFolder:
                 )
         digest = hashlib.sha256()
         size = None
+        profiles = 0
         for frame_path in self._paths:
             header = read_header(frame_path)
+            profiles += bool(header.icc) and not is_srgb(header.icc)
             require_colour(frame_path, header)
             size = size or (header.height, header.width)
             if (header.height, header.width) != size:
@@ -343,6 +346,8 @@ class FrameFolder:
                     f"{size[1]}x{size[0]}; the frames of a clip have one size"
                 )
             digest.update(f"{frame_path.name} {frame_path.stat().st_size}\n".encode())
+        if profiles:
+            self.notes.append(f"{self.name}: {profiles} frames have a colour profile; they are taken in sRGB's colours")
         self.height, self.width = size or (0, 0)
         self.frame_count: int | None = len(self._paths)
         self.frames_promised: int | None = len(self._paths)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Share of red and of blue in luma, by the number of the matrix.
 LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)}
 LUMA |= {9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
-FULL_RANGE = 2  # FFmpeg's number
+STUDIO_RANGE, FULL_RANGE = 1, 2  # FFmpeg's numbers
 SAMPLINGS = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}  # luma samples to one of colour, across and down
 
 
@@ -55,14 +55,14 @@ class Coding:
 
 
 def coding_of(frame: av.VideoFrame) -> Coding:
-    """The coding of a frame's planes as `planes_of` gives them. RGB and grey frames: as BT.709, studio range.
+    """The coding of a frame's planes as `planes_of` gives them. RGB frames: as BT.709, studio range.
 
     Errors: ValueError for a matrix that is none of BT.601, BT.709, BT.2020 and their older kin.
     """
     name = frame.format.name
     bits = min(16, max(8, *(component.bits for component in frame.format.components)))
     if frame.format.is_rgb or frame.format.has_palette or is_grey(frame):
-        full = is_grey(frame) and int(frame.color_range) == FULL_RANGE
+        full = is_grey(frame) and int(frame.color_range) != STUDIO_RANGE  # FFmpeg takes grey for full
         across, down = (2, 2) if is_grey(frame) and not (frame.width % 2 or frame.height % 2) else (1, 1)
         return Coding(matrix=1, full=full, bits=bits, across=across, down=down)
     matrix = colour_matrix(frame)

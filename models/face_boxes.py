@@ -6,7 +6,8 @@ picture:
     {"key": KEY, "left_eye": [left, top, right, bottom], "right_eye": [...], "mouth": [...]}
     {"key": KEY, "points": [[x, y], [x, y], [x, y], [x, y], [x, y]]}    eyes, nose, corners of the mouth
 
-`python models/face_boxes.py DIR` writes the file with the points that the face detector finds in every training pair.
+`python models/face_boxes.py DIR` writes the file with the points that the face detector finds in every training pair,
+or in every picture of a folder of aligned faces (FFHQ), which `models/train.py --model gfpgan --sharp DIR` trains on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -28,7 +32,7 @@ from core.command_line import Parser, complain, run
 from core.weights_files import weights_folder
 from models.faces import open_detector
 from models.training.eyes_and_mouths import FILE
-from models.training.pair_sources import load_pairs
+from models.training.pair_sources import layout_pairs, load_pairs, sharp_pairs
 from models.training.samples import centre_crop
 
 
@@ -39,7 +43,8 @@ def detect_boxes(folder: Path, weights_dir: Path) -> list[str]:
     """
     import torch
 
-    sets = load_pairs([folder])
+    known = (folder / "pairs.jsonl").is_file() or layout_pairs(folder, "") is not None
+    sets = load_pairs([folder]) if known else sharp_pairs([folder])
     detector = open_detector([weights_dir], torch.device("cpu"))
     lines, missing = [], []
     for pair in (*sets.train, *sets.validation):
@@ -61,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="models/face_boxes.py", description="Find eyes and mouths of training faces.")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder with pairs.jsonl")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder with pairs.jsonl, or of faces")
     parser.shared("--weights-dir", default=weights_folder())
     return parser
 
@@ -69,7 +74,10 @@ def _parser() -> Parser:
 def _detect(arguments: argparse.Namespace) -> int:
     missing = detect_boxes(arguments.folder, arguments.weights_dir)
     for key in missing:
-        complain("face_boxes.py", f"no face in {key}; take it out of pairs.jsonl, or add its line")
+        complain(
+            "face_boxes.py",
+            f"no face in {key}; take it out of pairs.jsonl, or add its line",
+        )
     print(arguments.folder / FILE)
     return 1 if missing else 0
 

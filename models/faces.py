@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import tee
 from pathlib import Path
 
 import torch
@@ -171,17 +172,61 @@ class FaceRestorer:
         return _resized(self.one_face(_resized(face, self.size, self.size)), height, width).clamp_(0, 1)
 
     def _in_frame(self, frame: Tensor) -> Tensor:
+        restored = frame.clone()
+        for matrix, face in self.found(frame):
+            paste(restored, face, matrix)
+        return restored
+
+    def found(self, frame: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every face of a frame, restored: the similarity that brought it into pose, and the face in pose.
+
+        Shape: frame [3, H, W] -> [2, 3] and [3, size, size] each.
+        """
         if self.detector is None:
             self.detector = open_detector(self.weights_folders, frame.device)
-        restored = frame.clone()
         template = torch.tensor(TEMPLATE_PX) * (self.size / TEMPLATE_SIDE_PX)
         for landmarks in self.detector(frame).landmarks.cpu():
             if float(torch.dist(landmarks[0], landmarks[1])) < SMALLEST_EYE_DISTANCE_PX:
                 continue
             matrix = similarity(landmarks, template)
-            paste(restored, self.one_face(align(frame, matrix, self.size)), matrix)
             self.faces += 1
-        return restored
+            yield matrix, self.one_face(align(frame, matrix, self.size))
+
+
+class FaceEnhanced:
+    """Faces of one network on the background of another, which may enlarge: Real-ESRGAN with GFPGAN's faces.
+
+    Faces are found and taken out of the input; where the background is scale times larger, they are put back as much
+    larger. faces: how many have been restored so far. Source: the authors' inference programs (Real-ESRGAN,
+    --face_enhance; GFPGAN, --bg_upsampler).
+    """
+
+    def __init__(self, background: Method, faces: FaceRestorer, scale: int) -> None:
+        self.background, self.restorer, self.scale = background, faces, scale
+
+    @property
+    def faces(self) -> int:
+        return self.restorer.faces
+
+    def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Shape: [3, H, W] -> [3, s H, s W]. Range: [0, 1]. Errors: ValueError without the detector's weights."""
+        given, shown = tee(frames)
+        for frame, restored in zip(given, self.background.restore(shown), strict=True):
+            with torch.inference_mode():
+                image = restored.clone()
+                for matrix, face in self.restorer.found(frame):
+                    paste(image, face.to(image), enlarged_frame(matrix, self.scale))
+                image.clamp_(0, 1)
+            yield image.clone()  # an inference tensor could be changed by nobody
+
+
+def enlarged_frame(matrix: Tensor, scale: int) -> Tensor:
+    """A similarity from a frame, for the frame at `scale` times its size: pixels have their centres at whole numbers.
+
+    Shape: [2, 3] -> [2, 3].
+    """
+    start = torch.full((2, 1), 0.5 / scale - 0.5, dtype=matrix.dtype)  # where the first large pixel lies in the frame
+    return torch.cat([matrix[:, :2] / scale, matrix[:, :2] @ start + matrix[:, 2:]], dim=1)
 
 
 def _resized(image: Tensor, height: int, width: int) -> Tensor:

@@ -16,12 +16,14 @@ from torch.nn import functional
 from core import files
 from core.weights_files import SUFFIXES, load_state_dict, weights_folder
 
-FEATURE_NETS = ("vgg19", "squeezenet", "random")
-FILE_PREFIX = {"vgg19": "vgg19", "squeezenet": "squeezenet1_1"}
+FEATURE_NETS = ("vgg19", "squeezenet", "random")  # those that a user chooses between
+OTHERS = ("vgg16", "random-vgg16")  # those that a recipe may name itself (Features.network)
+FILE_PREFIX = {"vgg19": "vgg19", "squeezenet": "squeezenet1_1", "vgg16": "vgg16"}
 RANDOM_SEED = 19
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # convolutions, channels; a max pool after each
+VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 # torchvision's number of the last layer of SqueezeNet 1.1 that stands in for VGG19's block 1 to 5: of about that size.
 SQUEEZENET_TAPS = (1, 4, 7, 10, 12)
 SQUEEZENET_POOLS = (2, 5, 8)
@@ -49,6 +51,11 @@ class FeatureNet(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 
+    def as_it_is(self) -> None:
+        """From now on images are brought to [-1, 1] and no further."""
+        self.mean.fill_(0.5)
+        self.std.fill_(0.5)
+
     def forward(self, images: Tensor) -> list[Tensor]:
         x = (images - self.mean) / self.std
         found: dict[int, Tensor] = {}
@@ -67,11 +74,11 @@ def feature_net(name: str, layers: Sequence[str], weights_dir: Path | None) -> F
     Errors: ValueError for an unknown name or layer or a file of another network; FileNotFoundError as `require_file`.
     """
     taps = [_tap(name, layer) for layer in layers]
-    if name == "random":
-        return FeatureNet(_random(_vgg19(max(taps))), taps)
+    if name in ("random", "random-vgg16"):
+        return FeatureNet(_random(_vgg(_blocks(name), max(taps))), taps)
     path = require_file(name, weights_dir)
     assert path is not None
-    net = _vgg19(max(taps)) if name == "vgg19" else _squeezenet(max(taps))
+    net = _squeezenet(max(taps)) if name == "squeezenet" else _vgg(_blocks(name), max(taps))
     state = load_state_dict(path)
     for key, value in net.state_dict().items():
         stored = state.get(f"features.{key}")
@@ -89,9 +96,9 @@ def require_file(name: str, weights_dir: Path | None) -> Path | None:
 
     Errors: ValueError for an unknown name; FileNotFoundError that says what is missing and how to get it.
     """
-    if name not in FEATURE_NETS:
+    if name not in (*FEATURE_NETS, *OTHERS):
         raise ValueError(f"the feature network is {', '.join(FEATURE_NETS)}, got {name!r}")
-    if name == "random":
+    if name.startswith("random"):
         return None
     prefix = FILE_PREFIX[name]
     folder = Path(weights_dir) if weights_dir else weights_folder()
@@ -112,26 +119,30 @@ def identity_of(name: str, weights_dir: Path | None) -> str:
 
 
 def _tap(name: str, layer: str) -> int:
-    names = _vgg19_names()
+    names = _vgg_names(_blocks(name))
     if layer not in names:
         raise ValueError(f"a layer of VGG19 is called conv1_1 to conv5_4 or relu1_1 to relu5_4, got {layer!r}")
     return SQUEEZENET_TAPS[int(layer[4]) - 1] if name == "squeezenet" else names.index(layer)
 
 
-def _vgg19_names() -> list[str]:
-    """VGG19's layers in the order of torchvision's `features`."""
+def _blocks(name: str) -> tuple[tuple[int, int], ...]:
+    return VGG16_BLOCKS if name.endswith("vgg16") else VGG19_BLOCKS
+
+
+def _vgg_names(blocks: tuple[tuple[int, int], ...]) -> list[str]:
+    """VGG's layers in the order of torchvision's `features`."""
     names = []
-    for block, (count, _) in enumerate(VGG19_BLOCKS, start=1):
+    for block, (count, _) in enumerate(blocks, start=1):
         for number in range(1, count + 1):
             names += [f"conv{block}_{number}", f"relu{block}_{number}"]
         names.append(f"pool{block}")
     return names
 
 
-def _vgg19(last: int) -> nn.Sequential:
+def _vgg(blocks: tuple[tuple[int, int], ...], last: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     inputs = 3
-    for count, channels in VGG19_BLOCKS:
+    for count, channels in blocks:
         for _ in range(count):
             # Not in place: the features before the activation are wanted as well.
             layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -41,7 +44,7 @@ from core.video import VIDEO_SUFFIXES
 from core.weights_files import weights_folder
 from models.baselines import BASELINES
 from models.chosen_weights import choose
-from models.faces import skip_detection
+from models.faces import FaceEnhanced, FaceRestorer, skip_detection
 from models.restored_video import restore_video
 from models.restorer import RESTORERS, Restorer, open_method
 from models.spec import SWITCHES, Method
@@ -173,7 +176,8 @@ def _to_image(frame: Tensor) -> np.ndarray:
     return frame.permute(1, 2, 0).contiguous().numpy()
 
 
-KEPT = "deblurgan-v2-mobilenet-dsc"  # the network whose weights this project keeps
+KEPT = "motion-unet-small"  # the network whose weights this project keeps
+FACES = "gfpgan"  # the network of --face-enhance
 
 
 def choose_weights(model: str, given: str | None) -> Path | None:
@@ -212,11 +216,24 @@ def open_asked(arguments: argparse.Namespace) -> Method:
     still = name in MODELS and MODELS[name].frames == 1 and MODELS[name].task != "face"
     tile = parse_tile(arguments.tile or ("auto" if still else "none"))
     method = open_method(name, weights, arguments.device, switches, tile)
+    if arguments.face_enhance:
+        return _with_faces(method, name, arguments)
     if not arguments.compare_tiles:
         return method
     if tile == "none" or name in BASELINES:
         raise ValueError("--compare-tiles needs tiles: name their size with --tile, such as --tile 256")
     return Compared(method, open_method(name, weights, arguments.device, switches, "none"))
+
+
+def _with_faces(method: Method, name: str, arguments: argparse.Namespace) -> Method:
+    """GFPGAN's faces on what a method restores. Errors: ValueError, FileNotFoundError."""
+    if name in MODELS and MODELS[name].task == "face":
+        raise ValueError(f"--face-enhance puts faces on another network's background; {name} restores faces itself")
+    if arguments.compare_tiles:
+        raise ValueError("--compare-tiles is for one network; leave --face-enhance away")
+    opened = open_method(FACES, choose_weights(FACES, arguments.face_weights), arguments.device)
+    assert isinstance(opened, Restorer) and isinstance(opened.adapted, FaceRestorer)
+    return FaceEnhanced(method, opened.adapted, MODELS[name].scale if name in MODELS else 1)
 
 
 def report_tiles(method: Method) -> None:
@@ -253,6 +270,10 @@ def _parser() -> Parser:
     parser.add_argument("--stills", action="store_true", help="a folder's images are no clip (video networks)")
     parser.add_argument("--aligned", action="store_true", help="gfpgan: every image is one face in FFHQ's pose")
     parser.add_argument("--deinterlace", action="store_true", help="make whole frames of an interlaced video (bwdif)")
+    parser.add_argument(
+        "--face-enhance", action="store_true", help=f"faces restored by {FACES}, on this network's background"
+    )
+    parser.add_argument("--face-weights", metavar="FILE", help=f"weights of {FACES}; default as of --weights")
     parser.shared("--switches", help=f"off by default; {', '.join(SWITCHES)}")
     parser.add_argument("--tile", metavar="auto|none|N", help="side in px; default: auto, none for video networks")
     parser.add_argument("--compare-tiles", action="store_true", help="also restore as a whole and print the difference")

@@ -9,6 +9,7 @@ out is expanded again: the file stays HLG or PQ.
 from __future__ import annotations
 
 import errno
+import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,7 +50,8 @@ VP9 = {"crf": "15", "b": "0", "row-mt": "0", "cpu-used": "2"}
 TURNED = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".3gp")  # these can ask a player to turn the picture
 FORMATS = {".m4v": "mp4"}  # FFmpeg's own choice for it takes fewer codecs
 DEEP_H265 = (".mp4", ".mov", ".m4v", ".mkv", ".mts", ".m2ts", ".ts")
-TRANSPORTED = {"mpegts": frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "opus", "dts"})}  # FFmpeg does not list them
+LAYOUTS = {1: "mono", 2: "stereo", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # FFmpeg's names, by channels
+LATE_S = 0.04  # of sound behind the picture, which is noticed
 PRIMING_S = 0.1  # sound that a decoder needs before the first of it is heard
 NOT_COPIED = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
@@ -402,12 +404,18 @@ class _Sound:
             return
         source = stack.enter_context(open_video(video.path))
         for stream in source.streams.audio:
-            names = {stream.codec_context.name, stream.codec_context.codec.canonical_name}
-            if names & (set(container.supported_codecs) | TRANSPORTED.get(container.format.name, frozenset())):
+            if _takes(container, stream):
                 self._outputs[stream.index] = _Copied(container, stream, video.starts_s)
             else:
                 self._outputs[stream.index] = _Encoded(container, stream, video.starts_s)
-                say(f"{video.path}: the sound is encoded again; the file that is written does not take {min(names)}")
+                say(
+                    f"{video.path}: the sound is encoded again; the file that is written does not take "
+                    f"{stream.codec_context.codec.canonical_name}"
+                )
+            late_s = float((stream.start_time or 0) * (stream.time_base or 0) - video.starts_s)
+            if container.format.name == "avi" and late_s > LATE_S:
+                late = f"the sound starts {late_s:.2g} s after the picture, in an AVI file with it"
+                say(f"{video.path}: {late}; name an .mp4 file")
         self._packets = source.demux(*source.streams.audio)
         self._next = self._following()
 
@@ -435,6 +443,19 @@ class _Sound:
                 for made in output.packets(None):
                     self._container.mux(made)
             self._outputs = {}
+
+
+def _takes(container: av.container.OutputContainer, stream: av.AudioStream) -> bool:
+    """Can sound go into such a file as it is? Tried on a file in memory: the lists of FFmpeg are not complete."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format=container.format.name) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 class _Copied:
@@ -465,11 +486,10 @@ class _Encoded:
     def __init__(self, container: av.container.OutputContainer, stream: av.AudioStream, starts_s: Fraction) -> None:
         import av
 
-        name = container.default_audio_codec
-        name = "libopus" if name == "opus" else name
+        name = "libopus" if container.format.name == "webm" else "aac"
         rate = 48_000 if name == "libopus" else stream.codec_context.sample_rate
-        channels = stream.codec_context.layout
-        self._stream: Any = container.add_stream(name, rate=rate, layout=channels)
+        layout = LAYOUTS.get(stream.codec_context.layout.nb_channels, "stereo")  # files do not always name it
+        self._stream: Any = container.add_stream(name, rate=rate, layout=layout)
         self._stream.codec_context.open()
         codec: Any = self._stream.codec_context
         self._resampler = av.AudioResampler(

@@ -26,6 +26,7 @@ from models.zoo import MODELS
 
 # (mirrored left to right first?, quarter turns after it)
 POSES = tuple((mirrored, turns) for mirrored in (False, True) for turns in range(4))
+FOUR_POSES = tuple((mirrored, turns) for mirrored in (False, True) for turns in (0, 2))
 
 
 def posed(image: Tensor, mirrored: bool, turns: int) -> Tensor:
@@ -43,27 +44,29 @@ def unposed(image: Tensor, mirrored: bool, turns: int) -> Tensor:
 class SelfEnsemble:
     """Restores every clip in the eight poses, side by side, each with a state of its own, and takes the mean.
 
+    poses: those of the eight that take part; FOUR_POSES keep height and width (the description of the high-resolution
+    network names four versions by rotating and flipping).
     The mean is that of the clamped results, without rounding between. A network that reads a clip to its end before it
     answers then holds it eight times.
     Source: Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR 2016, section 3.6.
     """
 
-    def __init__(self, method: Method) -> None:
-        self.method = method
+    def __init__(self, method: Method, poses: Sequence[tuple[bool, int]] = POSES) -> None:
+        self.method, self.poses = method, tuple(poses)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        copies = tee(frames, len(POSES))
-        streams = [self.method.restore(_posed(copy, *pose)) for copy, pose in zip(copies, POSES, strict=True)]
+        copies = tee(frames, len(self.poses))
+        streams = [self.method.restore(_posed(copy, *pose)) for copy, pose in zip(copies, self.poses, strict=True)]
         while True:
             total: Tensor | None = None
-            for stream, pose in zip(streams, POSES, strict=True):
+            for stream, pose in zip(streams, self.poses, strict=True):
                 restored = next(stream, None)
                 if restored is None:
                     return
                 restored = unposed(restored, *pose).float()
                 total = restored.clone() if total is None else total.add_(restored)
             if total is not None:
-                yield total.div_(len(POSES))
+                yield total.div_(len(self.poses))
 
 
 def _posed(frames: Iterator[Tensor], mirrored: bool, turns: int) -> Iterator[Tensor]:
@@ -74,7 +77,11 @@ def _posed(frames: Iterator[Tensor], mirrored: bool, turns: int) -> Iterator[Ten
 KEPT_SHARE = 0.25  # of the free memory: freed features that the next layers use again
 LOCAL_WINDOW_PX = 384  # 1.5 times the training crop of 256 (Chu et al., TLC, ECCV 2022, arXiv:2112.04491)
 ADAPTER_SWITCHES = {"train-mode": "train_mode", "authors-tiles": "authors_tiles"}  # switch -> flag of the adapter
-RESTORERS = tuple(name for name, spec in MODELS.items() if spec.task in RESTORER_TASKS and not name.endswith("-test"))
+RESTORERS = tuple(
+    name
+    for name, spec in MODELS.items()
+    if spec.task in RESTORER_TASKS and not name.endswith("-test") and not spec.study
+)
 
 
 choose_device = devices.choose
@@ -100,7 +107,7 @@ def check_switches(spec: ModelSpec, switches: Sequence[str], device: torch.devic
     for switch in switches:
         if switch not in SWITCHES:
             raise ValueError(unknown("no switch is called", switch, SWITCHES))
-        if switch not in spec.switches:
+        if not spec.knows(switch):
             listed = f"it knows {', '.join(spec.switches)}" if spec.switches else "it knows none"
             raise ValueError(f"{spec.name} has no switch {switch}; {listed}")
         if switch == "half" and device.type != "cuda":
@@ -186,8 +193,9 @@ class Restorer:
             fixed = tile if isinstance(tile, int) else 0
             side = AutoSide(self._method, spec, device) if tile == "auto" else lambda height, width: fixed
             self._method = self.tiled = Tiled(self._method, spec, side)
-        if "self-ensemble" in switches:
-            self._method = SelfEnsemble(self._method)
+        for switch, poses in (("self-ensemble", POSES), ("self-ensemble-4", FOUR_POSES)):
+            if switch in switches:
+                self._method = SelfEnsemble(self._method, poses)
 
     def restore(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Restore a clip; a still is a clip of one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.key_layouts import KeyLayout
 
@@ -26,10 +26,11 @@ SCALES = {"sr2": 2, "sr4": 4, "video-sr4": 4}  # tasks whose output is larger th
 #   train-mode       norms take the statistics of the image (training mode at test time)
 #   truncate         8-bit output cut off instead of rounded
 #   self-ensemble    mean over the eight flips and rotations
+#   self-ensemble-4  mean over the four that keep height and width: mirrored or not, upside down or not
 #   local-converter  global pooling replaced by windows of 1.5 times the training crop (TLC)
 #   half             half precision
 #   authors-tiles    the image in the tiles that the authors' test program cuts, averaged where they overlap
-SWITCHES = ("train-mode", "truncate", "self-ensemble", "local-converter", "half", "authors-tiles")
+SWITCHES = ("train-mode", "truncate", "self-ensemble", "self-ensemble-4", "local-converter", "half", "authors-tiles")
 
 
 class Method(Protocol):
@@ -63,6 +64,9 @@ class TrainingForm:
     # Names of the convolutions whose result is added to the blurred image, or of their weights where another parameter
     # of them must stay. A recipe that starts at the blurred image sets them to zero.
     residual: tuple[str, ...] = ()
+    # A recurrent network's frames one by one, for an optimiser step after each: (network, frame [B, 3, H, W], state or
+    # None) -> restored frame and a state without gradient, both in RGB and [0, 1].
+    step: Callable[[Callable[..., Any], Tensor, Any], tuple[Tensor, Any]] | None = None
     motion: str = ""  # name of a layer that tells the motion as LOSSES["motion"] compares it; "": none does
 
 
@@ -101,9 +105,13 @@ class ModelSpec:
     recipe: str  # default training recipe, a key of models.recipes.RECIPES; "" if it is not trained unless one is named
     training: TrainingForm = TrainingForm()
     backbone: Backbone | None = None
+    parts: tuple[Backbone, ...] = ()  # further ones, given by their names: --backbone PART=FILE
     source: str  # paper and repository
     published: str  # the method's name in reports/published.csv; "" if it has no row there
     parity: tuple[str, ...] = ()  # fixtures that build() must reproduce (tests/fixtures/parity/NAME.json)
+    # The recipe of the quick profile where the published one needs more than it offers (weights of other networks, a
+    # discriminator's many steps); "" the same, None: it is not trained there unless a recipe is named.
+    quick_recipe: str | None = ""
     switches: tuple[str, ...] = ("truncate", "self-ensemble", "half")  # those of SWITCHES that make sense for it
     # Switch "local-converter": (module, window height, window width in image pixels) exchanges the module's global
     # pooling for windows, in place.
@@ -111,6 +119,7 @@ class ModelSpec:
     side_px: int = 0  # the one side of square images that it is trained on; 0: any
     # A discriminator that sees images of one side alone, made for another one than the published.
     build_for: Callable[[int], nn.Module] | None = None
+    study: bool = False  # it is there for a study of its parts (benchmark/studies), and no restorer that `all` means
     tiny: ModelSpec | None = None  # its small twin for tests, an entry of MODELS of its own
 
     def adapt(self, module: nn.Module) -> Method:
@@ -150,10 +159,18 @@ class ModelSpec:
         )
         return replace(self, tiny=twin)
 
+    def knows(self, switch: str) -> bool:
+        """Whether a switch makes sense for it; a mean over four poses does where one over eight does."""
+        return switch in self.switches or (switch == "self-ensemble-4" and "self-ensemble" in self.switches)
+
     @property
     def scale(self) -> int:
         """The output's height and width over the input's."""
         return SCALES.get(self.task, 1)
+
+    def recipe_for(self, profile: str) -> str:
+        """The recipe of a profile where the user names none; "" if it is not trained then."""
+        return self.recipe if profile != "quick" or self.quick_recipe == "" else self.quick_recipe or ""
 
     def __post_init__(self) -> None:
         if self.task not in RESTORER_TASKS + PART_TASKS:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -20,11 +23,13 @@ if __name__ == "__main__":
 import argparse
 
 from core.command_line import Parser, run
+from models import recipe_table
 from models.feature_nets import FEATURE_NETS
 from models.recipes import PROFILES, RECIPES
 from models.training.loop import DEFAULT_OUT, TrainConfig, TrainingFailed, train
-from models.training.pair_sources import folder_list
+from models.training.pair_sources import GOPRO_INPUTS, find_mix, folder_list
 from models.training.plan import PRECISIONS, TRAINING_THREADS
+from models.zoo import MODELS
 
 DEFAULT_PAIRS = Path(__file__).resolve().parents[1] / "out" / "pairs"
 
@@ -36,8 +41,19 @@ def parse(argv: list[str] | None) -> tuple[TrainConfig, bool]:
 
 def _parser() -> Parser:
     parser = Parser(prog="models/train.py", description="Train a network on blurred/sharp pairs.")
-    parser.add_argument("--model", required=True, help="a name of models/zoo.py")
+    parser.add_argument("--model", default="", help="a name of models/zoo.py")
     parser.add_argument("--recipe", default="", help=f"default: the network's own; there are {', '.join(RECIPES)}")
+    parser.add_argument(
+        "--variant",
+        choices=("paper", "code"),
+        default="",
+        help="of a recipe whose paper and whose authors' program differ; --list says which has both",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="every network with its recipe: published, adapted (and in what) or ours; trains nothing",
+    )
     parser.shared("--pairs")
     parser.add_argument(
         "--sharp",
@@ -55,7 +71,10 @@ def _parser() -> Parser:
     )
     parser.shared("--workers", default=0, help="threads that draw the blur of --sharp and --frames (default 0)")
     parser.add_argument(
-        "--profile", choices=PROFILES, default="quick", help="quick: about a minute; paper: as published"
+        "--profile",
+        choices=PROFILES,
+        default="quick",
+        help="quick: about a minute; paper: the recipe's own constants, as published where it says so",
     )
     parser.shared("--steps")
     parser.add_argument(
@@ -77,7 +96,12 @@ def _parser() -> Parser:
     )
     parser.shared("--weights-dir")
     parser.add_argument(
-        "--mix", metavar="W,...", type=_numbers, action="extend", default=[], help="weight of each folder of pairs"
+        "--mix",
+        metavar="W,...|NAME",
+        action="append",
+        default=[],
+        help="weight of each folder of pairs; or a published mix, deblurgan-v2: every 2nd pair of GoPro and DVD and "
+        "every 10th of NFS, in this order",
     )
     parser.add_argument(
         "--every",
@@ -87,13 +111,33 @@ def _parser() -> Parser:
         default=[],
         help="only every n-th pair of each folder",
     )
+    parser.add_argument(
+        "--hold-out",
+        default="",
+        metavar="SHARE|NAME,...|none",
+        help="pairs that validate in place of training: a share of the sequences, spread over the set, or their names "
+        "(default: those of a split val, REDS4 of REDS; in the profile quick also the last sequence)",
+    )
+    parser.add_argument(
+        "--gopro-input",
+        choices=GOPRO_INPUTS,
+        default="",
+        help="the blurred images of GOPRO_Large (default: the recipe's, blur of all but deepdeblur)",
+    )
+    parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="go on without the trained weights that the recipe starts from, which every row will say",
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep decoded images that exceed memory here")
     parser.add_argument(
         "--backbone",
-        type=Path,
-        metavar="FILE",
+        type=_backbone,
+        action="append",
+        default=[],
+        metavar="FILE|PART=FILE",
         help="trained weights to start from: a classifier's for DeblurGAN-v2, a StyleGAN2 for gfpgan, a highres-atrous "
-        "for highres-mlfa",
+        "for highres-mlfa; spynet=FILE for BasicVSR and its relatives, edvr=FILE for IconVSR as well",
     )
     parser.add_argument(
         "--start",
@@ -113,6 +157,7 @@ def _parser() -> Parser:
 
 def _configuration(arguments: argparse.Namespace) -> tuple[TrainConfig, bool]:
     live = arguments.sharp or arguments.frames
+    mix, every = _mix(arguments)
     config = TrainConfig(
         model=arguments.model,
         recipe=arguments.recipe,
@@ -133,21 +178,40 @@ def _configuration(arguments: argparse.Namespace) -> tuple[TrainConfig, bool]:
         compile=arguments.compile,
         feature_net=arguments.feature_net,
         weights_dir=arguments.weights_dir,
-        mix=tuple(arguments.mix),
-        every=tuple(arguments.every),
+        mix=mix,
+        every=every,
         cache=arguments.cache,
-        backbone=arguments.backbone,
+        backbone=next((path for part, path in reversed(arguments.backbone) if not part), None),
         start=arguments.start,
         extend=arguments.extend,
+        variant=arguments.variant,
+        parts=tuple((part, path) for part, path in arguments.backbone if part),
+        from_scratch=arguments.from_scratch,
+        hold_out=arguments.hold_out,
+        gopro_input=arguments.gopro_input,
     )
     return config, arguments.resume
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _mix(arguments: argparse.Namespace) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Weights of the folders, and that only every n-th pair is taken. Errors: ValueError: one sentence."""
+    every = tuple(arguments.every)
+    words = [word for text in arguments.mix for word in text.split(",")]
+    if len(words) == 1 and not words[0].replace(".", "", 1).isdigit():
+        if every:
+            raise ValueError(f"--mix {words[0]} says itself which pairs are taken; leave --every away")
+        return (), find_mix(words[0], len(folder_list(arguments.pairs))).every
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(word) for word in words), every
     except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers such as 1,0.5 are needed, got {text!r}") from None
+        raise ValueError(f"--mix takes numbers such as 1,0.5 or a name, got {','.join(words)!r}") from None
+
+
+def _backbone(text: str) -> tuple[str, Path]:
+    """FILE, or PART=FILE: the part's name, "" without one, and the file."""
+    part, equals, file = text.partition("=")
+    known = {inner.part for spec in MODELS.values() for inner in spec.parts}
+    return (part, Path(file)) if equals and part in known else ("", Path(text))
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -170,6 +234,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    if arguments.list:
+        print(recipe_table.text(arguments.model))
+        return 0
+    if not arguments.model:
+        raise ValueError("--model is needed: a name of models/zoo.py; --list says how each is trained")
     info = train(*_configuration(arguments))
     if went_on := info.meta["configuration"].get("extends"):
         print(f"went on from the training of {went_on['steps']} steps")

@@ -7,6 +7,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()

@@ -20,6 +20,7 @@ from models.nets.arcface import ARCFACE_RESNET18
 from models.nets.basicvsr import (
     BASICVSR_DEBLUR,
     BASICVSR_PLUS_PLUS_DEBLUR,
+    BASICVSR_STUDIES,
     BASICVSR_X4,
     ICONVSR_DEBLUR,
     ICONVSR_X4,
@@ -133,6 +134,6 @@ _NETWORKS: dict[str, ModelSpec] = {
     "uformer-b": UFORMER_B,
     "maxim-3s": MAXIM_3S,
     "realesr-animevideo-x4v3": REALESR_ANIMEVIDEO_X4V3,
-}
+} | {spec.name: spec for spec in BASICVSR_STUDIES}
 # Names that end in "-test" are tiny variants for tests; `--methods all` leaves them out.
 MODELS: dict[str, ModelSpec] = _NETWORKS | {spec.tiny.name: spec.tiny for spec in _NETWORKS.values() if spec.tiny}

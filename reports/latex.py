@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmark.results import Row
 from reports.leaderboard import best_value, digits_of, leading, number_text, ranked, table_title, training
-from reports.rows import measure, protocol_words, tables_of
+from reports.rows import BLOCKS, blocks_of, measure, protocol_words, tables_of, takes_rank
 
 # "[" and "*" would be read as arguments of the line end before them; <, > and | are other signs in LaTeX's own fonts.
 _SPECIAL = {
@@ -66,7 +66,12 @@ def latex_table(rows: Sequence[Row], testset: str, protocol: str) -> str:
         " & ".join(heads) + r" \\",
         r"\midrule",
     ]
+    blocks = blocks_of(here)
+    block = min(blocks.values())
     for method in ranked(here, leading(here)):
+        if blocks[method] != block:
+            block = blocks[method]
+            lines += [r"\midrule", rf"\multicolumn{{{len(heads)}}}{{l}}{{{escaped(BLOCKS[block])}:}} \\"]
         some = next(figures[method, metric] for metric in metrics if (method, metric) in figures)
         cells = [escaped(method)]
         cells += [_cell(figures.get((method, metric)), best_value(here, metric)) for metric in metrics]
@@ -93,7 +98,7 @@ def _cell(row: Row | None, best: float | None) -> str:
         return "--"
     digits = digits_of(row.metric)
     text = number(row.value, digits)
-    if row.value == best:
+    if row.value == best and takes_rank(row):
         text = rf"\textbf{{{text}}}"
     elif row.shares_first_place:
         text += r" $\approx$"

@@ -136,7 +136,7 @@ _OTHER_TASKS = ("sr2", "sr4", "video-sr4", "face")
 def takes_rank(row: Row | MethodRow) -> bool:
     """Whether the row is of a method for what the protocol scores: a network that enlarges, say, deblurs nothing."""
     protocol = PROTOCOLS.get(row.protocol)
-    return row.task not in _OTHER_TASKS or (protocol is not None and protocol.task != "deblur")
+    return row.task not in _OTHER_TASKS or (protocol is not None and row.task in protocol.tasks)
 
 
 def blocks_of(rows: Sequence[Row]) -> dict[str, int]:

@@ -23,11 +23,13 @@ from numba import njit
 from core import camera_response
 from core.image_files import read_image
 from core.random_streams import stream
-from synth.degrade.motion import ANXIETIES, EXPOSURES, GAUSSIAN, IMPULSE, IMPULSE_SPREAD_RAD, INERTIA, PATH_PX
+from synth.degrade.motion import EXPOSURES, GAUSSIAN, IMPULSE, IMPULSE_SPREAD_RAD, INERTIA, PATH_PX
 from synth.live_settings import LiveSettings
 from synth.shake import Shake, draw_shake, homographies, translation
 
 OVERSAMPLING = 2  # a texture's pixels per frame pixel and axis; every second texture pixel is a pixel of the photograph
+# Of hands that hold a camera, equally likely; two calmer ones than the program's of today (synth/degrade/motion.py).
+ANXIETIES = (0.001, 0.002, 0.003, 0.005, 0.007, 0.008, 0.009, 0.01)
 SCALES = 3  # sizes that each photograph is kept at
 STEP_PX = 0.6  # virtual frames lie about this far apart, at least LEAST_POSITIONS and at most MOST_POSITIONS of them
 LEAST_POSITIONS, MOST_POSITIONS = 5, 72

@@ -5,6 +5,7 @@
     python synth/make_pairs.py rebuild KEY --in DIR --out DIR
     python synth/make_pairs.py select DIR --where "ghost_score < 0.05 and not still" --out DIR
     python synth/make_pairs.py photos DIR [...] --out DIR
+    python synth/make_pairs.py restoration DIR [...] --out DIR
 
 Exit codes: 0 done (or verified), 1 a source broke or a finished set is damaged, 2 bad arguments or a refusal to start,
 130 interrupted.
@@ -18,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -28,12 +32,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from core.command_line import Parser, complain, run, unknown
+from core.command_line import LARGEST, SMALLEST, Parser, complain, run, unknown
+from core.locks import only_one
 from core.pool import cluster
 from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
 from synth.doubled_frames import regular_distance
 from synth.exposure import WindowPlan
+from synth.frame_sets import expanded
 from synth.gaps import count_windows
 from synth.gaps_in_torch import DEVICES, choose_device
 from synth.interp import INTERPOLATORS
@@ -44,6 +50,8 @@ from synth.photographs import make as make_of_photographs
 from synth.rebuild import rebuild
 from synth.recipes import RECIPES, recipe
 from synth.report_page import write_page
+from synth.restoration_set import RestorationConfig
+from synth.restoration_set import make as make_restoration
 from synth.selection import select
 from synth.sensor import CAMERAS
 from synth.settings import (
@@ -62,7 +70,7 @@ from synth.synthesis import synthesise
 from synth.truth import summary_lines
 
 NAME = "make_pairs.py"
-COMMANDS = ("verify", "rebuild", "select", "photos")
+COMMANDS = ("verify", "rebuild", "select", "photos", "restoration")
 DEFAULT_FACTOR = 16
 SLOW_FPS, MANY = 100, 16  # captured frames a second from which so many virtual frames a gap can be trusted
 DEFAULT_OUT = ROOT / "out" / "pairs"
@@ -100,10 +108,11 @@ def _make(arguments: argparse.Namespace) -> int:
     if arguments.scheduler and not (out / RUN_FILE).exists():
         with cluster(arguments.scheduler):
             pass  # it answers and has workers: asked before a set is begun
-    pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
-    code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
-    if arguments.report:
-        print(f"report: {write_page(plan, pair_set)}")
+    with only_one(out):
+        pair_set = _open(plan, out, workers=arguments.workers, resume=arguments.resume)
+        code = _synthesise(plan, pair_set, scheduler=arguments.scheduler)
+        if arguments.report:
+            print(f"report: {write_page(plan, pair_set)}")
     return code
 
 
@@ -113,7 +122,8 @@ def make(config: SynthesisConfig, out: Path, *, workers: int, resume: bool) -> i
     Returns 0, or 1 if a source broke. Errors: ValueError (Refusal, Damage); OSError (disk full).
     """
     plan = make_plan(config)
-    return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
+    with only_one(out):
+        return _synthesise(plan, _open(plan, out, workers=workers, resume=resume))
 
 
 def _open(plan: SynthesisPlan, out: Path, *, workers: int, resume: bool) -> PairSet:
@@ -199,12 +209,14 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
-    print(rebuild(arguments.key, arguments.source_set, arguments.out))
+    with only_one(arguments.out):
+        print(rebuild(arguments.key, arguments.source_set, arguments.out))
     return 0
 
 
 def _select(arguments: argparse.Namespace) -> int:
-    print(select(arguments.folder, arguments.where, arguments.out))
+    with only_one(arguments.out):
+        print(select(arguments.folder, arguments.where, arguments.out))
     return 0
 
 
@@ -221,7 +233,22 @@ def _photos(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         seed=arguments.seed,
     )
-    print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
+    with only_one(arguments.out):
+        print(make_of_photographs(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
+    return 0
+
+
+def _restoration(arguments: argparse.Namespace) -> int:
+    if arguments.workers < 1:
+        raise Refusal(f"--workers is at least 1, got {arguments.workers}")
+    config = RestorationConfig(
+        folders=tuple(arguments.folders),
+        images=arguments.images,
+        train=arguments.train,
+        test=arguments.test,
+        seed=arguments.seed,
+    )
+    print(make_restoration(config, arguments.out, workers=arguments.workers, resume=arguments.resume))
     return 0
 
 
@@ -229,7 +256,9 @@ def _span(flag: str, text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text!r}") from None
+        raise Refusal(f"{flag} takes two numbers such as 2,24, got {text[:60]!r}") from None
+    if not all(SMALLEST <= abs(number) <= LARGEST for number in (low, high)):
+        raise Refusal(f"{flag} takes two numbers between {SMALLEST:g} and {LARGEST:g}, got {text[:60]!r}")
     return low, high
 
 
@@ -254,6 +283,7 @@ def _parser() -> Parser:
     _add_rebuild(commands)
     _add_select(commands)
     _add_photos(commands)
+    _add_restoration(commands)
     return parser
 
 
@@ -338,6 +368,28 @@ def _add_photos(commands: Any) -> None:
     _add_shared_flags(parser)
 
 
+def _add_restoration(commands: Any) -> None:
+    text = "make DeblurGAN-v2's restoration set of blurred images"
+    usual = RestorationConfig(folders=())
+    parser = commands.add_parser(
+        "restoration",
+        help=text,
+        description=f"{text.capitalize()}: noise, speckle, JPEG and up-scaling on top of their blur; a fixed set.",
+        examples=(
+            "python synth/make_pairs.py restoration GOPRO_Large DeepVideoDeblurring_Dataset --out restoration",
+            "python synth/make_pairs.py restoration my-pairs --images 20 --train 100 --test 20 --out out/restoration",
+        ),
+    )
+    parser.set_defaults(work=_restoration)
+    add = parser.add_argument
+    add("folders", metavar="DIR", type=Path, nargs="+", help="GOPRO_Large, DeepVideoDeblurring_Dataset, blur + sharp")
+    add("--out", metavar="DIR", type=Path, required=True, help="output folder")
+    add("--images", type=int, default=usual.images, metavar="N", help="of each folder (default %(default)s)")
+    add("--train", type=int, default=usual.train, metavar="N", help="training pairs (default %(default)s)")
+    add("--test", type=int, default=usual.test, metavar="N", help="test pairs (default %(default)s)")
+    parser.shared("--seed", "--workers", "--resume")
+
+
 def _add_shared_flags(parser: Parser) -> None:
     """The flags of whatever makes pairs."""
     parser.add_argument("--split", default="train", metavar="NAME", help=f"{', '.join(SPLITS)} (default train)")
@@ -410,13 +462,13 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         raise Refusal(f"the recipe {chosen.name} has its own factor; leave --interp auto out")
     factor = asked if asked is not None else chosen.factor or DEFAULT_FACTOR
     windows = parse_list(arguments.window) or [str(window) for window in chosen.windows or (DEFAULT_WINDOW,)]
-    if not all(window.lstrip("-").isdecimal() for window in windows):
-        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)}")
+    if not all(window.lstrip("-").isdecimal() and len(window) < 7 for window in windows):
+        raise Refusal(f"--window takes odd numbers of captured frames such as 7,11,13, got {','.join(windows)[:60]}")
     interpolator = arguments.interpolator or "flow"
     if interpolator not in INTERPOLATORS:
         raise Refusal(unknown("there is no interpolator", interpolator, INTERPOLATORS))
     return SynthesisConfig(
-        videos=parse_paths(arguments.video),
+        videos=expanded(parse_paths(arguments.video)),
         fps=arguments.fps,
         factor=factor,
         windows=tuple(dict.fromkeys(int(window) for window in windows)),

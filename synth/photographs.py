@@ -39,6 +39,7 @@ from synth.exposure import Window
 from synth.manifest import SPLITS, PairRecord, pair_names, sequence_names
 from synth.pair_set import Refusal, open_set
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, WINDOW_FRAMES, Scene
+from synth.settings import LARGEST_SIDE_PX
 
 WINDOW_GAPS = WINDOW_FRAMES - 1
 CENTRE = WINDOW_GAPS * VIRTUAL_FPS / CAPTURED_FPS / 2  # the sharp image's time, as a frame number of the scene
@@ -173,6 +174,10 @@ def _shots(config: PhotographsConfig, files: Sequence[Path]) -> Iterator[Shot]:
             trajectory = str(rng.choice(TRAJECTORIES)) if rng.random() < config.trajectories else ""
             scale = float(rng.uniform(*config.scale))
             height, width = (int(side * scale / ROOM) for side in size)
+            if max(size) > LARGEST_SIDE_PX:
+                raise Refusal(
+                    f"{path}: a photograph of {size[1]}x{size[0]} px; a side has {LARGEST_SIDE_PX} px at most here"
+                )
             if min(height, width) < LEAST_SIDE_PX:
                 raise Refusal(
                     f"{path}: a photograph of {size[1]}x{size[0]} makes frames of {width}x{height} at a scale of "

@@ -32,6 +32,7 @@ from synth.recipes import RECIPES, SynthesisRecipe, recipe, require_agreement
 from synth.scenes import SceneFrames, default_scenes
 from synth.sensor import HIGHLIGHTS, CameraModel, require_camera
 
+LARGEST_SIDE_PX = 32_767  # OpenCV's remap counts positions in 16 bits
 DEFAULT_WINDOW = 11
 MAX_FACTOR = 1024
 BITS = (8, 16)
@@ -257,6 +258,11 @@ def make_plan(config: SynthesisConfig) -> SynthesisPlan:
         if source.fps is None:
             raise ValueError(
                 f"{source.location}: nothing tells the frame rate; say it with --fps, for example --fps 240"
+            )
+        if max(source.height, source.width) > LARGEST_SIDE_PX:
+            raise ValueError(
+                f"{source.location}: frames of {source.width} x {source.height} px; a side has {LARGEST_SIDE_PX} px at "
+                "most here (OpenCV's limit), make them smaller or cut them"
             )
         _require_frames(source, min(config.windows))
         clips.append(Clip(sequence=sequence, source=source, fps=source.fps))

@@ -17,6 +17,7 @@ import pytest
         "synth.arrays",
         "models.zoo",
         "models.losses",
+        "models.recipes",
         "benchmark.metrics",
         "benchmark.evaluation",
         "synth.interp",

@@ -19,6 +19,7 @@ inf
 from __future__ import annotations
 
 from benchmark.metrics.brisque import BRISQUE
+from benchmark.metrics.identity import IDENTITY
 from benchmark.metrics.ms_ssim import MS_SSIM
 from benchmark.metrics.niqe import NIQE
 from benchmark.metrics.perceptual import LPIPS_ALEX, LPIPS_SQUEEZE, LPIPS_VGG
@@ -64,5 +65,6 @@ METRICS: dict[str, Metric] = MetricsById(
         "lpips-squeeze": LPIPS_SQUEEZE,
         "niqe": NIQE,
         "brisque": BRISQUE,
+        "identity": IDENTITY,
     }
 )

@@ -66,6 +66,16 @@ def to_array(image: Tensor) -> np.ndarray:
     return np.ascontiguousarray(image.detach().cpu().double().numpy())
 
 
+def studio_luma(image: np.ndarray) -> np.ndarray:
+    """Y of ITU-R BT.601 between 16 and 235 of 255, as MATLAB's rgb2ycbcr gives it, not rounded.
+
+    Shape: [3, H, W] in [0, 1] -> [H, W] in [16/255, 235/255]; [1, H, W] is taken as luma already.
+    """
+    if image.shape[0] == 1:
+        return image[0]
+    return (16 + 65.481 * image[0] + 128.553 * image[1] + 24.966 * image[2]) / 255
+
+
 def luma(image: np.ndarray) -> np.ndarray:
     """Y = .299 R + .587 G + .114 B, full range. Shape: [3, H, W] -> [H, W]; [1, H, W] is taken as luma already."""
     if image.shape[0] == 1:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()

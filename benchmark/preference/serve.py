@@ -9,6 +9,9 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: the repository's root in place of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -18,6 +21,7 @@ from benchmark.preference.votes_file import write_votes
 from benchmark.preference.web import study_app
 from core.command_line import Parser, run
 from core.files import write_text
+from core.locks import only_one
 
 EPILOG = """\
 DIR holds the results: DIR/<method>/<key>.png, as the benchmark writes reports/out/images/lai-real. Two results of an
@@ -70,7 +74,8 @@ def _work(arguments: argparse.Namespace) -> int:
     if arguments.export is not None:
         print(export(study, store, arguments.export, arguments.consistency))
         return 0
-    serve(study, store, arguments)
+    with only_one(store.path):
+        serve(study, store, arguments)
     return 0
 
 

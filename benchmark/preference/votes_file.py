@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.files import write_text
+from core.files import require_file, write_text
 from core.tables import read_cells
 
 NAME_AND_SIZE = re.compile(r"(\S+)\s+\d+")
@@ -119,6 +119,7 @@ def _image_names(
 
 def read_names(path: Path) -> tuple[str, ...]:
     """Names of methods or images, a line each. Errors: OSError; ValueError (an empty list, a name twice)."""
+    require_file(path)
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:

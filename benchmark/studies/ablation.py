@@ -16,6 +16,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -218,6 +221,7 @@ def _training(config: AblationConfig, arm: Arm, seed: int) -> TrainConfig:
         threads=config.threads,
         feature_net=config.feature_net,
         weights_dir=config.weights_dir,
+        from_scratch=True,  # arms differ in one thing, and not in which of them has a part that was trained before
     )
 
 

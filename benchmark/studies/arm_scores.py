@@ -15,6 +15,7 @@ from core.random_streams import stream
 from models.restorer import open_method
 from models.training.pair_sources import Pair
 from models.training.samples import centre_crop
+from models.zoo import MODELS
 
 METRIC_IDS = ("psnr", "ssim-skimage-gauss")
 BLURRED = "blurred input"
@@ -66,17 +67,28 @@ class ArmRow:
 def score(model: str, weights: Path | None, pairs: Sequence[Pair], side_px: int) -> dict[str, dict[str, float]]:
     """Values by metric and key: middle crops, restored, rounded to 8 bits. weights None: the blurred images themselves.
 
+    A network for clips gets whole sequences.
+
     Errors: FloatingPointError if the network gives NaN.
     """
     method = open_method(model, weights, "cpu") if weights else None
     found: dict[str, dict[str, float]] = {name: {} for name in METRIC_IDS}
-    for pair in pairs:
-        blur, sharp = centre_crop(pair.blur, side_px), centre_crop(pair.sharp, side_px)
-        restored = blur if method is None else next(iter(method.restore(iter([blur]))))
-        restored = (restored * 255).round() / 255
-        for name in METRIC_IDS:
-            found[name][pair.key] = float(METRICS[name].fn(restored, sharp))
+    looks_at_clips = method is not None and MODELS[model].frames > 1
+    for clip in _clips(pairs) if looks_at_clips else [[pair] for pair in pairs]:
+        blurred = [centre_crop(pair.blur, side_px) for pair in clip]
+        frames = blurred if method is None else method.restore(iter(blurred))
+        for pair, frame in zip(clip, frames, strict=True):
+            sharp = centre_crop(pair.sharp, side_px)
+            restored = (frame * 255).round() / 255
+            for name in METRIC_IDS:
+                found[name][pair.key] = float(METRICS[name].fn(restored, sharp))
     return found
+
+
+def _clips(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs of every sequence in the order of time, as a network for clips must see them."""
+    names = list(dict.fromkeys(pair.sequence for pair in pairs))
+    return [sorted((pair for pair in pairs if pair.sequence == name), key=lambda pair: pair.order) for name in names]
 
 
 def interval(differences: np.ndarray, sequences: Sequence[str], seed: int = 0) -> tuple[float, float]:

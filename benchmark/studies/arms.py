@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.command_line import unknown
-from models.recipes import Contrast, Recipe, find_recipe
+from models.recipes import Adversary, Contrast, Features, Recipe, find_recipe
 from models.zoo import MODELS
 
 SLOW_START = 10  # steps of warm-up, as the quick profile has them
@@ -63,22 +63,76 @@ def deblurgan_v2_arms(profile: str, networks: Sequence[str]) -> tuple[Arm, ...]:
 
 
 def contrastive_arms(profile: str, networks: Sequence[str]) -> tuple[Arm, ...]:
-    """A network without the contrastive term, with it, and with negatives that stay the blurred image.
+    """A network without the contrastive term, with it, with negatives that stay the blurred image, and earlier outputs.
 
-    All three are the recipe `mimo-unet-contrastive` but for the term, so that nothing else differs (the quick profiles
-    of the two recipes have other losses on images). The third is AECR-Net's form: what the progressive generator adds
-    is the second less the third.
+    The last is the other reading of negatives that grow sharper: what the network's running average restored one
+    interval before (recipe mimo-unet-contrastive-average). All four are the recipe `mimo-unet-contrastive` but for the
+    term, so that nothing else differs (the quick profiles of the two recipes have other losses on images). The third is
+    AECR-Net's form: what the progressive generator adds is the second less the third.
     """
     (model,) = networks
     recipe = find_recipe("mimo-unet-contrastive", profile)
     assert recipe.contrast
     blurred = replace(recipe, contrast=replace(recipe.contrast, shares=(0.0,)))
+    earlier = replace(recipe, contrast=replace(recipe.contrast, reading="average"))
     without = replace(recipe, contrast=None)
     first = "without"
     return (
         Arm(name=first, change="the recipe's losses on images alone", model=model, recipe=without, against=""),
         Arm(name="+ contrastive", change="negatives that grow sharper", model=model, recipe=recipe, against=first),
         Arm(name="+ blurred negatives", change="negatives: the input", model=model, recipe=blurred, against=first),
+        Arm(name="+ earlier outputs", change="negatives: earlier outputs", model=model, recipe=earlier, against=first),
+    )
+
+
+EDGE_WEIGHT, VGG_WEIGHT, GAN_WEIGHT = 1.0, 0.01, 0.01  # ours: the description gives none
+
+
+def highres_arms(profile: str, networks: Sequence[str]) -> tuple[Arm, ...]:
+    """The high-resolution network under the losses that its description tried beside the absolute error.
+
+    An absolute error of edges (31.32 dB there, against 32.3 dB), VGG16's conv3_3 (no change), a plain GAN with the
+    absolute error (29.00 dB), least squares GAN (did not converge). Weights, edge operator and discriminator are ours.
+    Source: the high-resolution atrous network's description, "Training Objectives".
+    """
+    (model,) = networks
+    first = find_recipe("highres-atrous", profile)
+    base = replace(first.stages[0] if first.stages else first, stages=(), losses=(("l1", 1.0),), response_share=0.0)
+    gan = Adversary(discriminator="deblurgan-discriminator", loss="gan", weight=GAN_WEIGHT)
+    vgg = Features(weight=VGG_WEIGHT, layers=("conv3_3",), network="vgg16")
+    name = "l1"
+    chain = (
+        (name, "absolute error alone", base),
+        ("+ edges", "absolute error of Sobel's edges", replace(base, losses=(*base.losses, ("edge-l1", EDGE_WEIGHT)))),
+        ("+ VGG16", "VGG16's conv3_3", replace(base, features=vgg)),
+        ("+ GAN", "plain GAN on patches", replace(base, adversary=gan)),
+        ("+ LSGAN", "least squares GAN on patches", replace(base, adversary=replace(gan, loss="lsgan"))),
+    )
+    return tuple(
+        Arm(name=one, change=change, model=model, recipe=recipe, against="" if one == name else name)
+        for one, change, recipe in chain
+    )
+
+
+def basicvsr_arms(profile: str, networks: Sequence[str]) -> tuple[Arm, ...]:
+    """How BasicVSR passes features on and how it aligns them: every row is a network of its own, one recipe for all.
+
+    Source: Chan et al., BasicVSR, CVPR 2021, arXiv:2012.02181, sections 3.1 and 3.2: local, unidirectional and
+    bidirectional propagation; no alignment, that of images, that of features.
+    """
+    (model,) = networks
+    recipe = find_recipe("basicvsr", profile)
+    chain = (
+        ("bidirectional, features", "BasicVSR", model),
+        ("unidirectional", "from the past alone", f"{model}-forward"),
+        ("local", "from the two neighbours alone", f"{model}-local"),
+        ("no alignment", "features of the neighbour as they are", f"{model}-unaligned"),
+        ("image alignment", "features of the warped neighbour", f"{model}-images"),
+    )
+    first = chain[0][0]
+    return tuple(
+        Arm(name=name, change=change, model=network, recipe=recipe, against="" if name == first else first)
+        for name, change, network in chain
     )
 
 
@@ -121,5 +175,17 @@ STUDIES: dict[str, Study] = {
         meaning="one network",
         source="recipe mimo-unet-contrastive; AECR-Net, CVPR 2021, arXiv:2104.09367",
         arms=contrastive_arms,
+    ),
+    "highres": Study(
+        networks=("highres-atrous",),
+        meaning="one network",
+        source="the high-resolution atrous network's description, training objectives",
+        arms=highres_arms,
+    ),
+    "basicvsr": Study(
+        networks=("basicvsr-deblur",),
+        meaning="one network, of which NAME-forward, -local, -unaligned and -images exist",
+        source="Chan et al., BasicVSR, CVPR 2021, arXiv:2012.02181, sections 3.1 and 3.2",
+        arms=basicvsr_arms,
     ),
 }

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()

@@ -15,6 +15,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()
@@ -169,7 +172,7 @@ def compare(
         raise ValueError(unknown("no network is called", model, MODELS))
     if repeats < 1:
         raise ValueError(f"--repeats is at least 1, got {repeats}")
-    published = find_recipe(RECIPE_OF.get(model, MODELS[model].recipe), "paper")
+    published = find_recipe(RECIPE_OF.get(model, MODELS[model].recipe_for("quick")), "paper")
     require_plain(published)
     recipe = replace(published, batch=batch, crop_px=crop_px, validate_every=0)
     config = TrainConfig(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.testsets import dvd, gopro, hide, kohler, lai, pairs, realblur, reds, rsblur
+from benchmark.testsets import deblur_more, dvd, gopro, hide, kohler, lai, own_tasks, pairs, realblur, reds, rsblur
 from benchmark.testsets.base import TestSetEntry
 from core.command_line import did_you_mean
 
@@ -22,6 +22,18 @@ TESTSETS: dict[str, TestSetEntry] = {
     "realblur-r": realblur.R,
     "rsblur": rsblur.ENTRY,
     "pairs": pairs.ENTRY,
+    "reds4": own_tasks.REDS4_ENTRY,
+    "reds-val-300": deblur_more.REDS_VAL_300,
+    "bsd": deblur_more.BSD,
+    "levin": deblur_more.LEVIN,
+    "restoration": deblur_more.RESTORATION,
+    "vid4": own_tasks.VID4_ENTRY,
+    "set5": own_tasks.SET5,
+    "set14": own_tasks.SET14,
+    "bsd100": own_tasks.BSD100,
+    "urban100": own_tasks.URBAN100,
+    "blind-sr": own_tasks.BLIND_SR,
+    "faces": own_tasks.FACES,
 }
 
 
@@ -42,9 +54,13 @@ def render_missing(mini_root: Path, names: Iterable[str], seed: int, workers: in
 
 
 def sets_at_hand(data_root: Path | None) -> tuple[str, ...]:
-    """The sets of a run that asks for none by name: those with a stand-in, and others found under `data_root`."""
+    """The sets of a run that asks for none by name: those with a stand-in, and others found under `data_root`.
+
+    A set whose stand-in is `by_name` counts where the real one is there.
+    """
     return tuple(
         name
         for name, entry in TESTSETS.items()
-        if entry.render_mini is not None or (data_root is not None and entry.find(data_root) is not None)
+        if (entry.render_mini is not None and not entry.by_name)
+        or (data_root is not None and entry.find(data_root) is not None)
     )

@@ -24,6 +24,9 @@ class Sample:
     key: str
     blur: Path
     references: tuple[Path, ...]
+    # What is done to the file before a network sees it (benchmark/inputs.py): "" nothing, "bicubic" or "gaussian" four
+    # times reduced, "grey": it has one channel, shown as three.
+    made: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ class TestSetEntry:
     # (height, width) in px that the real images have, upright or turned; () where they differ
     sizes: tuple[tuple[int, int], ...] = ()
     folders: tuple[str, ...] = ()  # names that `find` looks for, for sentences
+    by_name: bool = False  # its stand-in takes part only where the set is asked for, not in every run
 
 
 MARKER = "mini.json"  # in the folder of a rendered mini set; written first as unfinished, and last as finished

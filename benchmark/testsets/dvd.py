@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmark.protocols import DVD_TEST_SEQUENCES as TEST_SEQUENCES
 from benchmark.protocols import EvalProtocol, scored_positions
 from benchmark.testsets.base import (
     Clip,
@@ -21,6 +20,7 @@ from benchmark.testsets.base import (
 )
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, render_plan
 from core.image_files import natural_sorted
+from core.known_sets import DVD_TEST_SEQUENCES as TEST_SEQUENCES
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, Scene, blur_lin
 
 TEST_LENGTH = 100

@@ -111,7 +111,7 @@ def open_gopro(folder: Path, protocol: EvalProtocol, simulated: bool) -> TestSet
         protocol=protocol,
         simulated=simulated,
         list_clips=partial(_clips, folder, variant),
-        images_folder="gopro-gamma" if variant == "blur_gamma" else "gopro",
+        images_folder=protocol.images,
     )
 
 

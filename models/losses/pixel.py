@@ -25,6 +25,14 @@ def charbonnier(restored: Tensor, sharp: Tensor, epsilon: float = 1e-3) -> Tenso
     return ((restored - sharp).square() + epsilon**2).sqrt().mean()
 
 
+def charbonnier_fine(restored: Tensor, sharp: Tensor) -> Tensor:
+    """`charbonnier` with epsilon^2 = 1e-12: nearly L1. Shape: two tensors of one shape -> scalar.
+
+    Source: the loss of EDVR's and BasicVSR's authors' programs (BasicSR, losses: eps 1e-12 inside the root).
+    """
+    return charbonnier(restored, sharp, epsilon=1e-6)
+
+
 def charbonnier_colour(restored: Tensor, sharp: Tensor, epsilon: float = 1e-3) -> Tensor:
     """`charbonnier` of a pixel as a whole: the square is the mean over its channels.
 
@@ -86,6 +94,26 @@ def edge(restored: Tensor, sharp: Tensor) -> Tensor:
     """
     level = laplacian(restored - sharp)
     return charbonnier(level, torch.zeros_like(level))
+
+
+def edge_l1(restored: Tensor, sharp: Tensor) -> Tensor:
+    """Mean absolute difference of the images' edges: Sobel's horizontal and vertical derivatives, borders repeated.
+
+    Shape: two tensors [B, C, H, W] -> scalar. Units: change per pixel. Source: the high-resolution network's
+    description names an "additional absolute error between the edges"; Sobel's kernel over 8 is ours.
+    """
+    return torch.cat(sobel(restored - sharp)).abs().mean()  # linear: taken once, of the difference
+
+
+def sobel(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Derivatives along the rows and along the columns. Shape: [B, C, H, W] -> two of the same."""
+    channels = images.shape[1]
+    kernel = images.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    across, down = (
+        functional.conv2d(padded, taps.expand(channels, 1, 3, 3), groups=channels) for taps in (kernel, kernel.T)
+    )
+    return across, down
 
 
 def laplacian(images: Tensor) -> Tensor:

@@ -234,7 +234,7 @@ def by_shape(spec: ModelSpec) -> Outputs:
             before -= cut
         else:
             given, before = blur[:, :1], 0
-        if spec.scale > 1:
+        if spec.scale > 1 and given.shape[-1] == sharp.shape[-1]:  # otherwise it is small already
             given = functional.avg_pool3d(given, (1, spec.scale, spec.scale))
         given = to_range(given.flip(2) if spec.bgr else given, spec)
         results = running(given if spec.frames > 1 else given[:, 0])

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -49,7 +49,7 @@ from models.nets.layers import (
     strided_front,
     warp_features,
 )
-from models.spec import ModelSpec, TrainingForm, Weights
+from models.spec import Backbone, ModelSpec, TrainingForm, Weights
 from synth.interp.nets.spynet import SMALLEST_SIDE_PX, SpyNet
 
 KEY_FRAME_STRIDE = 5
@@ -138,6 +138,76 @@ class BasicVSR(Propagation):
             both = torch.cat([backward.pop(), features], dim=1)
             if index >= first:
                 yield self._image(leaky(self.fusion(both)), frame)
+
+
+class BasicVSRStudy(BasicVSR):
+    """BasicVSR with another way to pass features on, or to align them, for the study of both.
+
+    propagation: "bidirectional"; "forward", from the past alone (the other half of the fusion is zero); "local", from
+    the two neighbours alone, whose own features start from zero. alignment: "features"; "none", features of the
+    neighbour as they are; "images": what the trunk makes of the warped neighbour and of features as they are.
+    Source: Chan et al., BasicVSR, CVPR 2021, sections 3.1 and 3.2; how an arm is built in detail is ours.
+    """
+
+    def __init__(
+        self,
+        channels: int = 64,
+        blocks: int = 30,
+        deblur: bool = True,
+        last: int = 64,
+        propagation: str = "bidirectional",
+        alignment: str = "features",
+    ) -> None:
+        super().__init__(channels, blocks, deblur, last)
+        self.propagation, self.alignment = propagation, alignment
+
+    def restored(self, clip: Tensor, first: int = 0) -> Iterator[Tensor]:
+        """As `BasicVSR.restored`."""
+        frames = clip.unbind(1)
+        seen, small = self._fronts(frames)
+        forward = self._pass(self.forward_trunk, seen, small, 1)
+        backward = self._pass(self.backward_trunk, seen, small, -1)
+        if self.propagation == "forward":
+            backward = [torch.zeros_like(features) for features in forward]
+        for index in range(first, len(frames)):
+            both = torch.cat([backward[index], forward[index]], dim=1)
+            yield self._image(leaky(self.fusion(both)), frames[index])
+
+    def _pass(self, trunk: nn.Module, seen: list[Tensor], small: list[Tensor], step: int) -> list[Tensor]:
+        """The features of every frame, passed on from frame to frame (step 1) or from the last one back (-1)."""
+        count = len(seen)
+        found: list[Tensor] = [seen[0]] * count
+        before: Tensor | None = None  # what the neighbour was given
+        for index in range(count) if step > 0 else reversed(range(count)):
+            neighbour = index - step
+            if not 0 <= neighbour < count:
+                carried = self._carried(None, small, index, neighbour)
+            else:
+                given = None if self.propagation == "local" else before
+                carried = self._neighbour(trunk, seen, small, found, index, neighbour, given)
+            found[index] = trunk(torch.cat([seen[index], carried], dim=1))
+            before = carried
+        return found
+
+    def _neighbour(
+        self,
+        trunk: nn.Module,
+        seen: list[Tensor],
+        small: list[Tensor],
+        found: list[Tensor],
+        index: int,
+        neighbour: int,
+        given: Tensor | None,
+    ) -> Tensor:
+        """Features that frame `index` gets of its neighbour, which was given `given` itself (None: nothing)."""
+        start = self._carried(None, small, index, neighbour) if given is None else given
+        if self.alignment == "images":
+            warped = warp_features(seen[neighbour], self.spynet(small[index], small[neighbour]))
+            return trunk(torch.cat([warped, start], dim=1))
+        features = found[neighbour]
+        if self.propagation == "local":
+            features = trunk(torch.cat([seen[neighbour], start], dim=1))
+        return features if self.alignment == "none" else self._carried(features, small, index, neighbour)
 
 
 class IconVSR(Propagation):
@@ -337,8 +407,9 @@ _LAYOUT = KeyLayout(  # BasicVSR++ (deblurring) and BasicVSR of OpenMMLab
 
 def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Training: the clip at once, continued by reflection where it is too short. x4: on area means."""
-    batch, count, _, height, width = blur.shape
-    clip = seen_in_training(module, blur)[:, continued_indices(count, KEY_FRAME_STRIDE)]
+    batch, count = blur.shape[:2]
+    height, width = sharp.shape[-2:]
+    clip = seen_in_training(module, blur, sharp)[:, continued_indices(count, KEY_FRAME_STRIDE)]
     padded = pad_to_multiple(clip.flatten(0, 1), 4, "reflect", SMALLEST_INPUT_PX // enlargement(module))
     output = module(padded.view(batch, -1, *padded.shape[1:]))[..., :height, :width]
     return list(zip(output[:, :count].unbind(1), sharp.unbind(1), strict=True))
@@ -357,6 +428,8 @@ _TINY_RECIPE = "stfan-plain"
 _TINY = partial(BasicVSR, channels=8, blocks=1, last=8)
 _TINY_ICON = partial(IconVSR, channels=8, blocks=1, key_blocks=1, groups=2, last=8)
 _TINY_PLUS_PLUS = partial(BasicVSRPlusPlus, channels=8, blocks=1, groups=2, last=8)
+_FLOW = Backbone(part="spynet", what="SPyNet, the flow network")
+_KEY_FEATURES = Backbone(part="edvr", what="EDVR's extractor, the features of key frames")
 BASICVSR_X4 = ModelSpec(
     name="basicvsr-x4",
     task="video-sr4",
@@ -374,6 +447,7 @@ BASICVSR_X4 = ModelSpec(
     layouts=(_LAYOUT,),
     recipe="basicvsr",
     training=TrainingForm(outputs=_outputs, residual=("conv_last",)),
+    parts=(_FLOW,),
     source=SOURCE,
     published="",
     parity=("basicvsr_x4",),
@@ -408,6 +482,8 @@ BASICVSR_PLUS_PLUS_DEBLUR = replace(
             licence="Apache-2.0",
         ),
     ),
+    recipe="basicvsr++",
+    quick_recipe="basicvsr",
     source=PLUS_PLUS_SOURCE,
     published="BasicVSR++",
     parity=("basicvsrpp_deblur",),
@@ -424,6 +500,7 @@ ICONVSR_X4 = replace(
         ),
     ),
     recipe="iconvsr",
+    parts=(_FLOW, _KEY_FEATURES),
     parity=("iconvsr_x4",),
 ).with_tiny("iconvsr-x4-test", _TINY_ICON, recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
 ICONVSR_DEBLUR = replace(
@@ -433,4 +510,18 @@ ICONVSR_DEBLUR = replace(
     adapter=_ICON_PIECES,
     multiple_of=16,
     recipe="iconvsr",
+    parts=(_FLOW, _KEY_FEATURES),
 ).with_tiny("iconvsr-deblur-test", partial(_TINY_ICON, deblur=True), recipe=_TINY_RECIPE, frames=_TINY_PIECE_FRAMES)
+
+
+def _study(name: str, build: Callable[[], nn.Module]) -> ModelSpec:
+    """BasicVSR for deblurring with another way to pass on or to align features (benchmark/studies/arms.py)."""
+    return replace(BASICVSR_DEBLUR, name=f"basicvsr-deblur-{name}", build=build, study=True, tiny=None)
+
+
+BASICVSR_STUDIES = (
+    _study("forward", partial(BasicVSRStudy, propagation="forward")),
+    _study("local", partial(BasicVSRStudy, propagation="local")),
+    _study("unaligned", partial(BasicVSRStudy, alignment="none")),
+    _study("images", partial(BasicVSRStudy, alignment="images")),
+)

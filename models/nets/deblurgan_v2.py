@@ -366,7 +366,8 @@ DEBLURGAN_V2_MOBILENET = replace(
     weights=(
         Weights(file="fpn_mobilenet.h5", source="github.com/VITA-Group/DeblurGANv2 (README)", licence="BSD-style"),
     ),
-    recipe="charbonnier",
+    recipe="deblurgan-v2",
+    quick_recipe="charbonnier",
     backbone=_MOBILENET,
     published="DeblurGAN-v2 MobileNet",
     parity=("deblurganv2_mobilenet",),

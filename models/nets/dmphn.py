@@ -157,7 +157,8 @@ DMPHN_1_2_4 = ModelSpec(
         )
         for name, digest in _SHA256.items()
     ),
-    recipe="charbonnier",
+    recipe="dmphn",
+    quick_recipe="charbonnier",
     source=SOURCE,
     published="DMPHN",
     parity=("dmphn_124",),

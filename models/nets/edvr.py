@@ -135,6 +135,7 @@ class AttentionFusion(nn.Module):
     def __init__(self, channels: int, frames: int, centre: int) -> None:
         super().__init__()
         self.centre = centre
+        self.attention = True  # False: the frames are joined by one convolution, as before this module is trained
         self.temporal_attn1 = conv(channels, channels)
         self.temporal_attn2 = conv(channels, channels)
         self.feat_fusion = conv(frames * channels, channels, 1)
@@ -151,6 +152,8 @@ class AttentionFusion(nn.Module):
 
     def forward(self, aligned: list[Tensor]) -> Tensor:
         """Shape: frames in the order of time, each [B, C, H, W], sides multiples of 4 -> [B, C, H, W]."""
+        if not self.attention:
+            return self.feat_fusion(torch.cat(aligned, dim=1))
         wanted = self.temporal_attn1(aligned[self.centre])
         weighted = []
         for features in aligned:
@@ -309,8 +312,17 @@ def _both_stages(spec: ModelSpec, module: nn.Module) -> Method:
 
 
 def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Training: every frame of a clip is the middle of a window; at the ends frames repeat. x4: on area means."""
-    return list(zip(_windowed(module, seen_in_training(module, blur)), sharp.unbind(1), strict=True))
+    """Training: the frames of a clip that are the middle of five; of a shorter one all, with repeated ends.
+
+    x4: on area means, where the input is not small already. A clip of five is one window, as the authors train.
+    """
+    return _with_targets(_windowed(module, seen_in_training(module, blur, sharp)), sharp)
+
+
+def _with_targets(outputs: list[Tensor], sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Restored frames and the middle ones of the sharp clip, as many."""
+    cut = (sharp.shape[1] - len(outputs)) // 2
+    return list(zip(outputs, sharp[:, cut : cut + len(outputs)].unbind(1), strict=True))
 
 
 def _outputs_of_both(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -320,12 +332,11 @@ def _outputs_of_both(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tup
     """
     stages = cast(TwoStageEDVR, module)
     learns_first, learns_second = learns(stages.stage1), learns(stages.stage2)
-    targets = sharp.unbind(1)
     first = _windowed(stages.stage1, blur)
-    pairs = list(zip(first, targets, strict=True)) if learns_first or not learns_second else []
+    pairs = _with_targets(first, sharp) if learns_first or not learns_second else []
     if learns_second or not learns_first:
         second = _windowed(stages.stage2, torch.stack(first, dim=1).clamp(0, 1))
-        pairs += zip(second, targets, strict=True)
+        pairs += _with_targets(second, sharp)
     return pairs
 
 
@@ -334,7 +345,9 @@ def _windowed(module: nn.Module, clip: Tensor) -> list[Tensor]:
     factor = enlargement(module)
     padded = pad_to_multiple(clip.flatten(0, 1), 16 // factor, "reflect")
     padded = padded.view(batch, count, *padded.shape[1:])
-    outputs = [module(padded[:, window_indices(index, count, REACH, "repeat")]) for index in range(count)]
+    # Whole windows alone; a clip that is shorter than one has its ends repeated.
+    middles = range(REACH, count - REACH) if count > 2 * REACH else range(count)
+    outputs = [module(padded[:, window_indices(index, count, REACH, "repeat")]) for index in middles]
     return [output[..., : factor * height, : factor * width] for output in outputs]
 
 
@@ -370,6 +383,7 @@ EDVR_L_DEBLUR = replace(
     name="edvr-l-deblur",
     build=partial(EDVR, channels=128, blocks=(5, 40)),
     weights=(Weights(file="EDVR_L_deblur_REDS_official-ca46bd8c.pth", source=ZOO, licence="Apache-2.0"),),
+    recipe="edvr-l",
     published="EDVR",
     parity=("edvr_l_deblur",),
 )
@@ -398,6 +412,7 @@ EDVR_L_DEBLUR_2STAGE = replace(
             licence="Apache-2.0",
         ),
     ),
+    recipe="edvr-two-stage",
     training=TrainingForm(outputs=_outputs_of_both, residual=("stage1.conv_last", "stage2.conv_last")),
     published="",
     parity=(),

@@ -230,9 +230,13 @@ def enlargement(module: nn.Module) -> int:
     return 4 if getattr(module, "deblur", True) is False else 1
 
 
-def seen_in_training(module: nn.Module, clip: Tensor) -> Tensor:
-    """What an `Enlargement` gets of a blurred clip: the frames, or their means over 4x4 pixels where it enlarges."""
-    return functional.avg_pool3d(clip, (1, 4, 4)) if enlargement(module) == 4 else clip
+def seen_in_training(module: nn.Module, clip: Tensor, sharp: Tensor) -> Tensor:
+    """What an `Enlargement` gets of a blurred clip: the frames, or their means over 4x4 pixels where it enlarges.
+
+    Frames that are smaller than the sharp ones already stay.
+    """
+    whole = clip.shape[-1] == sharp.shape[-1]
+    return functional.avg_pool3d(clip, (1, 4, 4)) if whole and enlargement(module) == 4 else clip
 
 
 def enlarged_image(image: Tensor) -> Tensor:

@@ -142,7 +142,8 @@ NAFNET_32 = ModelSpec(
     weights=(
         Weights(file="NAFNet-GoPro-width32.pth", source="github.com/megvii-research/NAFNet (README)", licence="MIT"),
     ),
-    recipe="nafnet",
+    recipe="nafnet-32",
+    quick_recipe="nafnet",
     training=TrainingForm(residual=("ending",)),
     source=SOURCE,
     published="NAFNet-width32",
@@ -153,6 +154,8 @@ NAFNET_32 = ModelSpec(
 NAFNET_64 = replace(
     NAFNET_32,
     name="nafnet-64",
+    recipe="nafnet",
+    quick_recipe="",
     build=_build_64,
     weights=(
         Weights(file="NAFNet-GoPro-width64.pth", source="github.com/megvii-research/NAFNet (README)", licence="MIT"),

@@ -163,7 +163,8 @@ SRN_SPEC = ModelSpec(
     multiple_of=16,
     value_range=(0.0, 1.0),
     weights=(),  # the authors' are TensorFlow checkpoints with other keys
-    recipe="charbonnier",
+    recipe="srn",
+    quick_recipe="charbonnier",
     training=TrainingForm(outputs=_outputs),
     source=SOURCE,
     published="SRN",

@@ -6,7 +6,9 @@ Layer names follow the authors' checkpoints (github.com/sczhou/STFAN) so that th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +137,21 @@ def _step(module: nn.Module, blur: Tensor, state: _State | None) -> tuple[Tensor
     return output, (blur, output, features)
 
 
+def _shown_step(module: nn.Module, blur: Tensor, state: _State | None) -> tuple[Tensor, _State]:
+    """`_step` as the authors' test program takes it: the restored image is clamped before it is handed on."""
+    output, (_, _, features) = _step(module, blur, state)
+    return output, (blur, output.clamp(0, 1), features)
+
+
+def _training_step(module: Callable[..., Any], frame: Tensor, state: _State | None) -> tuple[Tensor, _State]:
+    """A frame of its own in training: what is handed on is clamped and has no gradient.
+
+    Source: github.com/sczhou/STFAN, core/train.py 70-135.
+    """
+    output, (blur, _, features) = _step(module, frame.flip(1), state)  # type: ignore[arg-type]
+    return output.flip(1), (blur, output.clamp(0, 1).detach(), features.detach())
+
+
 def _outputs(module: nn.Module, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Training: over a clip, in BGR; the gradient runs through all steps."""
     found, state = [], None
@@ -156,14 +173,15 @@ STFAN_SPEC = ModelSpec(
     name="stfan",
     task="video-deblur",
     build=_build,
-    adapter=partial(recurrent, step=_step),
+    adapter=partial(recurrent, step=_shown_step),
     frames=2,
     multiple_of=4,
     value_range=(0.0, 1.0),
     bgr=True,
     weights=(Weights(file="best-ckpt.pth.tar", source="github.com/sczhou/STFAN (README)", licence="MIT"),),
-    recipe="stfan-plain",
-    training=TrainingForm(outputs=_outputs, residual=("img_prd.0",)),
+    recipe="stfan",
+    quick_recipe="stfan-plain",
+    training=TrainingForm(outputs=_outputs, residual=("img_prd.0",), step=_training_step),
     source=SOURCE,
     published="STFAN",
     parity=("stfan",),

@@ -12,64 +12,84 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from models.feature_nets import IMAGENET_MEAN, IMAGENET_STD
 from models.losses import IMAGE_LOSSES, LOSSES
 from synth.live_settings import USUAL, LiveSettings
 
 PROFILES = ("quick", "paper")
-SCHEDULES = ("cosine", "cosine-restarts", "step", "linear")
+SCHEDULES = ("cosine", "cosine-restarts", "held-cosine", "step", "linear", "polynomial")
 OPTIMISERS = ("adam", "adamw", "sgd")
-ADVERSARIAL = ("ragan-ls", "ragan", "wgan", "gan")
+ADVERSARIAL = ("ragan-ls", "ragan", "wgan", "lsgan", "gan")
+KINDS = ("published", "adapted", "ours")
+INITIALISATIONS = ("", "xavier", "small", "dmphn")  # models/training/initialisation.py
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """A perceptual term: `weight` times LOSSES["perceptual"] of these layers of VGG19 (models/feature_nets.py).
-
-    layer_weights: one per layer. distance: "mse" or "l1".
-    """
+    """A perceptual term: LOSSES["perceptual"] of layers of VGG19 (models/feature_nets.py)."""
 
     weight: float
     layers: tuple[str, ...]
-    layer_weights: tuple[float, ...] = (1.0,)
-    distance: str = "mse"
+    layer_weights: tuple[float, ...] = (1.0,)  # one per layer
+    distance: str = "mse"  # "mse" or "l1"
+    # the network sees images in [-1, 1] as they are, not less ImageNet's means and over its deviations
+    raw: bool = False
+    gram: float = 0.0  # weight of the same layers' Gram matrices
+    network: str = ""  # "": the one that the user chooses; "vgg16": that one whatever is chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """A contrastive term: `weight` times LOSSES["contrastive"], with negatives that grow sharper.
-
-    shares: one per interval of the training, all of the same length: the negative is blur + share * (sharp - blur).
-    """
+    """A contrastive term: LOSSES["contrastive"], with negatives that grow sharper."""
 
     weight: float
     layers: tuple[str, ...]
     layer_weights: tuple[float, ...]
+    # One per interval of the training, all of the same length: the negative of the reading "mixture" is blur + share *
+    # (sharp - blur). Of "average" they count the intervals alone.
     shares: tuple[float, ...]
+    # "mixture", or "average": the negative is what the running average of the network, as it was at the end of the
+    # interval before, makes of the blurred image (the blurred image itself in the first): outputs that grow sharper
+    # with the network, and contain nothing of the positive.
+    reading: str = "mixture"
+
+    def __post_init__(self) -> None:
+        if self.reading not in ("mixture", "average"):
+            raise ValueError(f"negatives are read as mixture or average, got {self.reading!r}")
+
+    def interval_at(self, step: int, steps: int) -> int:
+        """Number of the interval (from 0) that step number `step` (from 0) of `steps` is in."""
+        return min(len(self.shares) - 1, step * len(self.shares) // steps)
 
     def share_at(self, step: int, steps: int) -> float:
         """Share of the sharp image in the negatives of step number `step` (from 0) of `steps`."""
-        return self.shares[min(len(self.shares) - 1, step * len(self.shares) // steps)]
+        return self.shares[self.interval_at(step, steps)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adversary:
     """A discriminator of the zoo and how the two networks are played against each other.
 
-    loss: one of ADVERSARIAL, the names in LOSSES without "-d" and "-g". A discriminator with several outputs counts
-    their mean. `weight` is the generator's; discriminator_weight that of its own loss. updates: its optimiser steps per
-    step of the generator, on the same images. r1: weight of LOSSES["r1"], which is added on some steps
-    (models/training/discriminators.py); None: never.
+    A discriminator with several outputs counts their mean.
     """
 
-    discriminator: str
-    loss: str
-    weight: float
-    discriminator_weight: float = 1.0
+    discriminator: str  # its name in models/zoo.py
+    loss: str  # one of ADVERSARIAL, the names in LOSSES without "-d" and "-g"
+    weight: float  # of the generator's loss
+    discriminator_weight: float = 1.0  # of its own loss
     gradient_penalty: float = 0.0
-    updates: int = 1
+    updates: int = 1  # its optimiser steps per step of the generator, on the same images
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
+    # weight of LOSSES["r1"], which is added on some steps (models/training/discriminators.py); None: never
     r1: float | None = None
+    # A relativistic loss takes its means over so many of the last images' scores, which carry no gradient; 0: over the
+    # images at hand, with their gradient.
+    score_pool: int = 0
+    halved: bool = False  # the two sides' losses count half
+    penalty_norm: str = "image"  # "image", or "pixel": the gradient's norm over the channels of every pixel
+    leads: bool = False  # its steps come before the generator's
+    sees_plain: bool = False  # it sees the target before that was sharpened
 
     def __post_init__(self) -> None:
         if self.loss not in ADVERSARIAL:
@@ -78,103 +98,127 @@ class Adversary:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceTerms:
-    """What is asked of faces besides (models/training/objective.py). The numbers are the weights of the terms.
-
-    pyramid: for the first pyramid_until of the training. component: a discriminator each for left eye, right eye and
-    mouth. style: on their features. identity: on ArcFace's.
-    """
+    """What is asked of faces besides (models/training/objective.py). The numbers are the weights of the terms."""
 
     pyramid: float
-    pyramid_until: float
-    component: Adversary
-    style: float
-    identity: float
+    pyramid_until: float  # share of the training for which the pyramid counts
+    component: Adversary  # a discriminator each for left eye, right eye and mouth
+    style: float  # on the components' features
+    identity: float  # on ArcFace's features
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What happens to a sample besides crops and flips; both sides alike unless it says otherwise.
+    """What happens to a sample besides crops and flips; both sides alike unless it says otherwise."""
 
-    brightness, contrast, saturation: factors drawn from [1 - value, 1 + value]. hue: a turn drawn from [-value, value].
-    noise: standard deviation of Gaussian noise on the blurred side. degrade: a name of synth/degrade, applied to the
-    blurred side after noise; from_sharp: the blurred side is made from the sharp one alone. sharpen: the target is
-    sharpened by an unsharp mask (the input is made before). pool: samples are taken in an order mixed over that many
-    of the last ones, so that a batch holds all kinds. Units: hue turns of the circle, noise full scale 1.
-    """
-
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    noise: float = 0.0
-    degrade: str = ""
+    brightness: float = 0.0  # a factor drawn from [1 - value, 1 + value]
+    contrast: float = 0.0  # likewise
+    saturation: float = 0.0  # likewise
+    hue: float = 0.0  # a turn of the circle drawn from [-value, value]
+    noise: float = 0.0  # standard deviation of Gaussian noise on the blurred side, full scale 1
+    degrade: str = ""  # a name of synth/degrade, applied to the blurred side after noise
+    # The blurred side is made from the sharp one alone, of an enlarging network at its input's size where the
+    # degradation has one (models/training/augmentation.py), and otherwise reduced by `reduced_by`.
     from_sharp: bool = False
-    sharpen: bool = False
-    pool: int = 0
+    sharpen: bool = False  # the target is sharpened by an unsharp mask
+    pool: int = 0  # samples are taken in an order mixed over so many of the last ones, so that a batch holds all kinds
+    reduced_by: str = "area"
+    input_sharpened: bool = False  # the input is made of the sharpened target
+    # (width, height) that whole images are brought to before crops are taken; (): as they are
+    resize_px: tuple[int, ...] = ()
+    shuffle: bool = False  # the three channels change places, one order for both sides
+    saturation_share: float = 1.0  # share of the samples whose saturation changes
+    # "geometric": one of five changes of shape (a mirror image, a shift with zoom and turn, a transposition, an
+    # optical and an elastic distortion), the same of both sides, in place of flips.
+    warp: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Trained weights that a published training starts from."""
+
+    part: str  # how the names of the parameters begin ("spynet."); "": the whole network
+    name: str  # what it is, in words
+    file: str
+    source: str  # where the file is to be had
+    flag: str  # how it is given on the command line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One way to train. `epochs` counts when `steps` is 0. Milestones are fractions of the whole training.
-
-    losses: (name in IMAGE_LOSSES, weight), summed over all outputs of the network; symmetric: the images are compared
-    in [-1, 1] in place of [0, 1]. features, contrast, adversary: further terms, on the outputs of full size. faces:
-    terms of faces; all others are then taken on the last output alone. schedule:
-    "cosine" to zero, or to least_rate times the rate; "cosine-restarts": the same between one milestone and the next;
-    "step" (times `decay` at each milestone), "linear" (constant up to the first milestone, then down to zero).
-    clip_frames: for networks that look at several frames. flips: "horizontal", "vertical", "transpose", each for half
-    of the samples. response_share: share of the samples that are shown through another camera response (PairSampler in
-    models/training/samples.py). rounds: how often the steps go over the same samples (1: every step draws its own), so
-    that the mean losses of the rounds can be compared. most_macs: multiplications of all samples in all steps, forward;
-    a network that needs more is trained in fewer steps; 0: any. starts_at_blur: the network's residual is zero before
-    the first step. slow: (beginning of the parameters' names, factor of the learning rate). frozen: such beginnings,
-    not trained for the first frozen_until of the training; a network without such a part trains whole, and one that is
-    built with a frozen part that no stage names keeps it frozen. stages: trainings one after the other, each a recipe
-    with an optimiser of its own; their steps are shares where a run is shorter; the weights after each are kept. Units:
-    crop_px px, learning_rate per step. live: the blur of --sharp and --frames. motion: weight of
-    LOSSES["motion"], for a network that tells the motion and blur that is drawn live.
-    """
+    """One way to train. A stage of it is a recipe, too."""
 
     name: str
     profile: str
-    source: str
-    losses: tuple[tuple[str, float], ...]
-    batch: int
-    crop_px: int
-    symmetric: bool = False
-    clip_frames: int = 1
+    source: str  # paper and program
+    losses: tuple[tuple[str, float], ...]  # (name in IMAGE_LOSSES, weight), summed over all outputs of the network
+    batch: int  # samples of a step
+    crop_px: int  # side of the square crops, px
+    symmetric: bool = False  # images are compared in [-1, 1] in place of [0, 1]
+    clip_frames: int = 1  # for networks that look at several frames
     steps: int = 0
-    epochs: int = 0
+    epochs: int = 0  # counts when steps is 0
     optimiser: str = "adam"
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-4  # per step
     warmup_steps: int = 0
+    # "cosine": to zero, or to least_rate times the rate; "cosine-restarts": the same between one milestone and the
+    # next; "held-cosine": constant up to the first milestone, then a cosine; "step": times `decay` at each milestone;
+    # "linear": constant up to the first milestone, then down to zero; "polynomial": see power.
     schedule: str = "cosine"
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[float, ...] = ()  # fractions of the whole training
     decay: float = 0.5
     least_rate: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    slow: tuple[tuple[str, float], ...] = ()
+    slow: tuple[tuple[str, float], ...] = ()  # (beginning of the parameters' names, factor of the learning rate)
+    # Beginnings of names that are not trained for the first frozen_until of the training. A network without such a
+    # part trains whole, and one that is built with a frozen part that no stage names keeps it frozen.
     frozen: tuple[str, ...] = ()
     frozen_until: float = 1.0
     ema_decay: float = 0.0
     gradient_clip: float = 0.0
-    features: Features | None = None
+    features: Features | None = None  # this and the next two: further terms, on the outputs of full size
     contrast: Contrast | None = None
     adversary: Adversary | None = None
-    faces: FaceTerms | None = None
+    faces: FaceTerms | None = None  # terms of faces; all others are then taken on the last output alone
+    # "horizontal", "vertical", "transpose", each for half of the samples
     flips: tuple[str, ...] = ("horizontal", "vertical")
-    reversal: bool = False
+    reversal: bool = False  # half of the clips run backwards
     augmentation: Augmentation = Augmentation()  # frozen
+    # Share of the samples that are shown through another camera response (PairSampler in models/training/samples.py).
     response_share: float = 0.0
+    # How often the steps go over the same samples (1: every step draws its own), so that the mean losses of the rounds
+    # can be compared.
     rounds: int = 1
+    # Multiplications of all samples in all steps, forward; a network that needs more is trained in fewer steps; 0:
+    # any.
     most_macs: float = 0.0
-    starts_at_blur: bool = False
+    starts_at_blur: bool = False  # the network's residual is zero before the first step
     checkpoint_every: int = 1000
     validate_every: int = 5000
+    # Trainings one after the other, each with an optimiser of its own; their steps are shares where a run is shorter;
+    # the weights after each are kept.
     stages: tuple[Recipe, ...] = ()
-    live: LiveSettings = USUAL
-    motion: float = 0.0
+    live: LiveSettings = USUAL  # the blur of --sharp and --frames
+    motion: float = 0.0  # weight of LOSSES["motion"], for a network that tells the motion and blur that is drawn live
+    variant: str = ""  # "paper" or "code" where the two differ, "" where one of them is silent
+    ours: bool = False  # no publication says it
+    differs: tuple[str, ...] = ()  # where it departs from what it says it follows, one sentence each
+    networks: tuple[str, ...] = ()  # those that it was published for
+    starts: tuple[Start, ...] = ()  # trained weights that it starts from
+    batches_per_epoch: int = 0  # what an epoch is; 0: all pairs
+    imagenet: bool = False  # images are compared less ImageNet's means and over its deviations
+    initialisation: str = ""  # of INITIALISATIONS
+    # One optimiser step for every frame of a clip, whose state is handed on without gradient (steps count frames).
+    step_per_frame: bool = False
+    pieces: tuple[tuple[int, int, int], ...] = ()  # (steps, batch, crop) of parts under one optimiser and one schedule
+    power: float = 1.0  # of the schedule "polynomial"
+    restart_weights: tuple[float, ...] = ()  # of the rate in every period of "cosine-restarts"
+    only: tuple[str, ...] = ()  # beginnings of names that are trained alone for the first only_until of the training
+    only_until: float = 1.0
+    bypassed: tuple[str, ...] = ()  # parts of that name are passed over (models/training/state.py)
+    renewed: tuple[str, ...] = ()  # parameters that begin like this are drawn anew before the stage
+    gopro_input: str = "blur"  # the folder of GOPRO_Large
 
     def __post_init__(self) -> None:
         unknown = [name for name, _ in self.losses if name not in IMAGE_LOSSES]
@@ -184,6 +228,31 @@ class Recipe:
             raise ValueError(f"{self.name}: a schedule is {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"{self.name}: an optimiser is {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+        if self.initialisation not in INITIALISATIONS:
+            raise ValueError(f"{self.name}: an initialisation is {', '.join(INITIALISATIONS)}")
+
+    def kind(self, network: str = "") -> str:
+        """What it is to its source, one of KINDS. network: for which network of models/zoo.py, "" the published one."""
+        if self.ours or self.profile == "quick":
+            return "ours"
+        return "adapted" if self.differences(network) else "published"
+
+    def differences(self, network: str = "") -> tuple[str, ...]:
+        """How it departs from its source, one sentence each."""
+        found = self.differs
+        if network and self.networks and network.removesuffix("-test") not in self.networks:
+            found = (*found, f"published for {', '.join(self.networks)}")
+        return found
+
+    def in_words(self, network: str = "") -> str:
+        """For the tables: "recipe NAME (published)"; of the quick profile, what it is made from."""
+        if self.profile == "quick":
+            return f"recipe {self.name} (ours: quick profile)"
+        kind = self.kind(network)
+        if kind == "adapted":
+            kind += ": " + "; ".join(self.differences(network))
+        variant = f", variant {self.variant}" if self.variant else ""
+        return f"recipe {self.name} ({kind}{variant})"
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step number `step` (from 0) of `steps`. The warm-up takes a third of them at most."""
@@ -195,21 +264,30 @@ class Recipe:
         elif self.schedule == "cosine-restarts":
             edges = (0.0, *self.milestones, 1.0)
             start = max(edge for edge in edges if edge <= done)
-            shape = self._cosine((done - start) / (min(edge for edge in edges if edge > done) - start))
+            weight = self.restart_weights[edges.index(start)] if self.restart_weights else 1.0
+            place = (done - start) / (min(edge for edge in edges if edge > done) - start)
+            shape = self._cosine(place, weight)
+        elif self.schedule == "held-cosine":
+            shape = self._cosine(max(0.0, (done - self.milestones[0]) / (1 - self.milestones[0])))
+        elif self.schedule == "polynomial":
+            shape = self.least_rate + (1 - self.least_rate) * (1 - done) ** self.power
         elif self.schedule == "step":
             shape = self.decay ** sum(done >= milestone for milestone in self.milestones)
         else:
-            shape = min(1.0, (1 - done) / (1 - self.milestones[0]))
+            left = min(1.0, (1 - done) / (1 - self.milestones[0]))
+            shape = self.least_rate + (1 - self.least_rate) * left if self.least_rate else left
         return self.learning_rate * warmup * shape
 
-    def _cosine(self, done: float) -> float:
-        shape = 0.5 * (1 + math.cos(math.pi * done))
+    def _cosine(self, done: float, weight: float = 1.0) -> float:
+        shape = weight * 0.5 * (1 + math.cos(math.pi * done))
         return self.least_rate + (1 - self.least_rate) * shape if self.least_rate else shape
 
     def loss(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Weighted sum of the losses on images over all pairs; a scalar. Range of the pairs: [0, 1]."""
         if self.symmetric:
             pairs = [(output * 2 - 1, target * 2 - 1) for output, target in pairs]
+        if self.imagenet:
+            pairs = [(_normalised(output), _normalised(target)) for output, target in pairs]
         terms = [LOSSES[name](output, target) * weight for name, weight in self.losses for output, target in pairs]
         return torch.stack(terms).sum()
 
@@ -243,6 +321,11 @@ class Recipe:
     def adversaries(self) -> list[Adversary]:
         """The kinds of discriminators of this stage."""
         return [terms for terms in (self.adversary, self.faces and self.faces.component) if terms]
+
+
+def _normalised(images: Tensor) -> Tensor:
+    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
 
 
 # Of all frames forward: about a minute's work of two CPU cores, so that "quick" means the same for every network
@@ -283,6 +366,19 @@ def quick(paper: Recipe, *, steps: int, crop_px: int, clip_frames: int = 1) -> R
         starts_at_blur=True,
         checkpoint_every=50,
         validate_every=0,
+        ours=True,
+        differs=(),
+        starts=(),
+        batches_per_epoch=0,
+        imagenet=False,
+        initialisation="",
+        step_per_frame=False,
+        pieces=(),
+        power=1.0,
+        restart_weights=(),
+        only=(),
+        bypassed=(),
+        renewed=(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.recipes.base import Adversary, Augmentation, FaceTerms, Features, Recipe, quick_terms
+from models.recipes.starts import STYLEGAN2
 
 
 def gfpgan(profile: str) -> Recipe:
@@ -12,22 +13,47 @@ def gfpgan(profile: str) -> Recipe:
 
     Source: Wang et al., CVPR 2021, arXiv:2101.04061, sections 3.2, 3.4 and 4.1: batch 12, aligned faces of 512 px in
     [-1, 1], flips, degradations drawn for every sample (synth/degrade/gfpgan.py), Adam 2e-3, halved at 700k and 750k of
-    800k steps. From the authors' configuration (github.com/TencentARC/GFPGAN), where the paper is silent: betas (0,
-    0.99), of the component discriminators (0.9, 0.99); VGG19's conv1_2 to conv5_4 before the activation in L1 with
-    weights 0.1, 0.1, 1, 1, 1; the pyramid term for the first 50k steps only; R1 with weight 10 every 16th step; style
-    on two layers with weights 0.5 and 1; a moving average that halves in 312 steps. Differs: a Gram term of VGG's
-    features (their configuration's, not the paper's) is left out, and so is their second colour jitter. The paper
-    starts from a trained StyleGAN2: --backbone FILE puts one, in the clean form, into the decoder; without it all is
-    learned from random numbers.
+    800k steps; a trained StyleGAN2 as its decoder. From the authors' configuration (github.com/TencentARC/GFPGAN,
+    options/train_gfpgan_v1.yml), where the paper is silent: the decoder is frozen (fix_decoder); betas (0, 0.99), of
+    the component discriminators (0.9, 0.99); VGG19's conv1_2 to conv5_4 before the activation in L1 with weights 0.1,
+    0.1, 1, 1, 1; the pyramid term for the first 50k steps only; R1 with weight 10 every 16th step, on [-1, 1]; style on
+    two layers with weights 0.5 and 1; a moving average that halves in 312 steps.
 
-    The training set (FFHQ in the paper) is a manifest whose sharp images are aligned faces; `blur` may name the same
-    file, since the input is made of the sharp one. Where the eyes and mouths are says landmarks.jsonl beside
-    pairs.jsonl: models/face_boxes.py.
+    The training set (FFHQ in the paper) is a folder of aligned square faces, or a manifest whose sharp images are
+    them; the input is made of the sharp one. Where the eyes and mouths are says landmarks.jsonl in the folder, or the
+    face detector finds them: models/face_boxes.py.
     """
-    paper = Recipe(
+    return _shortened(_gfpgan(), profile)
+
+
+def gfpgan_code(profile: str) -> Recipe:
+    """GFPGAN as its committed configuration trains it.
+
+    Source: github.com/TencentARC/GFPGAN, options/train_gfpgan_v1.yml: halved at 600k and 700k, Gram matrices of the
+    perceptual layers with weight 50.
+    """
+    paper = _gfpgan()
+    assert paper.features is not None
+    code = replace(
+        paper,
+        variant="code",
+        source="github.com/TencentARC/GFPGAN, options/train_gfpgan_v1.yml",
+        milestones=(6 / 8, 7 / 8),
+        features=replace(paper.features, gram=50.0),
+        differs=("the paper's ranges of degradations", "without the second jitter of colours and without grey inputs"),
+    )
+    return _shortened(code, profile)
+
+
+def _gfpgan() -> Recipe:
+    return Recipe(
         name="gfpgan",
         profile="paper",
         source="Wang et al., CVPR 2021, sections 3 and 4.1, and the authors' configuration",
+        variant="paper",
+        networks=("gfpgan",),
+        starts=(STYLEGAN2,),
+        frozen=("stylegan_decoder.",),
         losses=(("l1", 0.1),),
         symmetric=True,
         batch=12,
@@ -68,6 +94,9 @@ def gfpgan(profile: str) -> Recipe:
         flips=("horizontal",),
         augmentation=Augmentation(degrade="gfpgan", from_sharp=True),
     )
+
+
+def _shortened(paper: Recipe, profile: str) -> Recipe:
     if profile == "paper":
         return paper
     assert paper.faces is not None
@@ -75,7 +104,7 @@ def gfpgan(profile: str) -> Recipe:
     whole = replace(paper, faces=replace(paper.faces, pyramid_until=1.0))
     # Without a trained prior and with its first moment at 0, Adam's paces throw the wide decoder off from 5e-5 on.
     short = quick_terms(whole, steps=QUICK_STEPS, crop_px=512, rate=2e-5)
-    return replace(short, batch=1, warmup_steps=2, flips=("horizontal",))
+    return replace(short, batch=1, warmup_steps=2, flips=("horizontal",), frozen=())
 
 
 QUICK_STEPS = 6

@@ -22,6 +22,8 @@ def hinet(profile: str) -> Recipe:
     paper = Recipe(
         name="hinet",
         profile="paper",
+        networks=("hinet",),
+        differs=("crops come from whole frames, not from sub-images of 512 px",),
         source="Chen et al., CVPRW 2021, section 4, and the authors' GoPro configuration",
         losses=(("psnr", 0.5),),
         batch=64,
@@ -52,6 +54,11 @@ def stripformer(profile: str) -> Recipe:
     first = Recipe(
         name="stripformer",
         profile="paper",
+        networks=("stripformer",),
+        differs=(
+            "the contrastive quotient is one of means, not taken pixel by pixel",
+            "VGG19 sees values less ImageNet's means",
+        ),
         source="Tsai et al., ECCV 2022, as the authors' two configurations train it",
         losses=(("charbonnier", 1.0), ("edge", 0.05)),
         batch=8,
@@ -80,6 +87,8 @@ def fftformer(profile: str) -> Recipe:
     first = Recipe(
         name="fftformer",
         profile="paper",
+        networks=("fftformer",),
+        differs=("the second half (crops of 256, batch 16) is quoted from memory",),
         source="Kong et al., CVPR 2023, section 4, and the authors' GoPro configuration",
         losses=(("l1", 1.0), ("mimo-frequency", 0.1)),
         batch=64,

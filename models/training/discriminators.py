@@ -40,13 +40,19 @@ class Discriminator:
         self.spec = MODELS[terms.discriminator]
         module = self.spec.build_for(side_px) if self.spec.build_for and side_px else self.spec.build()
         self.module: nn.Module = module.to(device).train()
+        # Of a relativistic loss: the mean scores of the last images, one row each, sharp and restored, of every output.
+        self.pool = torch.zeros(0, 2, 0, device=device)
         self.optimiser = torch.optim.Adam(
             self.module.parameters(), lr=terms.learning_rate, betas=terms.betas, foreach=False
         )
 
     def scores(self, images: Tensor) -> list[Tensor]:
         """Of every output of the discriminator (the local and the global one, for example)."""
-        found = self.module(self._in_its_range(images))
+        return self._scores_of(self._in_its_range(images))
+
+    def _scores_of(self, images: Tensor) -> list[Tensor]:
+        """`scores` of images in the discriminator's own range."""
+        found = self.module(images)
         if isinstance(found, Tensor):
             return [found]
         listed = found.values() if isinstance(found, Mapping) else found
@@ -88,27 +94,47 @@ class Discriminator:
         return value
 
     def _loss(self, restored: Tensor, sharp: Tensor, step: int) -> Tensor:
-        loss = self._mean("d", self.scores(sharp), self.scores(restored))
+        real, made = self.scores(sharp), self.scores(restored)
+        self._remember(real, made)
+        loss = self._mean("d", real, made)
+        # Gradients are measured where the discriminator lives: on [0, 1] they would be as many times larger as its
+        # range is longer.
+        sharp, restored = self._in_its_range(sharp), self._in_its_range(restored)
         if self.terms.r1 is not None and step % R1_EVERY == 0:
-            for number in range(len(self.scores(sharp[:1].detach()))):
+            for number in range(len(real)):
                 weight = self.terms.r1 * R1_EVERY
-                loss = loss + LOSSES["r1"](lambda images, number=number: self.scores(images)[number], sharp, weight)
+                loss = loss + LOSSES["r1"](lambda images, number=number: self._scores_of(images)[number], sharp, weight)
         if self.terms.gradient_penalty:
             mix = torch.rand(sharp.shape[0], device=sharp.device)
-            outputs = len(self.scores(sharp[:1].detach()))
+            outputs = len(real)
             for number in range(outputs):
                 loss = loss + LOSSES["gradient-penalty"](
-                    lambda images, number=number: self.scores(images)[number],
+                    lambda images, number=number: self._scores_of(images)[number],
                     sharp,
                     restored,
                     mix=mix,
                     weight=self.terms.gradient_penalty / outputs,
+                    norm=self.terms.penalty_norm,
                 )
         return loss
 
     def _mean(self, side: str, real: list[Tensor], made: list[Tensor]) -> Tensor:
         loss = LOSSES[f"{self.terms.loss}-{side}"]
-        return torch.stack([loss(one.float(), two.float()) for one, two in zip(real, made, strict=True)]).mean()
+        found = []
+        for number, (one, two) in enumerate(zip(real, made, strict=True)):
+            known = {"means": tuple(self.pool[:, :, number].mean(dim=0))} if len(self.pool) else {}
+            found.append(loss(one.float(), two.float(), **known))
+        return torch.stack(found).mean() / (2 if self.terms.halved else 1)
+
+    def _remember(self, real: list[Tensor], made: list[Tensor]) -> None:
+        """Put the images' mean scores into the pool; the oldest leave it."""
+        if not self.terms.score_pool:
+            return
+        means = [[one.detach().float().reshape(len(one), -1).mean(dim=1) for one in side] for side in (real, made)]
+        rows = torch.stack([torch.stack(side) for side in means])  # [2, outputs, B]
+        rows = rows.permute(2, 0, 1)
+        known = self.pool if self.pool.shape[2] else rows[:0]
+        self.pool = torch.cat([known, rows])[-self.terms.score_pool :]
 
 
 class Opponents:

@@ -58,10 +58,11 @@ class FaceBoxes:
         return scaled(boxes_of(np.array(TEMPLATE_PX)), side / TEMPLATE_SIDE_PX) if boxes is None else boxes
 
 
-def load_boxes(folders: Sequence[Path], pairs: Sequence[Pair], *, template: bool) -> FaceBoxes:
+def load_boxes(folders: Sequence[Path], pairs: Sequence[Pair], *, template: bool, whole: bool = True) -> FaceBoxes:
     """The boxes of all pairs out of their folders' landmarks.jsonl.
 
-    template: where a folder has no such file, the mean places of FFHQ's pose are taken in place of an error.
+    template: where a folder has no such file, the mean places of FFHQ's pose are taken in place of an error. whole:
+    every pair must have its line.
     Errors: FileNotFoundError, ValueError: one sentence that says how to make the file.
     """
     found: dict[tuple[int, str], np.ndarray] = {}
@@ -80,7 +81,7 @@ def load_boxes(folders: Sequence[Path], pairs: Sequence[Pair], *, template: bool
         for key, boxes in _read(path).items():
             found[number, key] = boxes
         for pair in pairs:
-            if pair.folder == number and (number, pair.key) not in found:
+            if whole and pair.folder == number and (number, pair.key) not in found:
                 raise ValueError(f"{path} says nothing of {pair.key!r}; {how}")
         identities.append(f"{FILE} {files.sha256_of(path)}")
     return FaceBoxes(identity=", ".join(identities), found=found)

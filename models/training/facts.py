@@ -13,7 +13,7 @@ from typing import Any
 
 from models.recipes import Recipe
 
-WORDS = ("source",)  # fields that say what a recipe is, not what it does
+WORDS = ("source", "ours", "differs", "networks", "starts")  # fields that say what a recipe is, not what it does
 # Of a recipe itself, of one that is a stage of another, and of the parts of both, by the class's name.
 FIRST_OF_A_RECIPE = frozenset(
     (

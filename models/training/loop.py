@@ -6,13 +6,14 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core import files
+from core.locks import only_one
 from core.memory import free_bytes, keep_freed_memory
 from core.weights_files import weights_folder
 from models.nets.adapters import outputs_of
@@ -23,6 +24,7 @@ from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import Opponents
 from models.training.extension import take_up
+from models.training.initialisation import initialise, renew
 from models.training.live_samples import LiveSampler
 from models.training.objective import Objective, full_size
 from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
@@ -40,8 +42,8 @@ from models.training.progress import Rounds, open_log, progress
 from models.training.running import Running, require_opponents_to_run
 from models.training.samples import Ahead, FaceSampler, PairSampler
 from models.training.stages import PlannedStage
-from models.training.start import load_backbone, start_at_the_blurred_image
-from models.training.state import channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
+from models.training.start import load_backbone, load_part, start_at_the_blurred_image
+from models.training.state import bypass, channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training.validation import validate
 
 
@@ -101,7 +103,14 @@ def sampler_of(chosen: Plan, stage: PlannedStage) -> PairSampler | LiveSampler:
         augmentation=recipe.augmentation,
         shares=chosen.sets.shares,
         cache=config.cache,
+        scale=chosen.spec.scale,
+        plain=sees_plain(recipe),
     )
+
+
+def sees_plain(recipe: Recipe) -> bool:
+    """Does the discriminator see the target before it was sharpened?"""
+    return recipe.adversary is not None and recipe.adversary.sees_plain and recipe.augmentation.sharpen
 
 
 __all__ = [
@@ -127,6 +136,12 @@ def train(config: TrainConfig, resume: bool, recipe: Recipe | None = None) -> Ch
     loss is not finite); OSError (disk full). What was written before stays valid.
     """
     chosen = plan(config, recipe)
+    with only_one(chosen.folder) if is_writer() else nullcontext():
+        return _train(chosen, resume)
+
+
+def _train(chosen: Plan, resume: bool) -> CheckpointInfo:
+    config = chosen.config
     done = checkpoint.read(chosen.folder)
     if done is None and chosen.base is None and (chosen.folder / checkpoint.STATE).is_file():
         raise ValueError(f"{chosen.folder} holds a training without its {checkpoint.META}; remove it")
@@ -175,6 +190,9 @@ def by_hand(config: TrainConfig, recipe: Recipe | None = None) -> Iterator[_Trai
         yield _Training(chosen)
 
 
+NEGATIVES = "negatives."  # how the names of the network that makes the negatives begin in the saved state
+
+
 class _Training:
     """The state of a run: weights, moments, moving average, the discriminator of the stage."""
 
@@ -183,9 +201,14 @@ class _Training:
         self.module = chosen.spec.build()
         parts = self.recipe.stages or (self.recipe,)
         self.named = tuple(dict.fromkeys(beginning for part in parts for beginning in part.frozen))
-        loaded = ""
+        if any(part.only for part in parts):
+            self.named = ("",)
+        initialise(self.module, parts[0].initialisation)
+        loaded: tuple[str, ...] = ()
         if chosen.config.backbone:
-            loaded = load_backbone(self.module, chosen.spec, chosen.config.backbone)
+            loaded = (load_backbone(self.module, chosen.spec, chosen.config.backbone),)
+        for part, path in chosen.config.parts:
+            loaded += (load_part(self.module, chosen.spec, part, path),)
         if chosen.config.start:
             load_into(self.module, chosen.config.start, chosen.spec)
         if parts[0].starts_at_blur:
@@ -202,16 +225,30 @@ class _Training:
             precision=chosen.config.precision,
             device=chosen.device,
             listen_to=chosen.spec.training.motion,
+            frame_step=chosen.spec.training.step,
         )
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
         self.best = -math.inf
         self.terms: dict[str, float] = {}
+        self.negatives: nn.Module | None = None  # the network as its average was one interval ago
+        self.number = -1
         self._enter(0)
 
-    def _enter(self, number: int) -> None:
-        """Begin a stage: an optimiser, a sampler and a discriminator of its own."""
+    def _enter(self, number: int, *, resumed: bool = False) -> None:
+        """Begin a stage: an optimiser, a sampler and a discriminator of its own. resumed: its weights come from a file.
+
+        A piece of a stage goes on with what the piece before had, on crops and batches of its own.
+        """
+        before = self.plan.stages[self.number].part if self.number >= 0 else None
         self.number, self.stage = number, self.plan.stages[number]
         recipe, config = self.stage.recipe, self.plan.config
+        self.sampler = sampler_of(self.plan, self.stage)
+        self.ahead = Ahead(self._batches, self.plan.device, self.stage.last)
+        if before == self.stage.part and not resumed:
+            return
+        bypass(self.module, recipe.bypassed)
+        if recipe.renewed and not resumed:
+            self._renew(recipe.renewed)
         self.optimiser = optimiser_of(self.module, recipe)
         self.opponents = Opponents(self.stage, config.seed + number, self.plan.device)
         self.objective = Objective(
@@ -222,8 +259,15 @@ class _Training:
             device=self.plan.device,
             components=self.opponents.components,
         )
-        self.sampler = sampler_of(self.plan, self.stage)
-        self.ahead = Ahead(self._batches, self.plan.device, self.stage.last)
+
+    def _renew(self, beginnings: tuple[str, ...]) -> None:
+        """Parts that were passed over before start from new numbers, in the average, too."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.plan.config.seed + self.number)
+            renew(self.module, beginnings)
+        for key, value in self.module.state_dict().items():
+            if key.startswith(beginnings):
+                self.average[key].copy_(value)
 
     def _batches(self, step: int) -> list[tuple[Tensor, ...]]:
         """This process's samples of a step, in as many parts as they go through the network."""
@@ -263,28 +307,86 @@ class _Training:
         """One optimiser step; returns the loss. Chance depends on the seed and the step number alone."""
         if self.plan.stage_of(step) != self.number:
             self._enter(self.plan.stage_of(step))
-        stage, recipe = self.stage, self.stage.recipe
+        recipe = self.stage.recipe
         seed_step(self.plan.config.seed, rank(), step)
-        place = step - stage.first
-        rate = recipe.learning_rate_at(place, stage.steps)
+        first, last = self.stage.schedule
+        place, steps = step - first, last - first
+        rate = recipe.learning_rate_at(place, steps)
         set_rate(self.optimiser, rate)
-        freeze(self.module, self.named, recipe.frozen if place < recipe.frozen_until * stage.steps else ())
-        self.optimiser.zero_grad(set_to_none=True)
+        frozen = recipe.frozen if place < recipe.frozen_until * steps else ()
+        freeze(self.module, self.named, frozen, recipe.only if place < recipe.only_until * steps else ())
+        self._look_back(place, steps)
+        self.terms = {"loss": 0.0}
+        if recipe.step_per_frame:
+            self._frame_steps(step, place, steps)
+        else:
+            told = self._whole_step(step, place, steps, rate)
+            self.terms |= told
+        self.terms["learning_rate"] = rate
+        return self.terms["loss"]
+
+    def _whole_step(self, step: int, place: int, steps: int, rate: float) -> dict[str, float]:
+        """One step of the network on all that a step draws; gives the discriminators' losses."""
+        leads = self.stage.recipe.adversary is not None and self.stage.recipe.adversary.leads
+        told: dict[str, float] = {}
         parts = self.ahead.get(step)
         seen: list[tuple[Tensor, ...]] = []
-        self.terms = {"loss": 0.0}
-        for blur, sharp, *boxes in parts:
+        plain = sees_plain(self.stage.recipe)
+        if leads and len(parts) > 1:  # the discriminator's step needs all that the network gives first
+            with torch.no_grad():
+                seen = [self._seen(self.running(blur, sharp), rest, plain) for blur, sharp, *rest in parts]
+            told = self._opponents_step(step, seen, rate, place)
+        self.optimiser.zero_grad(set_to_none=True)
+        for blur, sharp, *rest in parts:
             pairs = self.running(blur, sharp)
-            motion = self.running.motion
-            loss, terms = self.objective.loss(pairs, blur, *boxes, motion=motion, step=place, steps=stage.steps)
+            if self.opponents.named and not (leads and len(parts) > 1):
+                seen.append(self._seen(pairs, rest, plain))
+            if leads and len(parts) == 1:
+                told = self._opponents_step(step, seen, rate, place)
+            boxes = () if plain else rest
+            negative = self._negative(blur, sharp)
+            loss, terms = self.objective.loss(
+                pairs,
+                blur,
+                *boxes,
+                motion=self.running.motion,
+                step=place,
+                steps=steps,
+                negative=negative,
+                plain=rest[0][:, rest[0].shape[1] // 2] if plain else None,
+            )
             self._note("loss", loss, len(parts))
             for name, value in terms.items() if len(terms) > 1 else ():
                 self._note(f"loss/{name}", value, len(parts))
             if not math.isfinite(self.terms["loss"]):
                 raise self.not_finite(step, blur, sharp)
             (loss / len(parts) if len(parts) > 1 else loss).backward()
-            if self.opponents.named:
-                seen.append((*(side.detach() for side in full_size(self.objective.compared(pairs))), *boxes))
+        self._network_step(place)
+        return told if leads else self._opponents_step(step, seen, rate, place)
+
+    def _seen(self, pairs: list[tuple[Tensor, Tensor]], rest: list[Tensor], plain: bool) -> tuple[Tensor, ...]:
+        """What the discriminators see of a part of the batch: restored, sharp, and the boxes of components."""
+        restored, sharp = (side.detach() for side in full_size(self.objective.compared(pairs)))
+        return (restored, rest[0][:, rest[0].shape[1] // 2]) if plain else (restored, sharp, *rest)
+
+    def _frame_steps(self, step: int, place: int, steps: int) -> None:
+        """An optimiser step for every frame of a clip; the loss that is told is their mean."""
+        (batch,) = self.ahead.get(step)
+        blur, sharp = batch[:2]
+        for number, pair in enumerate(self.running.frames(blur, sharp)):
+            self.optimiser.zero_grad(set_to_none=True)
+            loss, terms = self.objective.loss([pair], blur[:, number : number + 1], step=place, steps=steps)
+            self._note("loss", loss, blur.shape[1])
+            for name, value in terms.items() if len(terms) > 1 else ():
+                self._note(f"loss/{name}", value, blur.shape[1])
+            if not math.isfinite(self.terms["loss"]):
+                raise self.not_finite(step, blur, sharp)
+            loss.backward()
+            self._network_step(place)
+
+    def _network_step(self, place: int) -> None:
+        """The optimiser's step on the gradients at hand, and that of the average."""
+        recipe = self.stage.recipe
         average_gradients(self.module.parameters())
         if recipe.gradient_clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
@@ -292,12 +394,35 @@ class _Training:
         average_buffers(self.module)
         # A short memory at first, so that the untrained start is soon forgotten.
         update_average(self.average, self.module, min(recipe.ema_decay, (1 + place) / (10 + place)))
+
+    def _opponents_step(self, step: int, seen: list[tuple[Tensor, ...]], rate: float, place: int) -> dict[str, float]:
         told = self.opponents.update(seen, rate, place)
-        self.terms |= told
         if not all(math.isfinite(value) for value in told.values()):
             raise self.not_finite(step, seen[-1][0], seen[-1][1], name="discriminator's loss")
-        self.terms["learning_rate"] = rate
-        return self.terms["loss"]
+        return told
+
+    def _look_back(self, place: int, steps: int) -> None:
+        """Where an interval of negatives begins, keep the network as its average is now: they are what it restores."""
+        contrast = self.stage.recipe.contrast
+        if contrast is None or contrast.reading != "average":
+            return
+        interval = contrast.interval_at(place, steps)
+        if interval and interval != contrast.interval_at(place - 1, steps):
+            self.negatives = self._kept_network(self.average)
+
+    def _kept_network(self, weights: dict[str, Tensor]) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            module = self.plan.spec.build()
+        module.load_state_dict(weights)
+        return module.to(self.plan.device).eval().requires_grad_(False)
+
+    def _negative(self, blur: Tensor, sharp: Tensor) -> Tensor | None:
+        """What the network of one interval ago restores; None while there is none."""
+        if self.negatives is None:
+            return None
+        with torch.no_grad():
+            outputs = outputs_of(self.plan.spec)(self.negatives, blur, sharp)
+            return full_size(outputs)[0].clamp(0, 1)
 
     def _note(self, name: str, value: Tensor, parts: int) -> None:
         mean = float(average(value.detach()))
@@ -329,7 +454,10 @@ class _Training:
             steps_done = int(state["steps_done"])
             if not 0 <= steps_done <= self.plan.steps:
                 raise ValueError
-            self._enter(self.plan.stage_of(max(0, steps_done - 1)))
+            self._enter(self.plan.stage_of(max(0, steps_done - 1)), resumed=True)
+            if any(key.startswith(NEGATIVES) for key in state):
+                kept = {key.removeprefix(NEGATIVES): value for key, value in state.items() if key.startswith(NEGATIVES)}
+                self.negatives = self._kept_network(kept)
             unpack(state, self.module, self.average, self.optimiser, self.opponents.named)
         except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError):
             raise ValueError(
@@ -347,12 +475,14 @@ class _Training:
             raise self.failure(f"a weight became NaN or infinite before step {steps_done}")
         state = pack(self.module, self.average, self.optimiser, self.opponents.named)
         state["steps_done"] = torch.tensor(steps_done)
+        if self.negatives is not None:
+            state |= {f"{NEGATIVES}{key}": value for key, value in self.negatives.state_dict().items()}
         if math.isfinite(self.best):
             state["best_psnr"] = torch.tensor(self.best, dtype=torch.float64)
         folder, digest = self.plan.folder, ""
         if is_writer():
-            if steps_done == self.stage.last and steps_done < self.plan.steps:
-                files.write_bytes(folder / f"stage-{self.number + 1}.safetensors", checkpoint.pack(self.average))
+            if steps_done == self.stage.schedule[1] and steps_done < self.plan.steps:
+                files.write_bytes(folder / f"stage-{self.stage.part + 1}.safetensors", checkpoint.pack(self.average))
             files.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
             digest = files.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(self.average))
         return self.describe(steps_done, validation, weights_sha256=digest)

@@ -18,7 +18,7 @@ from models.losses import LOSSES
 from models.losses.gfpgan import COMPONENT_STYLE_WEIGHTS
 from models.nets.arcface import ARCFACE_RESNET18
 from models.network_weights import find_weights, load_into
-from models.recipes import FaceTerms, Recipe
+from models.recipes import FaceTerms, Features, Recipe
 from models.training.discriminators import Discriminator, crops_of
 
 RANDOM_SEED = 19
@@ -97,6 +97,13 @@ class FaceObjective:
         return fooled, LOSSES["gram-style"](made_features, real_features, COMPONENT_STYLE_WEIGHTS)
 
 
+def network_of(features: Features, chosen: str) -> str:
+    """The feature network of a perceptual term: the recipe's own, with random weights where those were chosen."""
+    if not features.network:
+        return chosen
+    return f"random-{features.network}" if chosen == "random" else features.network
+
+
 class Objective:
     """The loss of one stage of a training."""
 
@@ -117,7 +124,8 @@ class Objective:
             self.faces = FaceObjective(stage.faces, components or {}, identity_network(path, device))
         self.perceptual_net = self.contrast_net = None
         if stage.features:
-            self.perceptual_net = _net(feature_net_name, stage.features.layers, weights_dir, device)
+            name = network_of(stage.features, feature_net_name)
+            self.perceptual_net = _net(name, stage.features.layers, weights_dir, device, raw=stage.features.raw)
         if stage.contrast:
             self.contrast_net = _net(feature_net_name, stage.contrast.layers, weights_dir, device)
 
@@ -129,12 +137,15 @@ class Objective:
         motion: Tensor | None = None,
         step: int,
         steps: int,
+        negative: Tensor | None = None,
+        plain: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its terms after weighting. pairs: (restored, sharp) of every output, in [0, 1].
 
         blur: [B, T, 3, H, W], what went in. known: what the sampler says besides, the boxes of the components of faces
         or the motion, where the stage has terms of them. motion: what the network tells of it.
-        step of steps: place in the stage, which decides about the negatives and the pyramid.
+        step of steps: place in the stage, which decides about the negatives and the pyramid. negative: images of full
+        size in place of the mixture of the blurred and the sharp one. plain: what the discriminator takes for sharp.
         """
         stage = self.stage
         terms: dict[str, Tensor] = {}
@@ -147,14 +158,20 @@ class Objective:
             terms["perceptual"] = part.weight * LOSSES["perceptual"](
                 restored, sharp, self.perceptual_net, weights=part.layer_weights, distance=part.distance
             )
+            if part.gram:
+                made, real = self.perceptual_net(restored), self.perceptual_net(sharp)
+                terms["gram"] = part.gram * LOSSES["gram-style"](made, real, part.layer_weights)
         if stage.contrast and self.contrast_net is not None:
-            source = _inputs(blur, restored)
-            negative = torch.lerp(source, sharp, stage.contrast.share_at(step, steps))
+            if negative is None:
+                share = stage.contrast.share_at(step, steps) if stage.contrast.reading == "mixture" else 0.0
+                negative = torch.lerp(_inputs(blur, restored), sharp, share)
             terms["contrastive"] = stage.contrast.weight * LOSSES["contrastive"](
                 restored, sharp, negative, self.contrast_net, weights=stage.contrast.layer_weights
             )
         if stage.adversary and self.discriminator is not None:
-            terms["adversarial"] = stage.adversary.weight * self.discriminator.generator_loss(restored, sharp)
+            terms["adversarial"] = stage.adversary.weight * self.discriminator.generator_loss(
+                restored, sharp if plain is None else plain
+            )
         if self.faces:
             terms |= self.faces.losses(pairs, known[0], step=step, steps=steps)
         if stage.motion and motion is not None and known:
@@ -183,7 +200,12 @@ def _inputs(blur: Tensor, restored: Tensor) -> Tensor:
     return torch.cat([blur[:, blur.shape[1] // 2]] * outputs)
 
 
-def _net(name: str, layers: tuple[str, ...], weights_dir: Path | None, device: torch.device) -> FeatureNet:
+def _net(
+    name: str, layers: tuple[str, ...], weights_dir: Path | None, device: torch.device, *, raw: bool = False
+) -> FeatureNet:
     # Building layers draws from the global random numbers, which the network's own start depends on.
     with torch.random.fork_rng(devices=[]):
-        return feature_net(name, layers, weights_dir).to(device)
+        found = feature_net(name, layers, weights_dir)
+    if raw:
+        found.as_it_is()
+    return found.to(device)

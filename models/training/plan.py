@@ -17,7 +17,7 @@ from core.weights_files import weights_folder
 from models import network_weights
 from models.chosen_weights import choose
 from models.feature_nets import identity_of
-from models.recipes import Recipe, find_recipe
+from models.recipes import Recipe, Start, find_recipe
 from models.restorer import RESTORERS, choose_device
 from models.spec import RESTORER_TASKS, ModelSpec
 from models.training import checkpoint, processes
@@ -28,12 +28,12 @@ from models.training.extension import extended
 from models.training.eyes_and_mouths import TEMPLATE, FaceBoxes, load_boxes
 from models.training.facts import facts_of, plain
 from models.training.live_samples import LiveSources, live_sources
-from models.training.objective import identity_of_arcface
-from models.training.pair_sources import PairSets, load_pairs, smallest_side
+from models.training.objective import identity_of_arcface, network_of
+from models.training.pair_sources import GOPRO_INPUTS, PairSets, load_pairs, sharp_pairs, smallest_side
 from models.training.running import require_compiler
 from models.training.samples import require_squares
 from models.training.stages import PlannedStage, planned_stages
-from models.training.start import parts_after, require_backbone
+from models.training.start import parts_after, require_backbone, require_part
 from models.zoo import MODELS
 
 DEFAULT_OUT = Path(__file__).resolve().parents[2] / "out" / "checkpoints"
@@ -43,45 +43,40 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What the user chooses. recipe "" is the network's own; steps None is the profile's number.
-
-    out: trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest>; folder: this very folder.
-
-    threads is a part of the result: sums are split among threads, so another number gives other last bits.
-    batch: samples of a step in every process, crop_px: side of their crops, None the recipe's; accumulate: a step's
-    samples go through the network in so many parts. precision "bfloat16": mixed, weights and losses stay float32.
-    feature_net, weights_dir: where losses compare features (models/feature_nets.py). mix, every: one number per folder
-    of pairs: how often it is drawn from, and that only every n-th pair of it is taken. cache: a folder for decoded
-    images that do not fit into memory. backbone: trained weights for a part of the network (see
-    models/training/start.py). start: weights of the whole network.
-    """
+    """What the user chooses."""
 
     model: str
-    recipe: str = ""
+    recipe: str = ""  # "": the network's own
     pairs: tuple[Path, ...] = ()
-    sharp: tuple[Path, ...] = ()
-    frames: tuple[Path, ...] = ()
-    workers: int = 0
+    sharp: tuple[Path, ...] = ()  # photographs whose blur is drawn while training, in place of pairs
+    frames: tuple[Path, ...] = ()  # the same from consecutive frames
+    workers: int = 0  # threads that draw the blur; 0: the usual number
     profile: str = "quick"
-    steps: int | None = None
-    out: Path = DEFAULT_OUT
-    folder: Path | None = None
+    steps: int | None = None  # None: the profile's number
+    out: Path = DEFAULT_OUT  # trainings get a folder of their own below it, <model>/<recipe>-<profile>-<digest> ...
+    folder: Path | None = None  # ... or this very folder
     seed: int = 0
     device: str = "auto"
+    # a part of the result: sums are split among threads, so another number gives other last bits
     threads: int = TRAINING_THREADS
-    batch: int | None = None
-    crop_px: int | None = None
-    accumulate: int = 1
-    precision: str = "float32"
+    batch: int | None = None  # samples of a step in every process; None: the recipe's
+    crop_px: int | None = None  # side of their crops; None: the recipe's
+    accumulate: int = 1  # a step's samples go through the network in so many parts
+    precision: str = "float32"  # "bfloat16": mixed, weights and losses stay float32
     compile: bool = False
-    feature_net: str = "vgg19"
-    weights_dir: Path | None = None
-    mix: tuple[float, ...] = ()
-    every: tuple[int, ...] = ()
-    cache: Path | None = None
-    backbone: Path | None = None
-    start: Path | None = None
-    extend: bool = False  # go on from a finished training with fewer steps, see models/training/extension.py
+    feature_net: str = "vgg19"  # where losses compare features (models/feature_nets.py)
+    weights_dir: Path | None = None  # None: the usual folder
+    mix: tuple[float, ...] = ()  # how often each folder of pairs is drawn from
+    every: tuple[int, ...] = ()  # only every n-th pair of each folder is taken
+    cache: Path | None = None  # a folder for decoded images that do not fit into memory
+    backbone: Path | None = None  # trained weights for a part of the network (models/training/start.py)
+    start: Path | None = None  # weights of the whole network
+    extend: bool = False  # go on from a finished training with fewer steps (models/training/extension.py)
+    variant: str = ""  # of the recipe; "": the usual one
+    parts: tuple[tuple[str, Path], ...] = ()  # trained weights for named parts
+    from_scratch: bool = False  # go on without the trained weights that the recipe starts from
+    hold_out: str = ""  # see `load_pairs`; "": the profile's (quick: the last sequence, paper: none)
+    gopro_input: str = ""  # the folder of GOPRO_Large; "": the recipe's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +93,7 @@ class Plan:
     folder: Path
     configuration: dict[str, Any]
     boxes: FaceBoxes | None = None  # of eyes and mouths, for a recipe of faces
+    without: tuple[Start, ...] = ()  # trained weights that the recipe starts from and this training does not
     live: LiveSources | None = None  # blur is drawn while training
     base: CheckpointInfo | None = None  # the finished training that this one goes on from
 
@@ -120,9 +116,13 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
     spec = MODELS[config.model]
     if spec.task not in RESTORER_TASKS:
         raise ValueError(f"{spec.name} is a part of other networks ({spec.task}), it is not trained on pairs")
-    if recipe is None and not config.recipe and not spec.recipe:
-        raise ValueError(f"{spec.name} ({spec.task}) has no recipe of its own to train it with; name one with --recipe")
-    recipe = recipe or find_recipe(config.recipe or spec.recipe, config.profile)
+    name = config.recipe or spec.recipe_for(config.profile)
+    if recipe is None and not name:
+        profile = f" in the profile {config.profile}" if spec.recipe else ""
+        raise ValueError(
+            f"{spec.name} ({spec.task}) has no recipe of its own to train it with{profile}; name one with --recipe"
+        )
+    recipe = recipe or find_recipe(name, config.profile, config.variant)
     if config.steps is not None and config.steps < 1:
         raise ValueError(f"the number of steps is at least 1, got {config.steps}")
     if config.seed < 0:
@@ -136,29 +136,43 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         recipe = parts_after(recipe, spec)
     if config.start:
         recipe = _as_it_is(recipe)
+    recipe, without = _without_starts(recipe, config, spec)
     for stage in recipe.stages or (recipe,):
+        if stage.step_per_frame and spec.training.step is None:
+            raise ValueError(
+                f"the recipe {recipe.name} takes an optimiser step a frame, for networks that carry a state from frame "
+                f"to frame; {spec.name} does not"
+            )
+        if stage.step_per_frame and config.accumulate > 1:
+            raise ValueError(f"the recipe {recipe.name} takes an optimiser step a frame; leave --accumulate away")
         require_degradation(stage.augmentation.degrade)
         for terms in stage.adversaries():
             require_discriminator(terms.discriminator)
     weights_dir = config.weights_dir or weights_folder()
     features = identity_of(config.feature_net, weights_dir) if recipe.needs_features() else ""
+    for part in recipe.stages or (recipe,):
+        if part.features and part.features.network:
+            features = identity_of(network_of(part.features, config.feature_net), weights_dir)
     arcface = identity_of_arcface(config.feature_net, weights_dir) if recipe.needs_faces() else ""
     device = processes.local_device(choose_device(config.device))
     if config.compile:
         require_compiler(device)
     live = _live(config, spec, recipe)
-    sets = _live_sets(live) if live else load_pairs(config.pairs, mix=config.mix, every=config.every)
+    sets = _live_sets(live) if live else _sets(config, spec, recipe)
+    resized = [min(part.augmentation.resize_px) for part in recipe.stages or (recipe,) if part.augmentation.resize_px]
     stages = planned_stages(
         recipe,
         spec,
         pairs=live.count if live else len(sets.train),
-        side_px=live.side_px if live else smallest_side(sets.train),
+        side_px=live.side_px if live else min(resized, default=0) or smallest_side(sets.train, spec.scale),
         total=config.steps,
         batch=config.batch,
         crop_px=config.crop_px,
         accumulate=config.accumulate,
     )
-    boxes = _boxes(config, sets) if recipe.needs_faces() else None
+    boxes = None
+    if recipe.needs_faces():
+        boxes, sets = _boxes(config, sets)
     steps = stages[-1].last
     configuration = {
         "model": config.model,
@@ -172,7 +186,9 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         "held_out": sets.held_out,
         "device": device.type,
         "threads": config.threads,
-    } | _unusual(config, features)
+    } | _unusual(config, features, recipe)
+    if without:
+        configuration["from_scratch"] = [start.name for start in without]
     rates = [stage.recipe.learning_rate for stage in stages]
     if rates != [part.learning_rate for part in recipe.stages or (recipe,)]:
         configuration["learning_rates"] = rates  # the budget of work made it shorter: not the same as --steps
@@ -197,7 +213,72 @@ def plan(config: TrainConfig, recipe: Recipe | None = None) -> Plan:
         boxes=boxes,
         live=live,
         base=base,
+        without=without,
     )
+
+
+def _sets(config: TrainConfig, spec: ModelSpec, recipe: Recipe) -> PairSets:
+    """The pairs of a training; of a recipe that makes its input from sharp images, --sharp may give those alone."""
+    if config.sharp:
+        return sharp_pairs(config.sharp)
+    return load_pairs(
+        config.pairs,
+        mix=config.mix,
+        every=config.every,
+        hold_out=config.hold_out or ("last" if recipe.profile == "quick" else "val"),
+        gopro_input=config.gopro_input or recipe.gopro_input,
+        scale=spec.scale,
+    )
+
+
+def _from_sharp(recipe: Recipe) -> bool:
+    return all(part.augmentation.from_sharp for part in recipe.stages or (recipe,))
+
+
+def _without_starts(recipe: Recipe, config: TrainConfig, spec: ModelSpec) -> tuple[Recipe, tuple[Start, ...]]:
+    """The recipe, and the trained weights it starts from that this training has not.
+
+    Parts that start from random numbers are not frozen and learn at the full rate.
+    Errors: ValueError that says which weights are missing, and how to go on without.
+    """
+    if config.parts or recipe.starts:
+        with torch.device("meta"):
+            module = spec.build()
+        for part, _ in config.parts:
+            require_part(spec, part)
+        names = [name for name, _ in module.named_parameters()]
+    given = [f"{part}." for part, _ in config.parts]
+    missing = tuple(
+        start
+        for start in recipe.starts
+        if not config.start
+        and not (config.backbone and start.part and "=" not in start.flag)
+        and start.part not in given
+        and any(name.startswith(start.part) for name in names)
+    )
+    if missing and not config.from_scratch:
+        wanted = " and ".join(f"{start.name} ({start.file}, from {start.source}) as {start.flag}" for start in missing)
+        raise ValueError(
+            f"the recipe {recipe.name} starts from trained weights: give {wanted}, or go on without them with "
+            "--from-scratch, which every row will say"
+        )
+    gone = tuple(start.part for start in missing if start.part)
+    if not gone:
+        return recipe, missing
+
+    def thawed(part: Recipe) -> Recipe:
+        return replace(
+            part,
+            frozen=tuple(name for name in part.frozen if not name.startswith(gone) and not _inside(name, gone)),
+            slow=tuple((name, factor) for name, factor in part.slow if not name.startswith(gone)),
+            stages=tuple(thawed(inner) for inner in part.stages),
+        )
+
+    return thawed(recipe), missing
+
+
+def _inside(name: str, gone: tuple[str, ...]) -> bool:
+    return any(part.startswith(name) for part in gone)
 
 
 def find(config: TrainConfig) -> CheckpointInfo | None:
@@ -216,6 +297,8 @@ def _live(config: TrainConfig, spec: ModelSpec, recipe: Recipe) -> LiveSources |
         if not config.pairs:
             raise ValueError("there is nothing to train on; give --pairs, --sharp or --frames")
         return None
+    if config.sharp and not config.frames and not config.pairs and _from_sharp(recipe):
+        return None  # the recipe itself makes the input of the sharp images
     if config.pairs:
         raise ValueError("--sharp and --frames take the place of --pairs; leave one of them away")
     if config.every:
@@ -232,10 +315,20 @@ def _live_sets(live: LiveSources) -> PairSets:
     return PairSets(train=(), validation=(), digest=live.digest, held_out=live.held_out_in_words())
 
 
-def _boxes(config: TrainConfig, sets: PairSets) -> FaceBoxes:
-    """Where the eyes and mouths are. Errors: as load_boxes; ValueError for an image that is not square."""
+def _boxes(config: TrainConfig, sets: PairSets) -> tuple[FaceBoxes, PairSets]:
+    """Where the eyes and mouths are, and the pairs that it is known of: of --sharp those with a face.
+
+    Errors: as load_boxes; ValueError for an image that is not square, or if no face is known.
+    """
     require_squares((*sets.train, *sets.validation))
-    return load_boxes(config.pairs, sets.train, template=config.feature_net != "vgg19")
+    folders = config.sharp or config.pairs
+    boxes = load_boxes(folders, sets.train, template=config.feature_net != "vgg19", whole=not config.sharp)
+    if not config.sharp or TEMPLATE in boxes.identity:
+        return boxes, sets
+    train = tuple(pair for pair in sets.train if (pair.folder, pair.key) in boxes.found)
+    if not train:
+        raise ValueError(f"landmarks.jsonl of {folders[0]} knows no face in it; make it with models/face_boxes.py")
+    return boxes, replace(sets, train=train)
 
 
 def _require_settings(config: TrainConfig) -> None:
@@ -246,6 +339,11 @@ def _require_settings(config: TrainConfig) -> None:
         raise ValueError(f"a step has at least 1 part, got --accumulate {config.accumulate}")
     if config.start and config.backbone:
         raise ValueError("--start gives every weight and --backbone a part of them; leave one of the two away")
+    if config.gopro_input not in ("", *GOPRO_INPUTS):
+        raise ValueError(f"--gopro-input is {' or '.join(GOPRO_INPUTS)}, got {config.gopro_input!r}")
+    for part, path in config.parts:
+        if not path.is_file():
+            raise FileNotFoundError(f"--backbone {part}={path} does not exist; give the file of weights to start from")
     if config.precision not in PRECISIONS:
         raise ValueError(f"the precision is {' or '.join(PRECISIONS)}, got {config.precision!r}")
 
@@ -263,8 +361,9 @@ def _with_weights(config: TrainConfig, spec: ModelSpec) -> TrainConfig:
     return replace(config, start=found[0], backbone=found[1])
 
 
-def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
+def _unusual(config: TrainConfig, features: str, recipe: Recipe) -> dict[str, Any]:
     """Settings that change the result, where they are not the usual ones."""
+    gopro = config.gopro_input or recipe.gopro_input
     found: dict[str, Any] = {
         "feature_net": features,
         "batch": config.batch,
@@ -276,6 +375,9 @@ def _unusual(config: TrainConfig, features: str) -> dict[str, Any]:
         "every": list(config.every),
         "backbone": files.sha256_of(config.backbone) if config.backbone else None,
         "start": network_weights.identity_of(config.start) if config.start else None,
+        "parts": {part: files.sha256_of(path) for part, path in config.parts},
+        "hold_out": config.hold_out,
+        "gopro_input": gopro if gopro != "blur" else None,
         "processes": processes.count() if processes.count() > 1 else None,
     }
     return {key: value for key, value in found.items() if value}
@@ -307,19 +409,40 @@ def description(
         "held_out": chosen.sets.held_out,
         "loss": " + ".join(recipe.terms()),
         "feature_net": config.feature_net if recipe.needs_features() else "",
-        "switches": switches(recipe, residual)
+        "kind": recipe.kind(chosen.spec.name),
+        "variant": recipe.variant,
+        "differences": list(recipe.differences(chosen.spec.name)),
+        "starts": _starts(chosen),
+        "switches": switches(recipe, residual, chosen.spec.name)
         + (_faces(chosen) if chosen.boxes else [])
-        + ([f"backbone starts at {config.backbone.name}"] if config.backbone else [])
-        + ([f"started at {config.start.name}"] if config.start else []),
+        + _starts(chosen)
+        + _inputs(chosen),
         "validation": validation,
         "weights_sha256": weights_sha256,
         "configuration": chosen.configuration,
     }
 
 
-def switches(recipe: Recipe, residual: bool) -> list[str]:
+def _starts(chosen: Plan) -> list[str]:
+    """What the training started from, in words: files and digests, or that something is missing."""
+    config, facts = chosen.config, chosen.configuration
+    found = [f"backbone starts at {config.backbone.name} ({facts['backbone'][:8]})"] if config.backbone else []
+    found += [f"{part} starts at {path.name} ({facts['parts'][part][:8]})" for part, path in config.parts]
+    found += [f"started at {config.start.name} ({facts['start'][:8]})"] if config.start else []
+    return found + [f"from scratch, without {start.name}" for start in chosen.without]
+
+
+def _inputs(chosen: Plan) -> list[str]:
+    """Which of GoPro's inputs was trained on, where it is not the plain mean; steps that are not the tables'."""
+    found = [f"trained on {chosen.configuration['gopro_input']}"] if "gopro_input" in chosen.configuration else []
+    if chosen.recipe.step_per_frame:
+        found.append(f"{sum(stage.optimiser_steps for stage in chosen.stages)} optimiser steps, one a frame")
+    return found
+
+
+def switches(recipe: Recipe, residual: bool, network: str = "") -> list[str]:
     """What a reader of the table must know about how a network was trained. residual: it adds to the blurred image."""
-    found = [f"recipe {recipe.name}"]
+    found = [recipe.in_words(network)]
     if (recipe.stages or (recipe,))[0].starts_at_blur and residual:
         found.append("last layer starts at zero")
     if recipe.response_share:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from models.spec import Outputs
 from models.training.discriminators import Discriminator
 from models.training.stages import PlannedStage
 
+FrameStep = Callable[[Callable[..., Any], Tensor, Any], tuple[Tensor, Any]]
 COMPILERS = ("g++", "clang++", "c++")
 
 
@@ -33,6 +34,7 @@ class Running:
     """Gives what `outputs` (models/nets/adapters.py, `outputs_of`) gives.
 
     listen_to: name of the layer that tells the motion (TrainingForm.motion), or "". motion: what it told last.
+    frame_step: of a recurrent network (TrainingForm.step).
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Running:
         precision: str,
         device: torch.device,
         listen_to: str = "",
+        frame_step: FrameStep | None = None,
     ) -> None:
         self.outputs, self.name, self.mixed, self.device = outputs, name, precision != "float32", device
         self.motion: Tensor | None = None
+        self.frame_step = frame_step
         if listen_to:
             module.get_submodule(listen_to).register_forward_hook(self._listen)
         self.module: Any = torch.compile(module) if compiled else module
@@ -65,6 +69,18 @@ class Running:
                 raise
             first = str(error).strip().partition("\n")[0]
             raise ValueError(f"{self.name} cannot be compiled here ({first}); leave --compile away") from None
+
+    def frames(self, blur: Tensor, sharp: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """A recurrent network's frames one by one, what it hands on without gradient. Errors: as `__call__`."""
+        assert self.frame_step is not None
+        state = None
+        for frame, target in zip(blur.unbind(1), sharp.unbind(1), strict=True):
+            output, state = self.frame_step(self._module_in_its_precision, frame, state)
+            yield output.float(), target
+
+    def _module_in_its_precision(self, *inputs: Any) -> Any:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
+            return self.module(*inputs)
 
     def _run(self, blur: Tensor, sharp: Tensor) -> list[tuple[Tensor, Tensor]]:
         if not self.mixed:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from core import camera_response
@@ -92,7 +93,9 @@ class PairSampler:
     brought to full scale by one gain, and encoded with the power 1/g, g drawn from RESPONSE_EXPONENTS: as a camera of
     that response would have recorded them. g = 1 gives blur that is a plain mean of pixel values. A measured curve
     that is not at hand any more leaves a clip as it is. shares: how often each folder is drawn from; empty: an epoch
-    shows every clip once. cache: see ImageStore.
+    shows every clip once. cache: see ImageStore. scale: of an enlarging
+    network, whose blurred crops may be so many times smaller; crop_px is the sharp ones'. plain: a further part, the
+    sharp clips before they were sharpened.
     """
 
     def __init__(
@@ -108,14 +111,18 @@ class PairSampler:
         augmentation: Augmentation = NO_CHANGE,
         shares: Sequence[float] = (),
         cache: Path | None = None,
+        scale: int = 1,
+        plain: bool = False,
     ):
         self.clips = _clips(pairs, clip_frames)
+        self.scale, self.plain = scale, plain
         self.seed, self.crop_px, self.flips, self.reversal = seed, crop_px, tuple(flips), reversal
         self.response_share = response_share
         self._responses = _responses(pairs) if response_share else {}
         self.augmentation = augmentation
         self.shares = np.array(shares) / np.sum(shares) if len(shares) else None
         self._store = ImageStore(cache)
+        self._resized: dict[tuple[Path, tuple[int, ...]], np.ndarray] = {}
 
     def batch(self, step: int, size: int) -> tuple[Tensor, ...]:
         """Blurred and sharp clips of a step. Shape: two float32 [size, T, 3, crop, crop]. Range: [0, 1].
@@ -135,8 +142,7 @@ class PairSampler:
 
     def _together(self, positions: range) -> tuple[Tensor, ...]:
         samples = [self._sample(self._from_pool(position)) for position in positions]
-        blur, sharp = (np.stack([sample[side] for sample in samples]) for side in (0, 1))
-        return to_tensor(blur), to_tensor(sharp)
+        return tuple(to_tensor(np.stack(sides)) for sides in zip(*samples, strict=True))
 
     def _from_pool(self, position: int) -> int:
         """One of the last `pool` positions: a batch is mixed of samples that were drawn at different times."""
@@ -154,25 +160,39 @@ class PairSampler:
         clips = [clip for clip in self.clips if clip[0].folder == folder]
         return clips[int(rng.integers(len(clips)))]
 
-    def _sample(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
         blur, sharp, rng = self._shown(position)
+        shown = sharp
         if self.augmentation != NO_CHANGE:
-            blur, sharp = augmented(blur, sharp, self.augmentation, rng)
-        return blur, sharp
+            blur, sharp = augmented(blur, sharp, self.augmentation, rng, self.scale)
+        return (blur, sharp, shown) if self.plain else (blur, sharp)
+
+    def _read(self, path: Path) -> np.ndarray:
+        """An image, at the size that whole images are brought to. Shape: [H, W, 3]."""
+        image = self._store.read(path)
+        size = self.augmentation.resize_px
+        if not size or image.shape[1::-1] == tuple(size):
+            return image
+        if (path, size) not in self._resized:
+            if sum(kept.nbytes for kept in self._resized.values()) > MEMORY_BYTES:
+                self._resized.clear()
+            self._resized[path, size] = bicubically(image, *size)
+        return self._resized[path, size]
 
     def _shown(self, position: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
         """A sample as a camera shows it, and the generator to go on with. Shape: two float32 [T, crop, crop, 3]."""
         clip = self._clip(position)
         rng = stream(self.seed, "sample", position)
-        height, width = self._store.read(clip[0].blur).shape[:2]
-        top, left = (int(rng.integers(side - self.crop_px + 1)) for side in (height, width))
+        height, width = self._read(clip[0].sharp).shape[:2]
+        ratio = height // self._read(clip[0].blur).shape[0]  # 1, or the scale of an enlarging network
+        top, left = (ratio * int(rng.integers((side - self.crop_px) // ratio + 1)) for side in (height, width))
         mirrored, upside_down, reversed_ = rng.random(3) < 0.5
         ordered = clip[::-1] if reversed_ and self.reversal else clip
-        window = np.s_[top : top + self.crop_px, left : left + self.crop_px]
         transposed = "transpose" in self.flips and rng.random() < 0.5
         sides: list[np.ndarray] = []
-        for paths in ([pair.blur for pair in ordered], [pair.sharp for pair in ordered]):
-            frames = np.stack([self._store.read(path)[window] for path in paths])  # [T, crop, crop, 3]
+        for paths, part in (([pair.blur for pair in ordered], ratio), ([pair.sharp for pair in ordered], 1)):
+            rows, columns = (slice(start // part, (start + self.crop_px) // part) for start in (top, left))
+            frames = np.stack([self._read(path)[rows, columns] for path in paths])  # [T, crop, crop, 3]
             frames = frames[:, :, ::-1] if mirrored and "horizontal" in self.flips else frames
             frames = frames[:, ::-1] if upside_down and "vertical" in self.flips else frames
             frames = frames.swapaxes(1, 2) if transposed else frames
@@ -182,6 +202,15 @@ class PairSampler:
             return unit(sides[0]), unit(sides[1]), rng
         blur, sharp = _through_another_response(sides[0], sides[1], response, float(rng.uniform(*RESPONSE_EXPONENTS)))
         return blur, sharp, rng
+
+
+def bicubically(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image at another size as PIL's BICUBIC gives it (a = -0.5, antialiased). Shape: uint8 or uint16 [H, W, 3]."""
+    if image.dtype == np.uint8:
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    sides = [Image.fromarray(image[..., channel].astype(np.float32)) for channel in range(3)]
+    found = np.stack([np.asarray(side.resize((width, height), Image.Resampling.BICUBIC)) for side in sides], axis=-1)
+    return np.clip(np.round(found), 0, 65535).astype(np.uint16)
 
 
 def centre_crop(path: Path, side: int) -> Tensor:

@@ -26,10 +26,22 @@ class PlannedStage:
     batch: int
     crop_px: int
     clip_frames: int
+    part: int = 0  # number of the recipe's stage that it belongs to
+    of_part: tuple[int, int] | None = None  # the first step of that stage and the one after its last
 
     @property
     def steps(self) -> int:
         return self.last - self.first
+
+    @property
+    def schedule(self) -> tuple[int, int]:
+        """The steps, first and one after the last, that the rate and all that changes with time run over."""
+        return self.of_part or (self.first, self.last)
+
+    @property
+    def optimiser_steps(self) -> int:
+        """Of the network; with a step a frame, clip_frames of every step here."""
+        return self.steps * (self.clip_frames if self.recipe.step_per_frame else 1)
 
     @property
     def round_steps(self) -> int:
@@ -58,7 +70,7 @@ def planned_stages(
     says, which may limit the work of all steps. Errors: ValueError, one sentence, for a batch that does not split, too
     few steps, a crop that does not suit, or images that are too small.
     """
-    parts = recipe.stages or (recipe,)
+    parts, numbers = _pieces(recipe)
     batches = [(batch or part.batch) * processes.count() for part in parts]
     for part in parts:
         if (batch or part.batch) % accumulate:
@@ -68,15 +80,21 @@ def planned_stages(
             )
     crops = [crop_of(part, spec, side_px, crop_px) for part in parts]
     clips = [part.clip_frames if spec.frames > 1 else 1 for part in parts]
-    lengths = [part.steps or part.epochs * math.ceil(pairs / size) for part, size in zip(parts, batches, strict=True)]
+    lengths = [_length(part, pairs, size, clip) for part, size, clip in zip(parts, batches, clips, strict=True)]
     frames = [size * clip // processes.count() for size, clip in zip(batches, clips, strict=True)]
     steps = total or _affordable(recipe, spec, lengths, crops, frames)
     if total is None:
         parts = tuple(_calmer(part, steps / sum(lengths)) for part in parts)
-    if steps < len(parts):
-        raise ValueError(f"the recipe {recipe.name} has {len(parts)} stages, so that it takes at least as many steps")
+    if steps < len(recipe.stages):
+        raise ValueError(
+            f"the recipe {recipe.name} has {len(recipe.stages)} stages, so that it takes at least as many steps"
+        )
     ends = [max(number, round(sum(lengths[:number]) * steps / sum(lengths))) for number in range(1, len(parts) + 1)]
-    ends = [min(end, steps - len(parts) + number) for number, end in enumerate(ends, start=1)]
+    ends = [min(end, max(1, steps - len(parts) + number)) for number, end in enumerate(ends, start=1)]
+    firsts = [0, *ends[:-1]]
+    spans = [
+        (firsts[numbers.index(number)], ends[len(numbers) - 1 - numbers[::-1].index(number)]) for number in numbers
+    ]
     return tuple(
         PlannedStage(
             recipe=part,
@@ -85,9 +103,31 @@ def planned_stages(
             batch=size,
             crop_px=crop,
             clip_frames=clip,
+            part=number,
+            of_part=span,
         )
-        for part, size, crop, clip, first, last in zip(parts, batches, crops, clips, [0, *ends], ends, strict=False)
+        for part, size, crop, clip, first, last, number, span in zip(
+            parts, batches, crops, clips, firsts, ends, numbers, spans, strict=True
+        )
+        if last > first
     )
+
+
+def _pieces(recipe: Recipe) -> tuple[tuple[Recipe, ...], list[int]]:
+    """The recipe's stages, one with pieces as so many recipes, and the number of the stage that each belongs to."""
+    found, numbers = [], []
+    for number, part in enumerate(recipe.stages or (recipe,)):
+        pieces = [replace(part, steps=steps, batch=batch, crop_px=crop) for steps, batch, crop in part.pieces]
+        found += pieces or [part]
+        numbers += [number] * max(1, len(pieces))
+    return tuple(found), numbers
+
+
+def _length(part: Recipe, pairs: int, batch: int, clip: int) -> int:
+    """Steps of a stage. With a step a frame, its steps are frames, and a step here is a clip of them."""
+    epoch = part.batches_per_epoch or math.ceil(pairs / batch)
+    steps = part.steps or part.epochs * epoch
+    return max(1, round(steps / clip)) if part.step_per_frame else steps
 
 
 def _affordable(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from core.weights_files import load_state_dict, load_strictly
+from models.network_weights import load_into
 from models.recipes import Recipe
 from models.spec import Backbone, ModelSpec
 from models.zoo import MODELS
@@ -55,10 +56,35 @@ def load_backbone(module: nn.Module, spec: ModelSpec, path: Path) -> str:
     return f"{backbone.part}."
 
 
-def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec, loaded: str = "") -> None:
+def require_part(spec: ModelSpec, part: str) -> Backbone:
+    """A named part of a network that trained weights can be given for. Errors: ValueError for a network without it."""
+    for known in spec.parts:
+        if known.part == part:
+            return known
+    there = ", ".join(known.part for known in spec.parts) or "none"
+    raise ValueError(
+        f"--backbone {part}=FILE: {spec.name} has no part of that name for trained weights; it has {there}"
+    )
+
+
+def load_part(module: nn.Module, spec: ModelSpec, part: str, path: Path) -> str:
+    """A named part from a file of its own, in place, strictly. Returns how the names of its parameters begin.
+
+    A part that is an entry of the zoo itself (SPyNet) is read as that. Errors: as `load_backbone`.
+    """
+    known = require_part(spec, part)
+    inner = module.get_submodule(known.part)
+    if part in MODELS:
+        load_into(inner, path, MODELS[part])
+    else:
+        load_strictly(inner, load_state_dict(path), path, f"{known.what} of {spec.name}")
+    return f"{known.part}."
+
+
+def start_at_the_blurred_image(module: nn.Module, spec: ModelSpec, loaded: tuple[str, ...] = ()) -> None:
     """Set the convolutions whose result is added to the blurred image to zero: the network begins as the identity.
 
-    loaded: beginning of the names of layers that stay because they are trained ones (`load_backbone`).
+    loaded: beginnings of the names of layers that stay because they are trained ones (`load_backbone`).
     """
     with torch.no_grad():
         for name in spec.training.residual:

@@ -36,15 +36,25 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"] if group["factor"] != 1.0 else rate
 
 
-def freeze(module: nn.Module, named: tuple[str, ...], frozen: tuple[str, ...]) -> None:
+def freeze(module: nn.Module, named: tuple[str, ...], frozen: tuple[str, ...], only: tuple[str, ...] = ()) -> None:
     """Of the parameters whose names begin like `named`, those that begin like `frozen` learn nothing, the others do.
 
     named: the beginnings that any stage of the recipe freezes. Parameters that no stage names stay as they were built:
-    those of highres-mlfa's first stage are frozen then.
+    those of highres-mlfa's first stage are frozen then. only: where the network has such
+    parameters, all others are frozen.
     """
+    if only and not any(name.startswith(only) for name, _ in module.named_parameters()):
+        only = ()
     for name, parameter in module.named_parameters():
         if name.startswith(named):
-            parameter.requires_grad_(not name.startswith(frozen))
+            parameter.requires_grad_(not name.startswith(frozen) and (not only or name.startswith(only)))
+
+
+def bypass(module: nn.Module, parts: tuple[str, ...]) -> None:
+    """Parts of these names are passed over, all others of the same kind are not (EDVR's attention: `attention`)."""
+    for name, part in module.named_modules():
+        if hasattr(part, "attention") and isinstance(part.attention, bool):
+            part.attention = name not in parts
 
 
 def update_average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
@@ -68,6 +78,8 @@ def pack(
     state |= _moments(optimiser, "adam.")
     for name, opponent in opponents.items():
         state |= {f"{name}.{key}": value for key, value in opponent.module.state_dict().items()}
+        if opponent.terms.score_pool:
+            state[f"pool-{name}"] = opponent.pool
         state |= _moments(opponent.optimiser, f"adam-{name}.")
     return state
 
@@ -86,6 +98,8 @@ def unpack(
     _set_moments(optimiser, state, "adam.")
     for name, opponent in opponents.items():
         opponent.module.load_state_dict(_section(state, f"{name}."))
+        if opponent.terms.score_pool:
+            opponent.pool = state[f"pool-{name}"].to(opponent.pool.device)
         _set_moments(opponent.optimiser, state, f"adam-{name}.")
 
 

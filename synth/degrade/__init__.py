@@ -18,6 +18,7 @@ True
 
 from synth.degrade.base import Degradation
 from synth.degrade.bsrgan import bsrgan as shuffled
+from synth.degrade.corruptions import corrupted
 from synth.degrade.gfpgan import degraded_face
 from synth.degrade.motion import uniform_motion, varying_motion
 from synth.degrade.restoration_mix import restoration_mix as mixed
@@ -42,6 +43,12 @@ DEGRADATIONS: dict[str, Degradation] = {
         domain="encoded",
         source="Kupyn et al., DeblurGAN-v2, ICCV 2019, section 4.4",
         apply=mixed,
+    ),
+    "deblurgan-v2-corruptions": Degradation(
+        name="deblurgan-v2-corruptions",
+        domain="encoded",
+        source="Kupyn et al., DeblurGAN-v2: config/config.yaml and aug.py of the authors' program",
+        apply=corrupted,
     ),
     "gfpgan": Degradation(
         name="gfpgan",

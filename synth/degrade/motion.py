@@ -19,12 +19,13 @@ import numpy as np
 
 STEPS = 2000  # positions of a path
 PATH_PX = 60.0  # length of the path of a full exposure; the strengths below are meant for paths of this length
-ANXIETIES = (0.001, 0.002, 0.003, 0.005, 0.007, 0.008, 0.009, 0.01)  # equally likely: factor of all disturbances
+# Equally likely: factor of all disturbances. Six values since the program's second revision (blur_image.py).
+ANXIETIES = (0.003, 0.005, 0.007, 0.008, 0.009, 0.01)
 GAUSSIAN = (0.0, 10.0)  # strength of the tremor
 INERTIA = (0.0, 0.7)  # strength of the pull to the start of the path
 IMPULSE = (0.0, 0.2)  # times the anxiety: probability a step of turning round
 IMPULSE_SPREAD_RAD = 0.5  # a turn by pi, give or take a uniform angle up to this (the program: +-0.5)
-EXPOSURES = (0.001, 0.1, 0.5, 1.0)  # shares of the path, equally likely
+EXPOSURES = (0.01, 0.1, 0.5, 1.0)  # shares of the path, equally likely (generate_PSF.py 18)
 
 FOCAL = (0.7, 2.0)  # times the longer side: lenses of 25 to 72 mm on a 36 mm wide sensor (ours)
 TURN_RAD = (0.005, 0.05)  # length of the path that the camera's angles take in a full exposure (ours)

@@ -307,3 +307,15 @@ def test_interrupted_while_it_works() -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "tool.py: interrupted; go on with --resume\n")
+
+
+def test_ctrl_c_while_the_command_line_itself_is_imported() -> None:
+    """From the script's first own line on, before argparse and its like are there."""
+    code = "from core.interrupts import catch\ncatch()\nprint('here', flush=True)\nimport time\ntime.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and err == "-c: interrupted\n"

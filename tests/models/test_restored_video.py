@@ -71,6 +71,9 @@ def write_planes(
             for number in range(12):
                 wave = np.sin(np.arange(1024 * number, 1024 * (number + 1)) / 20)[None].astype(np.float32)
                 samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+                if sound.startswith("pcm"):
+                    whole = np.rint(8000 * wave).astype(np.int16)
+                    samples = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
                 samples.sample_rate, samples.pts, samples.time_base = 48000, 1024 * number, Fraction(1, 48000)
                 container.mux(tone.encode(samples))
             container.mux(tone.encode(None))
@@ -198,6 +201,35 @@ def test_sampling_range_and_bits_stay(tmp_path: Path, pixels: str) -> None:
     before, after = Read(source), restored(source, tmp_path / "out.mp4")
     assert after.pixels == before.pixels == pixels or (pixels, after.tags[3]) == ("yuvj420p", 2)
     assert after.codec == ("hevc" if "10" in pixels else "h264") and after.difference(before) < 0.7
+
+
+@pytest.mark.parametrize("pixels", ["bgr0", "gbrp10le", "gray", "gray10le", "yuv410p", "yuv444p12le", "yuva420p"])
+def test_other_kinds_of_pixels(tmp_path: Path, pixels: str) -> None:
+    """They look alike afterwards, to FFmpeg's own conversion."""
+    ramp = np.tile(np.linspace(40, 200, WIDTH, dtype=np.uint8)[None, :, None], (HEIGHT, 1, 3))
+    ramp[..., 1] = 90
+    with av.open(str(tmp_path / "in.mkv"), "w") as container:
+        made = container.add_stream("ffv1", rate=30)
+        made.width, made.height, made.pix_fmt = WIDTH, HEIGHT, pixels
+        for number in range(3):
+            container.mux(made.encode(av.VideoFrame.from_ndarray(ramp + 5 * number, format="rgb24")))
+        container.mux(made.encode(None))
+    after = restored(tmp_path / "in.mkv", tmp_path / "out.mp4")
+    assert after.pixels.endswith("10le") == (pixels in ("gbrp10le", "gray10le", "yuv444p12le"))
+    with av.open(str(tmp_path / "in.mkv")) as one, av.open(str(tmp_path / "out.mp4")) as other:
+        for before, now in zip(one.decode(video=0), other.decode(video=0), strict=True):
+            pair = [frame.to_ndarray(format="rgb24").astype(float) for frame in (before, now)]
+            assert np.abs(pair[0] - pair[1])[4:-4, 4:-4].mean() < 2.5
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".3gp", "aac"), (".webm", "opus"), (".mov", "pcm_s16le")])
+def test_sound_that_a_format_does_not_take(
+    tmp_path: Path, suffix: str, codec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Read(write_planes(tmp_path / "in.mkv", sound="pcm_s16le", ticks=list(range(0, 8 * 640, 640))))
+    after = restored(tmp_path / "in.mkv", tmp_path / f"out{suffix}")
+    assert after.sound_codec == codec and after.sound_s == pytest.approx(before.sound_s, abs=0.05)
+    assert ("the sound is encoded again" in capsys.readouterr().err) == (suffix != ".mov")
 
 
 def test_rotation_and_pixel_shape_stay(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
+    from core.interrupts import catch
+
+    catch()
     from core.command_line import loading
 
     loading()

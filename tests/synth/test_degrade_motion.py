@@ -39,7 +39,9 @@ def test_tremor_is_uniform_in_its_ranges() -> None:
         assert np.abs(shares - 0.2).max() < 0.03, name  # 4.7 standard deviations
     values, counts = np.unique([tremor.anxiety for tremor in drawn], return_counts=True)
     assert tuple(values) == motion.ANXIETIES
-    assert np.abs(counts / len(drawn) - 1 / 8).max() < 0.025
+    assert motion.ANXIETIES == (0.003, 0.005, 0.007, 0.008, 0.009, 0.01)  # as the program's second revision has them
+    assert motion.EXPOSURES == (1 / 100, 1 / 10, 1 / 2, 1)
+    assert np.abs(counts / len(drawn) - 1 / 6).max() < 0.025
 
 
 def test_rotation_draws_keep_to_their_ranges() -> None:
@@ -106,7 +108,7 @@ def test_psf_sums_to_one_and_keeps_the_path() -> None:
         padded = motion.psf(trajectory, size + 6)
         assert np.allclose(padded[3:-3, 3:-3], density, atol=1e-7)
     assert max(extents[0.1]) <= 6.0 and max(extents[0.5]) <= 30.0 and max(extents[1.0]) <= 60.0
-    assert np.mean(extents[1.0]) > np.mean(extents[0.1]) > np.mean(extents[0.001])
+    assert np.mean(extents[1.0]) > np.mean(extents[0.1]) > np.mean(extents[0.01])
 
 
 def test_psf_of_a_still_point_is_bilinear() -> None:

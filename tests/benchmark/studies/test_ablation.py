@@ -80,11 +80,12 @@ def test_every_step_of_a_study_draws_its_own_samples(name: str) -> None:
 
 
 def test_the_contrastive_arms_differ_in_the_term_alone() -> None:
-    without, term, blurred = STUDIES["contrastive"].arms("quick", ("mimo-unet",))
+    without, term, blurred, earlier = STUDIES["contrastive"].arms("quick", ("mimo-unet",))
     assert changed(without, term) == changed(term, blurred) == {"contrast"}
     assert without.recipe.contrast is None and without.recipe.losses == find_recipe("mimo-unet", "paper").losses
     assert term.recipe == find_recipe("mimo-unet-contrastive", "quick")
     assert blurred.recipe.contrast and blurred.recipe.contrast.shares == (0.0,)
+    assert earlier.recipe.contrast and earlier.recipe.contrast.reading == "average"
 
 
 def test_the_interval_of_a_difference() -> None:
@@ -206,7 +207,10 @@ def test_an_image_without_blur_is_left_out_and_counted(sets: tuple[Path, Path], 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--study", "nothing"), "no study is called 'nothing'; there are deblurgan-v2, contrastive"),
+        (
+            ("--study", "nothing"),
+            "no study is called 'nothing'; there are deblurgan-v2, contrastive, highres, basicvsr",
+        ),
         (("--models", "a,b"), "--models takes one network, got 2 names"),
         (("--models", "nothing"), "no network is called 'nothing'"),
         (("--arms", "nothing"), "no arm is called 'nothing'; there are without, "),
