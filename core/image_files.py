@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -45,6 +46,7 @@ from core.memory import cpu_bytes as memory_free
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 # Pillow reads headers here and no pixels, so that its warning about large images protects nobody.
 Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged EXIF, which is left out
 
 # HEIC needs Pillow's plug-in pillow-heif; AVIF a Pillow that was built with it, as its wheels are.
 _AVIF = (".avif",) if features.check("avif") else ()
@@ -60,6 +62,7 @@ _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"}  # 
 _FORMATS |= {".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF"}
 _PLAIN_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _OPAQUE = {".jpg": "a JPEG", ".jpeg": "a JPEG", ".bmp": "a BMP"}
+_BROKEN = (OSError, SyntaxError, struct.error, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError)
 _PAGED = ("TIFF", "WEBP", "AVIF")
 _MODE_NAMES = {
     "RGB": "rgb",
@@ -280,7 +283,7 @@ def _exif(header: ImageHeader, data: bytes) -> Image.Exif | None:
             for directory in (0x8769, 0x8825):  # of the camera and of the place; read while the file is open
                 exif.get_ifd(directory)
             return exif or None
-    except (OSError, SyntaxError, struct.error, ValueError, TypeError, KeyError):
+    except _BROKEN:
         return None
 
 
@@ -483,7 +486,7 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
                 bits, exif = _png_bits(stream), loaded_exif(stored)
                 curve = TRANSFERS.get(numbers[1], "") if len(numbers) > 1 else ""
             else:
-                bits, exif = _bits(image), image.getexif()
+                bits, exif = _bits(image), _header_exif(image)
                 curve = TRANSFERS.get(box_transfer(stream), "") if kind in ("AVIF", "HEIF") else ""
             icc = image.info.get("icc_profile") or b""
             pages = _pages(image) if kind in _PAGED else 1
@@ -493,7 +496,7 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
             raise ValueError(f"{path}: HEIC images are read where Pillow's plug-in pillow-heif is installed") from None
         kind = "is not an image that can be read (PNG, JPEG, TIFF, WebP, BMP, AVIF)" if start else "is empty"
         raise ValueError(f"{path}: the file {kind}") from None
-    except (OSError, SyntaxError, struct.error, ValueError, Image.DecompressionBombError) as error:
+    except (*_BROKEN, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: the image file is damaged or cut short ({error})") from None
     if curve:
         raise ValueError(
@@ -514,6 +517,14 @@ def _parse_header(path: Path, stream: BinaryIO) -> ImageHeader:
         orientation=orientation,
         icc=icc,
     )
+
+
+def _header_exif(image: Image.Image) -> Image.Exif:
+    """EXIF as the header has it; empty where it is damaged, which says nothing about the picture."""
+    try:
+        return image.getexif()
+    except _BROKEN:
+        return Image.Exif()
 
 
 def _png_bits(stream: BinaryIO) -> int:

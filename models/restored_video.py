@@ -134,7 +134,10 @@ class _Source:
             )
         self._deinterlace = deinterlace
         self.first = first
-        self.coding = coding_of(first)
+        try:
+            self.coding = coding_of(first)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         self.transfer = transfer_curve(first)
         self.turn = turn_of(first)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(30)
@@ -306,6 +309,7 @@ class _Writing:
         self, video: _Source, container: av.container.OutputContainer, plan: _Plan, size: tuple[int, int]
     ) -> None:
         self._plan, self._count = plan, 0
+        self._last: int | None = None
         self._durations: dict[int, int] = {}
         turned = video.turn.exchanged
         height, width = size if plan.upright or not turned else size[::-1]
@@ -348,6 +352,8 @@ class _Writing:
         picture = to_frame(self._planes(frame, stored), self._coding)
         picture.colorspace, picture.color_range = self._tags
         pts = self._count if self._plan.even_rate or stored.pts is None else stored.pts
+        pts = pts if self._last is None else max(pts, self._last + 1)  # encoders want rising times
+        self._last = pts
         picture.pts, picture.time_base = pts, self._time_base
         if stored.duration and not self._plan.even_rate:
             self._durations[pts] = stored.duration

@@ -62,7 +62,6 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
     """One Markdown table with its title, its protocol in words and its notes; the best of each metric is bold."""
     here = [row for row in rows if (row.testset, row.protocol) == (testset, protocol)]
     metrics = list(dict.fromkeys(row.metric for row in here))
-    methods = ranked(here, leading(here))
     figures = {(row.method, row.metric): row for row in here}
     where = "real set" if any(row.simulated for row in here) else "same protocol"
     with_published = [m for m in metrics if any(row.published is not None for row in here if row.metric == m)]
@@ -75,13 +74,11 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
     if words := protocol_words(protocol):
         lines.append(f"{words}\n")
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    blocks = blocks_of(here)
-    block = min(blocks.values())
-    for method in methods:
+    for method, line in _in_blocks(here, len(head)):
+        if method is None:
+            lines.append(line)
+            continue
         some = next(figures[method, metric] for metric in metrics if (method, metric) in figures)
-        if blocks[method] != block:
-            block = blocks[method]
-            lines.append(f"| *{BLOCKS[block]}:*" + " |" * len(head))
         cells = [method]
         cells += [_cell(figures.get((method, metric)), best_value(here, metric)) for metric in metrics]
         cells += [number_text(getattr(figures.get((method, m)), "published", None), 2) for m in with_published]
@@ -105,26 +102,53 @@ def table(rows: Sequence[Row], testset: str, protocol: str) -> str:
 
 
 def readme_block(rows: Sequence[Row]) -> str:
-    """What stands in the README between the leaderboard markers: GoPro in full, the other protocols in short."""
+    """What stands in the README between the leaderboard markers: the main figures of GoPro, and every protocol's means.
+
+    Published figures, intervals, costs and notes are in the whole board.
+    """
     first = next((pair for pair in tables_of(rows) if pair[1] == "gopro-linear"), None) or tables_of(rows)[0]
-    lines = [
-        table(rows, *first).replace("## ", "### ", 1).strip(),
-        "",
-        "| other test sets | method with the best mean | |",
-    ]
-    lines.append("| --- | --- | --- |")
+    here = [row for row in rows if (row.testset, row.protocol) == first]
+    metrics = list(dict.fromkeys(row.metric for row in here))
+    figures = {(row.method, row.metric): row for row in here}
+    lines = [f"**{table_title(here[0])}: {first[1]}**", ""]
+    head = ["method", *map(metric_head, metrics), "trained", _latency_head(here)]
+    lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for method, line in _in_blocks(here, len(head)):
+        if method is None:
+            lines.append(line)
+            continue
+        some = next(row for row in here if row.method == method)
+        cells = [method, *(_cell(figures.get((method, m)), best_value(here, m)) for m in metrics)]
+        lines.append("| " + " | ".join([*cells, training(some), number_text(some.ms_median, 0)]) + " |")
+    if any(row.shares_first_place for row in here):
+        lines += ["", f"{SHARED}: cannot be told from the best, which is bold, on {here[0].count} images."]
+    return "\n".join([*lines, "", *_every_table(rows, [m for m, _ in _in_blocks(here, 0) if m]), "", SIMULATED_NOTE])
+
+
+def _every_table(rows: Sequence[Row], methods: Sequence[str]) -> list[str]:
+    """One line for each test set and protocol: its leading metric, for every method."""
+    lines = ["| all test sets | " + " | ".join(methods) + " |", "|" + " --- |" * (len(methods) + 1)]
     for testset, protocol in tables_of(rows):
         here = [row for row in rows if (row.testset, row.protocol) == (testset, protocol)]
-        best = [row for row in here if row.value is not None and row.value == best_value(here, here[0].metric)]
-        if (testset, protocol) == first:
-            continue
-        if best:
-            row = best[0]
-            figure = f"{metric_head(row.metric)} {number_text(row.value, digits_of(row.metric))}"
-            lines.append(f"| {table_title(row)}: {protocol} | {row.method} | {figure} |")
-        else:
-            lines.append(f"| {table_title(here[0])}: {protocol} | - | {here[0].missing or here[0].status} |")
-    return "\n".join([*lines, "", SIMULATED_NOTE])
+        metric = leading(here)
+        found = {row.method: row for row in here if row.metric == metric}
+        cells = [_cell(found.get(method), best_value(here, metric)) for method in methods]
+        title = table_title(here[0]).replace(" (mini, simulated)", "")
+        lines.append(f"| {title}: {protocol}, {metric_head(metric)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _in_blocks(rows: Sequence[Row], columns: int) -> list[tuple[str | None, str]]:
+    """The methods of a table in order; where another block begins (None, its line)."""
+    blocks = blocks_of(rows)
+    block = min(blocks.values())
+    found: list[tuple[str | None, str]] = []
+    for method in ranked(rows, leading(rows)):
+        if blocks[method] != block:
+            block = blocks[method]
+            found.append((None, f"| *{BLOCKS[block]}:*" + " |" * columns))
+        found.append((method, ""))
+    return found
 
 
 def leading(rows: Sequence[Row]) -> str:

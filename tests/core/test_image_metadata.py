@@ -340,3 +340,17 @@ def test_what_a_folder_leaves_out_is_named(tmp_path: Path) -> None:
     assert any("a folder: folder.png, more" in line for line in said)
     assert any("a raw photograph, to be developed first: raw.DNG" in line for line in said)
     assert any("a hidden file: .DS_Store" in line for line in said)
+
+
+def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
+    whole = jpeg(arrow())
+    for number, content in enumerate(
+        (b"Exif\0\0garbage!", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    ):
+        segment = b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(whole[:2] + segment + whole[2:])
+        picture = read_picture(path)
+        assert picture.rgb.shape == (48, 64, 3)
+        write_picture(tmp_path / "out.jpg", picture.rgb / np.float32(255), picture)
+        assert read_image(tmp_path / "out.jpg").shape == (48, 64, 3)
