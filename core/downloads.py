@@ -31,6 +31,7 @@ TRIES = 5  # of one address, each going on where the one before stopped
 PAUSE_S = 1.0  # before the second try; doubled for every further one
 LONGEST_PAUSE_S = 60.0
 TIMEOUT_S = 30.0  # for an answer, and for the next bytes of one
+MOST_REDIRECTS = 10
 HEADS = 3  # timeouts that the head of an answer may take, redirects included
 SLOWEST_BYTES_S = 1000.0  # on average over a timeout; slower counts as standing still
 BLOCK_BYTES = 1 << 18
@@ -184,6 +185,7 @@ def _from_server(address: Address, part: Path, report: Report | None) -> None:
         raise Refused("only http and https addresses are downloaded")
     reason = ""
     with requests.Session() as session:
+        session.max_redirects = MOST_REDIRECTS
         session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
         for number in range(TRIES):
             pause = PAUSE_S * 2 ** (number - 1) if number else 0.0

@@ -375,7 +375,7 @@ def restore_array(
     --------
     >>> from models import restore
     >>> blurred = np.full((48, 64, 3), 90, dtype=np.uint8)
-    >>> restored = restore(blurred)
+    >>> restored = restore(blurred, "deblurgan-v2-mobilenet-dsc")
     >>> restored.shape, restored.dtype
     ((48, 64, 3), dtype('uint8'))
     """

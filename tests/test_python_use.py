@@ -15,6 +15,7 @@ from core.arrays import as_float, in_type_of
 from core.image_files import read_image, write_image
 from core.random_streams import stream
 
+NETWORK = "deblurgan-v2-mobilenet-dsc"  # its weights are kept
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -33,11 +34,12 @@ def test_restore_is_the_command(tmp_path: Path) -> None:
 
     image = picture()
     write_image(tmp_path / "blurred.png", image)
-    assert restore.main([str(tmp_path / "blurred.png"), str(tmp_path / "restored.png")]) == 0
-    restored = restore(image)
+    words = ["--model", NETWORK, str(tmp_path / "blurred.png"), str(tmp_path / "restored.png")]
+    assert restore.main(words) == 0
+    restored = restore(image, NETWORK)
     assert restored.dtype == np.uint8 and np.array_equal(restored, read_image(tmp_path / "restored.png"))
     assert not np.array_equal(restored, image)
-    network = load()
+    network = load(NETWORK)
     assert np.array_equal(network(image), restored)
     as_floats = network(image.astype(np.float32) / 255)
     assert as_floats.dtype == np.float32 and np.abs(as_floats * 255 - restored).max() <= 0.501

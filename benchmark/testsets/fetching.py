@@ -17,9 +17,19 @@ from core.sources import Address, Record, RemoteFile, ask, digests_of, fits, rea
 SOURCES = Path(__file__).resolve().parent / "sources.csv"
 WORK = ".archives"  # folder of archives that are not unpacked yet, in the data root
 # Test sets that come out of one data set of another name.
-WITHIN = {"realblur-j": "realblur", "realblur-r": "realblur"} | {
-    f"lai-{kind}": "lai" for kind in ("uniform", "nonuniform", "real")
+WITHIN = {
+    "realblur-j": "realblur",
+    "realblur-r": "realblur",
+    "lai-uniform": "lai",
+    "lai-nonuniform": "lai",
+    "lai-real": "lai",
+    "reds-val-300": "reds-jpeg",
+    "bsd100": "sr-benchmark",
+    "faces": "celeba-test-gfpgan",
+    "restoration": "deblurgan-v2-training-pairs",
 }
+# Test sets that nobody publishes as a set: any folder of images.
+OWN = ("pairs", "blind-sr")
 
 
 @cache

@@ -170,7 +170,8 @@ def test_answers_in_chunks_and_packed_ones(server: Server, tmp_path: Path) -> No
         download([address(server.serve("/net.pth", chunked(CONTENT[:3000], ended=False)))], tmp_path / "net.pth")
 
 
-def test_redirects(server: Server, tmp_path: Path) -> None:
+def test_redirects(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "TIMEOUT_S", 10.0)
     last = server.serve("/last", good(CONTENT))
     download([address(server.serve("/first", redirect(last)))], tmp_path / "net.pth")
     assert (tmp_path / "net.pth").read_bytes() == CONTENT
