@@ -22,6 +22,7 @@ ENTRIES = (
     *("synth/make_pairs.py", "synth/compare.py", "models/train.py", "models/restore.py", "models/weights.py"),
     *("models/kept_weights.py", "models/face_boxes.py", "benchmark/run.py", "benchmark/score.py", "benchmark/cost.py"),
     *("benchmark/preference/serve.py", "benchmark/preference/fit.py", "reports/build.py"),
+    *("benchmark/demo.py", "benchmark/testsets.py", "benchmark/studies/synthesis_worth.py"),
     *("benchmark/studies/ablation.py", "benchmark/studies/operators.py", "benchmark/studies/throughput.py"),
     "tests/parity/__main__.py",
 )
@@ -202,7 +203,7 @@ def test_these_are_all_entries() -> None:
             text = path.read_text(encoding="utf-8")
             if "\nif __name__ == " in text:
                 found.add(path.relative_to(ROOT).as_posix())
-                assert "    loading()\n" in text and "run(" in text, path
+                assert "    loading()\n" in text and ("run(" in text or "import main" in text), path
     assert found == {entry for entry in ENTRIES if not entry.startswith("tests/")}
 
 
