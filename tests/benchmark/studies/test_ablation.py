@@ -142,7 +142,7 @@ def test_an_interrupted_study_ends_in_the_same_bytes(
 def test_the_tables_say_budget_and_differences(sets: tuple[Path, Path], tmp_path: Path) -> None:
     assert ablation.main(words(sets, tmp_path, "contrastive")) == 0
     scores, rows = lines_of(tmp_path / "scores.csv"), lines_of(tmp_path / "table.csv")
-    assert len(scores) == 2 * 4 * (1 + 3 * 2) and len(rows) == 2 * 3
+    assert len(scores) == 2 * 4 * (1 + 4 * 2) and len(rows) == 2 * 4
     assert {row["arm"] for row in scores if not row["seed"]} == {BLURRED}
 
     def mean(arm: str, seed: str) -> float:
@@ -160,7 +160,7 @@ def test_the_tables_say_budget_and_differences(sets: tuple[Path, Path], tmp_path
     assert [row[name] for name in facts] == ["4", "2", "32", "random", "0 1", "4", "2"]
     assert next(row for row in rows if row["arm"] == "without")["feature_net"] == ""  # it has none
     costs = lines_of(tmp_path / "cost.csv")
-    assert len(costs) == 6 and all(float(line["seconds"]) > 0 for line in costs)
+    assert len(costs) == 8 and all(float(line["seconds"]) > 0 for line in costs)
     text = (tmp_path / "ablation.md").read_text()
     assert "4 steps, batch 2, crops of 32 px; feature network: random; seeds 0 1; 4 held-out images of 2" in text
 
@@ -189,7 +189,8 @@ def test_a_failed_training_leaves_the_others(
     monkeypatch.setattr(ablation, "train", fails)
     assert ablation.main(words(sets, tmp_path, "contrastive", seeds="0")) == 1
     assert "+ contrastive, seed 0: the loss became nan at step 2" in capsys.readouterr().out
-    assert {row["arm"] for row in lines_of(tmp_path / "table.csv")} == {"without", "+ blurred negatives"}
+    arms = {row["arm"] for row in lines_of(tmp_path / "table.csv")}
+    assert arms == {"without", "+ blurred negatives", "+ earlier outputs"}
 
 
 def test_an_image_without_blur_is_left_out_and_counted(sets: tuple[Path, Path], tmp_path: Path) -> None:
