@@ -286,7 +286,9 @@ def test_estimates_are_said_before_the_work(world: World, capsys: pytest.Capture
     assert world.run("estimated", METHODS, "--protocols", "gopro-linear") == 0
     lines = capsys.readouterr().err.splitlines()
     rough = next(
-        index for index, line in enumerate(lines) if "rough estimate for two CPU cores: " in line and "training 2 steps" in line
+        index
+        for index, line in enumerate(lines)
+        if "rough estimate for two CPU cores: " in line and "training 2 steps" in line
     )
     measured = next(index for index, line in enumerate(lines) if "estimate for this machine: training about" in line)
     assert rough < measured < next(index for index, line in enumerate(lines) if "method 1 of 2" in line)
