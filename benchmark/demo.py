@@ -122,11 +122,15 @@ def title(rows: Sequence[Row]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     return run(
-        Parser(prog="benchmark/demo.py", description="The whole pipeline on what ships with the project."),
+        _parser(),
         _demo,
         argv,
         interrupted="interrupted; make demo goes on where it stopped",
     )
+
+
+def _parser() -> Parser:
+    return Parser(prog="benchmark/demo.py", description="The whole pipeline on what ships with the project.")
 
 
 def _demo(arguments: argparse.Namespace) -> int:

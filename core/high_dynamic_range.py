@@ -45,13 +45,13 @@ def hlg_from_scene(light: np.ndarray) -> np.ndarray:
 
 def pq_to_display(signal: np.ndarray) -> np.ndarray:
     """Share of 10,000 cd/m2 of a PQ signal, both in [0, 1]: BT.2100's EOTF."""
-    powered = np.power(signal, 1 / _PQ_M2)
+    powered = np.power(signal, 1 / _PQ_M2, dtype=np.float64)  # single precision loses four digits here
     return np.power(np.maximum(powered - _PQ_C1, 0) / (_PQ_C2 - _PQ_C3 * powered), 1 / _PQ_M1)
 
 
 def pq_from_display(light: np.ndarray) -> np.ndarray:
     """PQ signal of a share of 10,000 cd/m2, both in [0, 1]: the inverse of BT.2100's EOTF."""
-    powered = np.power(light, _PQ_M1)
+    powered = np.power(light, _PQ_M1, dtype=np.float64)
     return np.power((_PQ_C1 + _PQ_C2 * powered) / (1 + _PQ_C3 * powered), _PQ_M2)
 
 

@@ -201,7 +201,9 @@ def test_the_newest_finished_training_is_taken(tmp_path: Path, monkeypatch, caps
         folder.mkdir(parents=True)
         (folder / checkpoint.WEIGHTS).write_bytes(checkpoint.pack(state))
         os.utime(folder / checkpoint.WEIGHTS, ns=(len(name), {"old": 1, "new": 2, "unfinished": 3}[name] * 10**9))
-        meta = {"finished": finished, "profile": "quick", "steps_done": 7}
+        meta = {"model": "mimo-unet-test", "recipe": "mimo-unet", "profile": "quick", "finished": finished, "steps": 7}
+        meta |= {"steps_done": 7, "pairs": 6, "feature_net": "", "seed": 3, "switches": []}
+        meta |= {"weights_sha256": "", "configuration": {}}
         (folder / checkpoint.META).write_text(json.dumps(meta))
     monkeypatch.setattr(restore, "DEFAULT_OUT", tmp_path / "checkpoints")
     monkeypatch.setenv("DEBLUR_BENCH_WEIGHTS", str(tmp_path / "weights"))
