@@ -280,7 +280,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path, module: torch.nn.Module
             "weights file ftp:",
         ),
         (["fetch", "mimo-unet-test", "--from", net, "--weights-dir", str(tmp_path / "file")], "file: File exists"),
-        (["interpolate", net, net, out, "--alpha", "nan"], "alpha is between 0 and 1, got nan"),
+        (["interpolate", net, net, out, "--alpha", "nan"], "a finite number is needed, got nan"),
         (["interpolate", net, str(tmp_path / "none.pth"), out], "none.pth does not exist"),
     ):
         assert weights.main(words) == 2, words
