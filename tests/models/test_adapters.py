@@ -124,7 +124,8 @@ def test_stfan_gets_bgr_and_its_own_past() -> None:
             assert torch.equal(previous_blur, blur) and torch.equal(previous_output, blur) and features is None
         else:
             assert torch.equal(previous_blur, padded[number - 1])
-            assert torch.equal(previous_output, padded[number - 1] + number)  # not clamped, as the network gave it
+            # Clamped, as the authors' test program does.
+            assert torch.equal(previous_output, (padded[number - 1] + number).clamp(0, 1))
             assert torch.equal(features, torch.full((1,), float(number)))
     assert all(torch.equal(image, (frame + 1).clamp(0, 1)) for image, frame in zip(restored[:1], frames, strict=False))
 

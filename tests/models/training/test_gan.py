@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.files import sha256_of
 from core.weights_files import load_state_dict
 from models import train
 from models.nets.deblurgan_v2 import mobilenet_v2_features
@@ -152,7 +153,9 @@ def test_training_starts_at_the_backbone_and_freezes_it_first(pairs: Path, tmp_p
     assert not torch.equal(inside, start)
     assert train.main([*arguments, "--backbone", str(path)]) == 0
     meta = json.loads((tmp_path / "out" / checkpoint.META).read_text())
-    assert "backbone starts at mobilenet_v2.pth" in meta["switches"] and len(meta["configuration"]["backbone"]) == 64
+    digest = sha256_of(path)
+    assert f"backbone starts at mobilenet_v2.pth ({digest[:8]})" in meta["switches"]
+    assert meta["configuration"]["backbone"] == digest
 
 
 def test_backbones_that_cannot_be(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
