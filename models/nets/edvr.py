@@ -135,7 +135,8 @@ class AttentionFusion(nn.Module):
     def __init__(self, channels: int, frames: int, centre: int) -> None:
         super().__init__()
         self.centre = centre
-        self.attention = True  # False: the frames are joined by one convolution, as before this module is trained
+        # True: the frames are joined by one convolution, as before this module is trained (models/training/state.py)
+        self.passed_over = False
         self.temporal_attn1 = conv(channels, channels)
         self.temporal_attn2 = conv(channels, channels)
         self.feat_fusion = conv(frames * channels, channels, 1)
@@ -152,7 +153,7 @@ class AttentionFusion(nn.Module):
 
     def forward(self, aligned: list[Tensor]) -> Tensor:
         """Shape: frames in the order of time, each [B, C, H, W], sides multiples of 4 -> [B, C, H, W]."""
-        if not self.attention:
+        if self.passed_over:
             return self.feat_fusion(torch.cat(aligned, dim=1))
         wanted = self.temporal_attn1(aligned[self.centre])
         weighted = []

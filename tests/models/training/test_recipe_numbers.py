@@ -198,7 +198,7 @@ def test_edvrs_attention_is_passed_over_and_starts_anew() -> None:
     torch.manual_seed(0)
     fusion = AttentionFusion(4, 5, 2)
     aligned = [torch.rand(1, 4, 8, 8) for _ in range(5)]
-    fusion.attention = False
+    fusion.passed_over = True
     assert torch.equal(fusion(aligned), fusion.feat_fusion(torch.cat(aligned, dim=1)))
     module = EDVR(channels=8, groups=2, blocks=(1, 1), last=8)
     old = {key: value.clone() for key, value in module.state_dict().items()}
