@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 def rank() -> int:
     """This process's number, from 0."""
-    return torch.distributed.get_rank() if _together() else 0
+    return torch.distributed.get_rank() if _together() else int(os.environ.get("RANK", "0"))
 
 
 def count() -> int:

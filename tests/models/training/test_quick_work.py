@@ -174,4 +174,5 @@ def test_the_paper_knows_no_budget() -> None:
     (stage,) = planned_stages(
         find_recipe("stfan", "paper"), MODELS["stfan"], pairs=1, side_px=256, total=None, batch=None, accumulate=1
     )
-    assert isinstance(stage, PlannedStage) and stage.steps == 900_000
+    # The authors count frames: 900,000 of them in clips of 20.
+    assert isinstance(stage, PlannedStage) and stage.steps * stage.clip_frames == 900_000
