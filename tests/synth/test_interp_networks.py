@@ -99,7 +99,7 @@ class _Touch:
 
 def test_code_in_a_weights_file_is_not_run(folder: Path, tmp_path: Path) -> None:
     (folder / "rife_v3.6_flownet.pkl").write_bytes(pickle.dumps({"block_tea": _Touch(tmp_path / "ran")}, protocol=2))
-    with pytest.raises(ValueError, match="not a checkpoint that can be loaded safely"):
+    with pytest.raises(ValueError, match="no tensors in this file"):
         Rife()
     assert not (tmp_path / "ran").exists()
 

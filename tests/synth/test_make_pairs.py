@@ -224,7 +224,7 @@ def test_static_video_gives_blur_equal_to_sharp(tmp_path: Path, run: Run) -> Non
         (("--stride", "0"), "stride"),
         (("--limit", "0"), "limit"),
         (("--fps", "-3"), "frame rate"),
-        (("--fps", "nan"), "frame rate"),
+        (("--fps", "nan"), "a finite number"),
         (("--workers", "0"), "--workers"),
         (("--interpolator", "sepconv"), "crossfade, flow"),
         (("--recipe", "gopro"), "trapezoid, mean, gopro_like"),
