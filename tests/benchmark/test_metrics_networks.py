@@ -149,7 +149,9 @@ def test_niqe_equals_pyiqa(content: str, tmp_path: Path) -> None:
     expected = float(NIQE(pretrained_model_path=str(authors_file))(image[None]))
     for where in (folder, authors_file.parent):
         set_weights_dir(where)
-        assert METRICS["niqe"].fn(image, None) == pytest.approx(expected, abs=1e-3)
+        # Three blocks of "tall" make a covariance that is nearly singular: processors differ in its fourth digit.
+        tolerance = 5e-3 if content == "tall" else 1e-3
+        assert METRICS["niqe"].fn(image, None) == pytest.approx(expected, abs=tolerance)
 
 
 def test_niqe_refuses_what_it_cannot_judge() -> None:
