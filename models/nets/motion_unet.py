@@ -131,21 +131,22 @@ class MotionUNet(nn.Module):
         spectra = self._spectra(image)
         x = self.middle(x + self.spectrum_features(spectra))
         # Whoever trains the network listens to this layer (models/training/running.py).
-        motion = self.motion((self.middle_motion(x) + self.spectrum_motion(spectra)).float())
+        precise = torch.promote_types(image.dtype, torch.float32)  # places and sums need more than half precision
+        motion = self.motion((self.middle_motion(x) + self.spectrum_motion(spectra)).to(precise))
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
         finer = float(2 ** len(self.downs))
         motion = functional.interpolate(motion, scale_factor=finer, mode="bilinear", align_corners=False)
-        motion = motion + self.motion_detail(x).float()
+        motion = motion + self.motion_detail(x).to(precise)
         with torch.autocast(image.device.type, enabled=False):
-            seen, length = self._sampled(image.float(), motion)
+            seen, length = self._sampled(image.to(precise), motion)
         detail = functional.pixel_shuffle(self.detail(x), BLOCK_PX)
         parts = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
         zeros = detail.new_zeros(len(image), self.zeros, *image.shape[-2:])
         known = torch.cat([*parts, detail, zeros], dim=1).contiguous(memory_format=torch.channels_last)
-        weights = self.weigh(known).float()
+        weights = self.weigh(known).to(precise)
         restored = image + (seen * weights[:, None]).sum(2)
-        return restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).float()
+        return restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).to(precise)
 
     def _spectra(self, image: Tensor) -> Tensor:
         """Features of the power spectra of windows around every place of the coarsest level.
@@ -156,7 +157,7 @@ class MotionUNet(nn.Module):
         rows, columns = height // STRIDE_PX, width // STRIDE_PX
         least = WINDOW_PX + STRIDE_PX
         with torch.autocast(image.device.type, enabled=False), torch.no_grad():
-            grey = image.float().mean(1, keepdim=True)
+            grey = image.to(torch.promote_types(image.dtype, torch.float32)).mean(1, keepdim=True)
             beyond = (0, max(0, least - width), 0, max(0, least - height))
             grey = functional.pad(grey, beyond, mode="replicate")[:, 0]
             windows = grey.unfold(1, WINDOW_PX, STRIDE_PX).unfold(2, WINDOW_PX, STRIDE_PX)

@@ -30,9 +30,7 @@ PLAIN = [
     for name, protocol in PROTOCOLS.items()
     if protocol.align == "none" and protocol.reference and not protocol.luma and not protocol.crop_px
 ]
-COMPARED = [
-    name for name, protocol in PROTOCOLS.items() if protocol.reference and name != "faces"
-]  # NIQE knows no truth
+COMPARED = [name for name, protocol in PROTOCOLS.items() if protocol.reference]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -71,11 +69,13 @@ def test_su30_indices() -> None:
 def test_equal_images_are_perfect(name: str) -> None:
     protocol = PROTOCOLS[name]
     image = to_tensor(texture("perfect"))
-    metric_ids = [metric_id for metric_id in protocol.metrics if METRICS[metric_id].missing() is None]
+    compared = [METRICS[metric_id] for metric_id in protocol.metrics if METRICS[metric_id].needs_reference]
+    metric_ids = [metric.name for metric in compared if metric.missing() is None]
     scores = score_image(image, [image], protocol, metric_ids)
     assert list(scores) == metric_ids
     assert scores.pop("psnr") == math.inf
-    assert all(value == pytest.approx(1.0, abs=1e-9) for value in scores.values())
+    perfect = {metric.name: 1.0 if metric.higher_is_better else 0.0 for metric in compared}
+    assert scores == pytest.approx({metric_id: perfect[metric_id] for metric_id in scores}, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", PLAIN)
