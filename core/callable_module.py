@@ -21,12 +21,12 @@ def make_callable(module: str, function: Callable[..., Any]) -> None:
     3
     """
 
-    class Callable(ModuleType):
+    class Called(ModuleType):
         def __call__(self, *arguments: Any, **named: Any) -> Any:
             return function(*arguments, **named)
 
         __call__.__doc__ = function.__doc__
 
     own = sys.modules[module]
-    own.__class__ = Callable
+    own.__class__ = Called
     own.__dict__["__signature__"] = inspect.signature(function)

@@ -47,6 +47,9 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "folders with pairs.jsonl, or GOPRO_Large, DVD or REDS as they unpack (default: out/pairs)",
     },
+    "--agree": {"action": "store_true", "help": "agree to the licences of what is fetched"},
+    "--dry-run": {"action": "store_true", "help": "say what would be fetched from where, and end"},
+    "--mirror": {"metavar": "URL", "help": "try URL/NAME/FILE first (default: $DEBLUR_BENCH_MIRROR)"},
     "--json": {"action": "store_true", "help": "machine-readable result on standard output"},
     "--switches": {"action": "append", "metavar": "A,B", "help": "of every network; off by default"},
 }

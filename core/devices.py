@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-KNOWN = ("auto", "cpu", "cuda", "cuda:N", "mps")
+NAMES = ("auto", "cpu", "cuda", "mps")
 
 
 def require_name(name: str) -> None:
     """Errors: ValueError for what is no device's name; torch is not loaded to find out."""
-    if name not in KNOWN[:3] and name != "mps" and not re.fullmatch(r"cuda:\d{1,3}", name):
-        raise ValueError(f"the device is {', '.join(KNOWN[:-1])} or {KNOWN[-1]}, got {name[:40]!r}")
+    if name not in NAMES and not re.fullmatch(r"cuda:\d{1,3}", name):
+        raise ValueError(f"the device is auto, cpu, cuda, cuda:N or mps, got {name[:40]!r}")
 
 
 def choose(name: str) -> torch.device:

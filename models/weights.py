@@ -127,14 +127,8 @@ What is half loaded is kept, and the same command goes on. Proxies are those of 
         help="what you have: a file, an address, wheel:NAME==VERSION/member, sdist:NAME==VERSION/member or "
         "npm:NAME@VERSION/member",
     )
-    fetching.add_argument("--agree", action="store_true", help="agree to the licences of what is fetched")
-    fetching.add_argument("--dry-run", action="store_true", help="say what would be fetched from where, and end")
-    fetching.add_argument(
-        "--mirror",
-        metavar="URL",
-        default=os.environ.get(MIRROR_VARIABLE, ""),
-        help=f"try URL/NAME/FILE first (default: ${MIRROR_VARIABLE})",
-    )
+    fetching.shared("--agree", "--dry-run")
+    fetching.shared("--mirror", default=os.environ.get(MIRROR_VARIABLE, ""))
     fetching.add_argument("--quiet", action="store_true", help="no progress, no line for a file that is here")
     for command in (listing, fetching):
         command.shared("--weights-dir", default=weights_folder())

@@ -120,9 +120,10 @@ def readme_block(rows: Sequence[Row]) -> str:
         some = next(row for row in here if row.method == method)
         cells = [method, *(_cell(figures.get((method, m)), best_value(here, m)) for m in metrics)]
         lines.append("| " + " | ".join([*cells, training(some), number_text(some.ms_median, 0)]) + " |")
-    if any(row.shares_first_place for row in here):
-        lines += ["", f"{SHARED}: cannot be told from the best, which is bold, on {here[0].count} images."]
-    return "\n".join([*lines, "", *_every_table(rows, [m for m, _ in _in_blocks(here, 0) if m]), "", SIMULATED_NOTE])
+    lines += ["", *_every_table(rows, [m for m, _ in _in_blocks(here, 0) if m])]
+    if any(row.shares_first_place for row in rows):
+        lines += ["", f"{SHARED}: cannot be told from the best, which is bold."]
+    return "\n".join([*lines, "", SIMULATED_NOTE])
 
 
 def _every_table(rows: Sequence[Row], methods: Sequence[str]) -> list[str]:
@@ -133,8 +134,7 @@ def _every_table(rows: Sequence[Row], methods: Sequence[str]) -> list[str]:
         metric = leading(here)
         found = {row.method: row for row in here if row.metric == metric}
         cells = [_cell(found.get(method), best_value(here, metric)) for method in methods]
-        title = table_title(here[0]).replace(" (mini, simulated)", "")
-        lines.append(f"| {title}: {protocol}, {metric_head(metric)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {table_title(here[0])}: {protocol}, {metric_head(metric)} | " + " | ".join(cells) + " |")
     return lines
 
 

@@ -50,14 +50,8 @@ kept, and the same command goes on. Proxies are those of the environment.""",
     )
     fetching.add_argument("name", metavar="NAME[,NAME...]", help="data sets or test sets; `list` shows them")
     fetching.add_argument("--files", action="append", metavar="A,B", help="only these of their files")
-    fetching.add_argument("--agree", action="store_true", help="agree to the licences of what is fetched")
-    fetching.add_argument("--dry-run", action="store_true", help="say what would be fetched from where, and end")
-    fetching.add_argument(
-        "--mirror",
-        metavar="URL",
-        default=os.environ.get(MIRROR_VARIABLE, ""),
-        help=f"try URL/NAME/FILE first (default: ${MIRROR_VARIABLE})",
-    )
+    fetching.shared("--agree", "--dry-run")
+    fetching.shared("--mirror", default=os.environ.get(MIRROR_VARIABLE, ""))
     fetching.add_argument("--keep-archives", action="store_true", help="keep archives after they are unpacked")
     fetching.add_argument("--quiet", action="store_true", help="no progress, no line for what is here")
     checking = commands.add_parser(
