@@ -54,6 +54,7 @@ from models.zoo import MODELS
 
 EXAMPLES = (
     "python models/restore.py blurred.jpg restored.png",
+    "python models/restore.py --fast holiday holiday_restored",
     "python models/restore.py --model edvr-m-deblur --device cpu clip.mp4 restored.mp4",
 )
 
@@ -176,7 +177,8 @@ def _to_image(frame: Tensor) -> np.ndarray:
     return frame.permute(1, 2, 0).contiguous().numpy()
 
 
-KEPT = "motion-unet-small"  # the network whose weights this project keeps
+KEPT = "motion-unet-small"  # the better of the two networks whose weights this project keeps
+FAST = "deblurgan-v2-mobilenet-dsc"  # the faster one
 FACES = "gfpgan"  # the network of --face-enhance
 
 
@@ -260,7 +262,9 @@ def _parser() -> Parser:
     parser = Parser(
         prog="models/restore.py", description="Restore an image, a folder or a video.", epilog=EPILOG, examples=EXAMPLES
     )
-    parser.add_argument("--model", default=KEPT, help=f"default: {KEPT}; {', '.join([*BASELINES, *RESTORERS])}")
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument("--model", default=KEPT, help=f"default: {KEPT}; {', '.join([*BASELINES, *RESTORERS])}")
+    network.add_argument("--fast", action="store_const", const=FAST, dest="model", help=f"the same as --model {FAST}")
     parser.add_argument(
         "--weights",
         metavar="FILE",

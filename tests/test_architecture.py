@@ -29,6 +29,7 @@ ALLOWED = {
 # do without it. There are no others.
 HEAVY = {
     ("models", "models.restore"),  # of the names that the packages offer to Python users
+    ("models.nets.along_motion", "models.nets.along_motion_compiled"),
     ("synth", "synth.arrays"),
     ("synth.gaps_in_torch", "synth.interp.integral_in_torch"),
     ("synth.interp.flow", "synth.interp.integral"),

@@ -1,14 +1,17 @@
 """A U-Net that tells how every place moved during the exposure, and restores it along that motion: `motion-unet-small`.
 
-This project's own network. Two facts about motion blur are built in. A straight motion leaves dark stripes in the local
-power spectrum, across the motion and 1 / length apart, so that length and direction can be read there. And once the
-image is sampled along the motion, in units of its length, the same weights undo the blur everywhere. So the network is
-a plain residual U-Net behind a pixel-unshuffle, which also sees local spectra; it tells the motion at every fourth
-pixel, and for every pixel the weights of samples along it. The derivation: docs/decisions/019-motion-unet.md.
+This project's own network. What is known of motion blur is built in. A straight motion leaves dark stripes in the
+local power spectrum, across the motion and 1 / length apart, so that length and direction can be read there. Once the
+image is sampled along the motion, in units of its length, the same weights undo the blur everywhere. A restored image
+that is blurred again should be the blurred one, and what differs tells what is left to do. And long blur is short
+blur in a smaller image. So the network is a plain residual U-Net behind a pixel-unshuffle, which also sees local
+spectra; it tells the motion at every fourth pixel, and for every pixel the weights of samples along it; first in the
+image of a quarter of the size, then of half, then of the whole. The derivation: docs/decisions/019-motion-unet.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.nets.adapters import Still
+from models.nets.along_motion import pair_sums, weighted_pair_sums
 from models.nets.layers import ResidualBlock
 from models.spec import ModelSpec, TrainingForm
 
@@ -32,6 +36,9 @@ LONGEST_PX = 48.0
 GREY_GAIN = 4.0
 WINDOW_PX, STRIDE_PX = 64, 16  # of the local spectra
 SPECTRUM_FLOOR = 4e-3  # of the power of a window in [0, 1]: about that of noise of half an 8-bit step
+EXPOSED = 6  # places on either side of a pixel that make the exposure when an image is blurred again
+MULTIPLE_PX = 16  # sides that all levels divide
+TWICE_AS_LONG = (math.log(4.0), math.log(4.0), 0.0)  # what a motion gains in the px of the next finer scale
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
 
@@ -51,17 +58,28 @@ class GatedUp(nn.Module):
 
 class MotionUNet(nn.Module):
     """widths: channels per level, the finest first. encoder, decoder: blocks per level but the coarsest, the finest
-    first. middle: blocks of the coarsest level."""
+    first. middle: blocks of the coarsest level. scales: sizes of the image, each half of the one before. passes: how
+    often the restored image is blurred again and compared with the blurred one, at each of them."""
 
-    offsets: Tensor
+    sides: Tensor
     window: Tensor
     slope: Tensor
 
-    def __init__(self, widths: Sequence[int], encoder: Sequence[int], middle: int, decoder: Sequence[int]) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        encoder: Sequence[int],
+        middle: int,
+        decoder: Sequence[int],
+        *,
+        scales: int = 3,
+        passes: int = 1,
+    ) -> None:
         super().__init__()
+        self.scales = scales
         pixels = 3 * BLOCK_PX**2
         steps = list(pairwise(widths))
-        self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(2 * pixels, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList([_blocks(*pair) for pair in zip(widths[:-1], encoder, strict=True)])
         self.downs = nn.ModuleList([nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps])
         self.middle = _blocks(widths[-1], middle)
@@ -77,19 +95,15 @@ class MotionUNet(nn.Module):
         self.spectrum_features = nn.Conv2d(64, widths[-1], 1)
         self.spectrum_motion = nn.Conv2d(64, 3, 1)
         self.middle_motion = nn.Conv2d(widths[-1], 3, 1)
-        self.motion = nn.Identity()  # the motion at the coarsest level; see `_axis` for the three numbers
+        self.coarser_features = nn.Conv2d(3, widths[-1], 1)  # of the motion that the coarser scale told
+        self.coarser_motion = nn.Conv2d(3, 3, 1)
+        self.motion = nn.Identity()  # the motion of all scales, in training; see `_axis` for the three numbers
         self.motion_detail = nn.Conv2d(widths[0], 3, 1)
         self.detail = nn.Conv2d(widths[0], DETAIL * BLOCK_PX**2, 1)
         samples = len(ALONG) + 1
         seen = samples + 3 + 1 + DETAIL
-        self.zeros = -seen % 32  # channels more: such numbers are computed fastest
-        self.weigh = nn.Sequential(
-            nn.Conv2d(seen + self.zeros, HIDDEN, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(HIDDEN, HIDDEN, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(HIDDEN, samples, 1),
-        )
+        self.weigh = _weights(seen, samples)
+        self.weigh_again = nn.ModuleList([_weights(samples + 4 + DETAIL, samples + 3) for _ in range(passes)])
         self.head = nn.Conv2d(widths[0], pixels, 1)
         window = torch.hann_window(WINDOW_PX, periodic=False)
         self.register_buffer("window", window[:, None] * window, persistent=False)
@@ -97,9 +111,11 @@ class MotionUNet(nn.Module):
         frequency = (rows.square() + columns.square()).sqrt()
         # The power of photographs falls with the square of the frequency.
         self.register_buffer("slope", 2 * (frequency + 0.5 / WINDOW_PX).log(), persistent=False)
-        # (lengths along, px along, px across) of each sample, once on either side.
-        one_side = torch.tensor([[*along, 0.0] for along in ALONG] + [[0.0, 0.0, ACROSS_PX]])
-        self.register_buffer("offsets", torch.stack([one_side, -one_side], dim=1).reshape(-1, 3), persistent=False)
+        # (lengths along, px along, px across) of samples on one side of a pixel: those that are weighed, then those of
+        # the exposure.
+        sides = [[*along, 0.0] for along in ALONG] + [[0.0, 0.0, ACROSS_PX]]
+        sides += [[0.5 * (number + 1) / EXPOSED, 0.0, 0.0] for number in range(EXPOSED)]
+        self.register_buffer("sides", torch.tensor(sides), persistent=False)
         self._start()
 
     def _start(self) -> None:
@@ -108,45 +124,138 @@ class MotionUNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            self.motion_detail.weight.zero_()
+            for layer in (self.motion_detail, self.coarser_features, self.coarser_motion):
+                layer.weight.zero_()
+            self.stem.weight[:, self.stem.in_channels // 2 :] = 0
             self.spectrum_features.weight.mul_(GATE_START)
             self.spectrum_motion.weight.mul_(GATE_START)
+            for weights in (self.weigh, *self.weigh_again):
+                weights[-1].weight.mul_(BLOCK_START)  # type: ignore[index, operator]
             for layer in self.modules():
                 if isinstance(layer, ResidualBlock):
                     layer.conv2.weight.mul_(BLOCK_START)
                 elif isinstance(layer, GatedUp):
                     layer.joined.weight.mul_(GATE_START)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Shape: [B, 3, H, W] -> the same, sides multiples of 16 px.
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Shape: [B, 3, H, W] -> the same, sides multiples of 16 px. In training the restored images of all scales, the
+        coarsest first.
 
         Range: [0, 1] in; the output is not clamped.
         """
-        x = self.stem(functional.pixel_unshuffle(image - 0.5, BLOCK_PX))
+        pyramid = [image.to(torch.promote_types(image.dtype, torch.float32))]  # places and sums need that precision
+        for _ in range(self.scales - 1):
+            pyramid.append(functional.avg_pool2d(pyramid[-1], 2, ceil_mode=True, count_include_pad=False))
+        found: list[Tensor] = []
+        told: list[Tensor] = []
+        difference = coarser = None
+        for blurred in reversed(pyramid):
+            height, width = blurred.shape[-2:]
+            beyond = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
+            whole = functional.pad(blurred, beyond, mode="replicate") if any(beyond) else blurred
+            if difference is None:
+                guess = whole
+            else:
+                finer = functional.interpolate(difference, scale_factor=2.0, mode="bilinear", align_corners=False)
+                guess = whole + _fitted(finer, whole)
+            restored, motion = self._restored(whole, guess, coarser)
+            difference, coarser = restored - whole, motion
+            found.append(restored[..., :height, :width])
+            told.append(motion)
+        if not self.training:
+            return found[-1]
+        self.motion(self._in_px_of_the_finest(told))  # whoever trains listens (models/training/running.py)
+        return found
+
+    def _restored(self, blurred: Tensor, guess: Tensor, coarser: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One scale: its restored image, and the motion at its coarsest level.
+
+        guess: what the coarser scale makes of the image. coarser: the motion that it told.
+        Shape: [B, 3, H, W] -> [B, 3, H, W], [B, 3, H / 16, W / 16].
+        """
+        known = [functional.pixel_unshuffle(part, BLOCK_PX) for part in (blurred - 0.5, guess - blurred)]
+        x = self.stem(torch.cat(known, dim=1))
         skips = []
         for blocks, down in zip(self.encoder, self.downs, strict=True):
             x = blocks(x)
             skips.append(x)
             x = down(x)
-        spectra = self._spectra(image)
-        x = self.middle(x + self.spectrum_features(spectra))
-        # Whoever trains the network listens to this layer (models/training/running.py).
-        precise = torch.promote_types(image.dtype, torch.float32)  # places and sums need more than half precision
-        motion = self.motion((self.middle_motion(x) + self.spectrum_motion(spectra)).to(precise))
+        spectra = self._spectra(blurred)
+        x = x + self.spectrum_features(spectra)
+        if coarser is not None:
+            finer = functional.interpolate(coarser, scale_factor=2.0, mode="bilinear", align_corners=False)
+            coarser = _fitted(finer, x) + finer.new_tensor(TWICE_AS_LONG)[:, None, None]
+            x = x + self.coarser_features(coarser)
+        x = self.middle(x)
+        motion = (self.middle_motion(x) + self.spectrum_motion(spectra)).to(blurred.dtype)
+        if coarser is not None:
+            motion = motion + self.coarser_motion(coarser).to(blurred.dtype)
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
-        finer = float(2 ** len(self.downs))
-        motion = functional.interpolate(motion, scale_factor=finer, mode="bilinear", align_corners=False)
-        motion = motion + self.motion_detail(x).to(precise)
-        with torch.autocast(image.device.type, enabled=False):
-            seen, length = self._sampled(image.to(precise), motion)
-        detail = functional.pixel_shuffle(self.detail(x), BLOCK_PX)
-        parts = [part.to(detail.dtype) for part in (seen.mean(1) * GREY_GAIN, image - 0.5, length.log() / 3)]
-        zeros = detail.new_zeros(len(image), self.zeros, *image.shape[-2:])
-        known = torch.cat([*parts, detail, zeros], dim=1).contiguous(memory_format=torch.channels_last)
-        weights = self.weigh(known).to(precise)
-        restored = image + (seen * weights[:, None]).sum(2)
-        return restored + functional.pixel_shuffle(self.head(x), BLOCK_PX).to(precise)
+        finer = functional.interpolate(
+            motion, scale_factor=float(2 ** len(self.downs)), mode="bilinear", align_corners=False
+        )
+        return self._along(blurred, guess, finer + self.motion_detail(x).to(blurred.dtype), x), motion
+
+    def _along(self, blurred: Tensor, guess: Tensor, motion: Tensor, features: Tensor) -> Tensor:
+        """The guess sharpened along the motion, blurred again, and corrected by what that leaves unexplained.
+
+        Shape: [B, 3, H, W] twice, [B, 3, H / 4, W / 4], [B, widths[0], H / 4, W / 4] -> [B, 3, H, W].
+        """
+        length, across, down = _axis(motion)
+        with torch.autocast(blurred.device.type, enabled=False):
+            shifts = self._shifts(length, across, down)
+        sampled = len(ALONG) + 1
+        weighed, exposed = shifts[:, :sampled].contiguous(), shifts[:, sampled:].contiguous()
+        near = shifts[:, [0, sampled - 1]].contiguous()
+        log_length = functional.interpolate(length.log()[:, None] / 3, scale_factor=float(BLOCK_PX), mode="nearest")
+        detail = functional.pixel_shuffle(self.detail(features), BLOCK_PX)
+        with torch.autocast(blurred.device.type, enabled=False):
+            grey = guess.mean(1)
+            seen = pair_sums(grey, weighed) - 2 * grey[:, None]
+        weights = self._weighed(self.weigh, [seen * GREY_GAIN, guess - 0.5, log_length, detail])
+        with torch.autocast(blurred.device.type, enabled=False):
+            centred = guess - 0.5
+            added = weighted_pair_sums(centred, weighed, weights) - 2 * centred * weights.sum(1, keepdim=True)
+        restored = guess + added + functional.pixel_shuffle(self.head(features), BLOCK_PX).to(guess.dtype)
+        shares = restored.new_full((1, EXPOSED, 1, 1), 0.5 / EXPOSED)
+        shares[:, -1] /= 2  # the ends of a trapezoid
+        shares = shares.expand(len(restored), -1, *restored.shape[-2:]).contiguous()
+        true = blurred.mean(1)
+        for weigh in self.weigh_again:
+            with torch.autocast(blurred.device.type, enabled=False):
+                grey = restored.mean(1)
+                again = weighted_pair_sums(grey[:, None], exposed, shares)[:, 0] + grey * (0.5 / EXPOSED)
+                left = true - again
+                pairs = pair_sums(left, weighed)
+                close = pair_sums(grey, near) - 2 * grey[:, None]
+                seen = torch.cat([pairs, left[:, None], close], dim=1)
+            weights = self._weighed(weigh, [seen * GREY_GAIN, log_length, detail])
+            restored = restored + (seen * weights).sum(1, keepdim=True)
+        return restored
+
+    def _weighed(self, weigh: nn.Module, known: list[Tensor]) -> Tensor:
+        """Weights of the samples from what is known of a pixel. Shape: [B, _, H, W] each -> [B, samples, H, W]."""
+        detail = known[-1]
+        zeros = detail.new_zeros(len(detail), -sum(part.shape[1] for part in known) % 32, *detail.shape[-2:])
+        seen = torch.cat([part.to(detail.dtype) for part in (*known, zeros)], dim=1)
+        found = weigh(seen.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return found.to(torch.promote_types(found.dtype, torch.float32)).contiguous()
+
+    def _shifts(self, length: Tensor, across: Tensor, down: Tensor) -> Tensor:
+        """Offsets of `sides` in px along x and y. Shape: three [B, h, w] -> [B, sides, h, w, 2]."""
+        x = torch.stack([length * across, across, -down], dim=-1) @ self.sides.T
+        y = torch.stack([length * down, down, across], dim=-1) @ self.sides.T
+        return torch.stack([x, y], dim=-1).permute(0, 3, 1, 2, 4)
+
+    def _in_px_of_the_finest(self, told: list[Tensor]) -> Tensor:
+        """The motion of all scales, one below the other, as large as the finest. Shape: -> [B, 3, scales * h, w]."""
+        size = told[-1].shape[-2:]
+        found = []
+        for finer, motion in enumerate(reversed(told)):
+            longer = finer * motion.new_tensor(TWICE_AS_LONG)[:, None, None]
+            found.append(functional.interpolate(motion + longer, size=size, mode="nearest"))
+        return torch.cat(found, dim=2)
 
     def _spectra(self, image: Tensor) -> Tensor:
         """Features of the power spectra of windows around every place of the coarsest level.
@@ -169,30 +278,35 @@ class MotionUNet(nn.Module):
         features = self.spectrum(power.flatten(3)).permute(0, 3, 1, 2)
         return functional.pad(features, (2, 2, 2, 2), mode="replicate")[:, :, :rows, :columns]
 
-    def _sampled(self, image: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
-        """What lies along and across the motion, less the pixel itself, both sides together; and the motion's length.
 
-        Shape: [B, 3, H, W], [B, 3, H / 4, W / 4] -> [B, 3, samples, H, W], [B, 1, H, W] (px).
-        """
-        batch, _, height, width = image.shape
-        length, across, down = _axis(motion)
-        # Offsets in px: lengths along, px along, px across. [B, h, w, samples]
-        x = torch.stack([length * across, across, -down], dim=-1) @ self.offsets.T
-        y = torch.stack([length * down, down, across], dim=-1) @ self.offsets.T
-        shifts = torch.stack([x * (2 / width), y * (2 / height)], dim=-1).permute(0, 3, 1, 2, 4)
-        rows, columns = (
-            (torch.arange(size, dtype=image.dtype, device=image.device) + 0.5) * (2 / size) - 1
-            for size in (height, width)
-        )
-        here = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-        here = here.view(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX, 2)
-        count = len(self.offsets)
-        grid = (shifts[:, :, :, None, :, None] + here).reshape(batch, count * height, width, 2)
-        centred = (image - 0.5).contiguous()
-        seen = functional.grid_sample(centred, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        sides = seen.reshape(batch, 3, count // 2, 2, height, width)
-        both = sides[:, :, :, 0] + sides[:, :, :, 1] - 2 * centred[:, :, None]
-        return both, functional.interpolate(length[:, None], scale_factor=float(BLOCK_PX), mode="nearest")
+def _fitted(image: Tensor, to: Tensor) -> Tensor:
+    """Cut to the height and width of another one, or its border repeated. Shape: [B, C, h, w] -> [B, C, H, W]."""
+    height, width = to.shape[-2:]
+    image = image[..., :height, :width]
+    beyond = (0, width - image.shape[-1], 0, height - image.shape[-2])
+    return functional.pad(image, beyond, mode="replicate") if any(beyond) else image
+
+
+class PerPixel(nn.Conv2d):
+    """A convolution of 1 x 1 as the matrix product that it is. Shape: [B, H, W, C] -> [B, H, W, C']."""
+
+    def __init__(self, seen: int, found: int) -> None:
+        super().__init__(seen, found, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight[:, :, 0, 0], self.bias)
+
+
+def _weights(seen: int, samples: int) -> nn.Sequential:
+    """Layers that weigh samples. seen: numbers per pixel; channels of zeros make them a multiple of 32, which is
+    computed fastest."""
+    return nn.Sequential(
+        PerPixel(seen + -seen % 32, HIDDEN),
+        nn.ReLU(inplace=True),
+        PerPixel(HIDDEN, HIDDEN),
+        nn.ReLU(inplace=True),
+        PerPixel(HIDDEN, samples),
+    )
 
 
 def _axis(motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,12 +342,12 @@ MOTION_UNET_SMALL = ModelSpec(
     build=_build_small,
     adapter=Still,
     frames=1,
-    multiple_of=16,
+    multiple_of=MULTIPLE_PX,
     padding="replicate",
     value_range=(0.0, 1.0),
     weights=(),
     recipe="motion-unet",
-    training=TrainingForm(residual=("weigh.4", "head"), motion="motion"),
+    training=TrainingForm(residual=("weigh.4", "head", "weigh_again.0.4"), motion="motion"),
     source="this project, docs/decisions/019-motion-unet.md",
     published="",
     switches=("truncate", "self-ensemble"),

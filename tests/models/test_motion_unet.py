@@ -13,7 +13,7 @@ import torch
 
 from core.random_streams import stream
 from models.losses import LOSSES
-from models.nets.motion_unet import ALONG, MotionUNet, _axis
+from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, _axis
 from models.train import main
 from models.training.live_samples import LiveSampler, live_sources
 from models.training.start import start_at_the_blurred_image
@@ -44,23 +44,34 @@ def test_length_and_direction_of_a_straight_motion(length_px: float, angle: floa
 def test_samples_lie_along_and_across_the_motion():
     module = MODELS["motion-unet-test"].build()
     assert isinstance(module, MotionUNet)
-    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
-    image = torch.stack([x, y, x * y / 32])[None] / 48
-    motion = told(8.0, 0.0)[:, :, :1, :1].expand(1, 3, 8, 12)  # 8 px to the right
-    seen, length = module._sampled(image, motion)
-    assert seen.shape == (1, 3, len(ALONG) + 1, 32, 48)
-    assert float(length.mean()) == pytest.approx(8, rel=0.02)
-    inner = seen[..., 8:24, 20:28]
-    assert float(inner[:, :2].abs().max()) < 1e-5  # a plane has no second difference
-    image[:, 0] = (x - 24) ** 2 / 600
-    curved = module._sampled(image, motion)[0][0, 0, :, 16, 24]
-    lengths = float(length[0, 0, 16, 24])
-    for (part, px), value in zip(ALONG, curved, strict=False):
-        offset = part * lengths + px
-        low = math.floor(offset)
-        expected = 2 * ((1 - offset + low) * low**2 + (offset - low) * (low + 1) ** 2) / 600  # bilinear, both sides
-        assert float(value) == pytest.approx(expected, abs=2e-4)
-    assert float(curved[-1]) == pytest.approx(0, abs=1e-4)  # across: nothing changes along y
+    motion = told(8.0, math.radians(30))[:, :, :1, :1].expand(1, 3, 8, 12)
+    length, across, down = _axis(motion)
+    shifts = module._shifts(length, across, down)
+    assert shifts.shape == (1, len(ALONG) + 1 + EXPOSED, 8, 12, 2)
+    px, unit = float(length[0, 0, 0]), (math.cos(math.radians(30)), math.sin(math.radians(30)))
+    for (part, more), shift in zip(ALONG, shifts[0, :, 3, 5], strict=False):
+        expected = [(part * px + more) * side for side in unit]
+        assert shift.tolist() == pytest.approx(expected, abs=0.1)
+    assert shifts[0, len(ALONG), 3, 5].tolist() == pytest.approx([-unit[1], unit[0]], abs=0.02)  # across
+    assert shifts[0, -1, 3, 5].tolist() == pytest.approx(
+        [side * px / 2 for side in unit], abs=0.1
+    )  # end of the exposure
+
+
+def test_the_network_gives_every_scale_in_training_and_tells_the_motion_of_each():
+    module = MODELS["motion-unet-test"].build().train()
+    heard: list[torch.Tensor] = []
+    module.get_submodule("motion").register_forward_hook(lambda layer, given, told: heard.append(told))
+    image = torch.rand(2, 3, 64, 128)
+    assert [tuple(part.shape) for part in module(image)] == [(2, 3, 16, 32), (2, 3, 32, 64), (2, 3, 64, 128)]
+    assert heard[0].shape == (2, 3, 3 * 4, 8)
+    coarse = torch.zeros(1, 3, 1, 1)
+    told_twice = module._in_px_of_the_finest([coarse, torch.ones(1, 3, 2, 2)])  # type: ignore[operator]
+    assert told_twice[0, :, 0, 0].tolist() == [1, 1, 1]
+    assert told_twice[0, :, 2, 0].tolist() == pytest.approx([math.log(4), math.log(4), 0])  # 1 px there is 2 px here
+    with torch.no_grad():
+        for size in ((16, 16), (48, 80), (112, 32)):  # scales that 16 does not divide
+            assert module.eval()(torch.rand(1, 3, *size)).shape == (1, 3, *size)
 
 
 def test_the_loss_of_the_motion_is_zero_for_the_truth_and_leaves_out_what_is_not_known():
@@ -111,4 +122,4 @@ def test_it_starts_at_the_blurred_image_and_trains(photographs: Path, tmp_path: 
     module = MODELS["motion-unet-test"].build().train()
     start_at_the_blurred_image(module, MODELS["motion-unet-test"])
     image = torch.rand(1, 3, 32, 48)
-    assert torch.allclose(module(image), image, atol=1e-6)
+    assert torch.allclose(module.eval()(image), image, atol=1e-6)

@@ -82,6 +82,18 @@ def test_an_interruption_is_one_sentence(
     assert capsys.readouterr().err == "restore.py: interrupted; the images written so far are complete\n"
 
 
+def test_fast_takes_the_faster_kept_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png", image(0))
+    for number, options in enumerate((["--fast"], ["--model", restore.FAST], [])):
+        target = tmp_path / f"{number}.png"
+        assert restore.main([*options, "--device", "cpu", str(tmp_path / "a.png"), str(target)]) == 0
+    fast, named, usual = (read_image(tmp_path / f"{number}.png") for number in range(3))
+    assert np.array_equal(fast, named) and not np.array_equal(fast, usual)
+    capsys.readouterr()
+    assert restore.main(["--fast", "--model", "identity", str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 2
+    assert "--model" in capsys.readouterr().err and not (tmp_path / "b.png").exists()
+
+
 def test_folder_as_clip_and_as_stills(tmp_path: Path, weights: Path) -> None:
     for number in (2, 10, 1):
         write_image(tmp_path / "in" / f"{number}.png", image(number))
