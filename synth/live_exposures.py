@@ -232,8 +232,12 @@ class Exposure:
     ]  # of the layer behind in the sample's middle: variance of x, of y, covariance
 
 
-def draw(photographs: Photographs, settings: LiveSettings, seed: int, number: int) -> Exposure:
-    """Exposure number `number` of a seed: the same from any worker at any time."""
+def draw(photographs: Photographs, settings: LiveSettings, seed: int, number: int, *, device: str = "cpu") -> Exposure:
+    """Exposure number `number` of a seed: the same from any worker at any time.
+
+    device: where the virtual frames are made and averaged, "cpu" or a device of torch's; chance is the same everywhere,
+    values agree within rounding.
+    """
     rng = stream(seed, "live", number)
     side = settings.side_px
     gamma = draw_gamma(settings, rng)
@@ -255,7 +259,7 @@ def draw(photographs: Photographs, settings: LiveSettings, seed: int, number: in
         followed = not resting and rng.random() < FOLLOWED  # the camera follows it
         motion = motions.rest() if followed else motions.draw(log_uniform(rng, spans), 1 + layer)
         sheets.append(_in_front(photographs.draw(rng), motion, side, develop, rng))
-    blur = _blurred(sheets, depth, frames, motions.row_times)
+    blur = _blurred(sheets, depth, frames, motions.row_times, device)
     return Exposure(blur=blur, sharp=_middle(sheets, side), gamma=gamma, spread_px2=moving.spread_px2())
 
 
@@ -266,7 +270,9 @@ def draw_gamma(settings: LiveSettings, rng: np.random.Generator) -> float:
     return 0.0 if rng.random() < SRGB_SHARE else float(rng.uniform(*GAMMA))
 
 
-def _blurred(sheets: Sequence[Sheet], depth: np.ndarray, frames: int, row_times: np.ndarray) -> np.ndarray:
+def _blurred(
+    sheets: Sequence[Sheet], depth: np.ndarray, frames: int, row_times: np.ndarray, device: str = "cpu"
+) -> np.ndarray:
     """The mean of the frames that the layers make on their ways: a trapezoid, or `frames` of them alike.
 
     Shape: [side, side, 3] float32.
@@ -281,6 +287,11 @@ def _blurred(sheets: Sequence[Sheet], depth: np.ndarray, frames: int, row_times:
     inverses = np.stack([sheet.motion.inverses(times, row_times).reshape(-1, count, 9) for sheet in sheets])
     middle = inverses[0, len(row_times) // 2].reshape(count, 3, 3) @ np.array([(side - 1) / 2, (side - 1) / 2, 1])
     parallax_px = (middle[:, :2] / middle[:, 2:] - (side - 1) / 2).astype(np.float32)
+    if device != "cpu":
+        from synth.live_exposures_in_torch import integrated
+
+        placed = [(sheet.pixels, sheet.corner) for sheet in sheets]
+        return integrated(placed, inverses, parallax_px, depth, weights, side, device)
     nothing = np.zeros((2, 2, 4), np.float32)
     pixels = [sheet.pixels for sheet in sheets] + [nothing] * (3 - len(sheets))
     corners = np.array([sheet.corner for sheet in sheets], np.float32)

@@ -31,6 +31,7 @@ HEAVY = {
     ("models", "models.restore"),  # of the names that the packages offer to Python users
     ("models.nets.along_motion", "models.nets.along_motion_compiled"),
     ("synth", "synth.arrays"),
+    ("synth.live_exposures", "synth.live_exposures_in_torch"),
     ("synth.gaps_in_torch", "synth.interp.integral_in_torch"),
     ("synth.interp.flow", "synth.interp.integral"),
     ("synth.interp.rife", "synth.interp.nets.rife_v36"),

@@ -112,7 +112,8 @@ def _sequences(folder: Path) -> list[list[Path]]:
 
 class LiveSampler:
     """Crops of live exposures. workers: threads that draw, which changes no byte. augmentation: what a recipe does to
-    a sample besides, colours for example. with_motion: a batch has a third part, the motion behind each sample."""
+    a sample besides, colours for example. with_motion: a batch has a third part, the motion behind each sample. device:
+    where exposures of photographs are made (synth/live_exposures.py, `draw`); batches are on the CPU."""
 
     def __init__(
         self,
@@ -124,8 +125,10 @@ class LiveSampler:
         workers: int = 1,
         augmentation: Augmentation = NO_CHANGE,
         with_motion: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.seed, self.crop_px, self.augmentation = seed, crop_px, augmentation
+        self.device = device
         self.with_motion = with_motion
         self.settings = replace(settings, side_px=crop_px + ROOM_PX)
         folders = len(sources.photographs)
@@ -204,10 +207,10 @@ class LiveSampler:
     def _drawn(self, number: int) -> Exposure:
         if self.sequences is None:
             assert self.photographs is not None
-            return draw(self.photographs, self.settings, self.seed, number)
+            return draw(self.photographs, self.settings, self.seed, number, device=self.device)
         if self.photographs is None or stream(self.seed, "live kind", number).random() < self.frames_share:
             return self.sequences.draw(self.seed, number)
-        return draw(self.photographs, self.settings, self.seed, number)
+        return draw(self.photographs, self.settings, self.seed, number, device=self.device)
 
 
 def validation_samples(sources: LiveSources, settings: LiveSettings) -> list[tuple[Tensor, Tensor]]:

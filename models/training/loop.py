@@ -80,6 +80,7 @@ def sampler_of(chosen: Plan, stage: PlannedStage) -> PairSampler | LiveSampler:
             workers=config.workers or usual,
             augmentation=recipe.augmentation,
             with_motion=bool(recipe.motion),
+            device="cpu" if chosen.device.type == "cpu" else str(chosen.device),
         )
     if recipe.faces and chosen.boxes:
         return FaceSampler(

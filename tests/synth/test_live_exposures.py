@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from core.random_streams import stream
 from synth.live_exposures import (
@@ -148,3 +149,26 @@ def test_the_greatest_extent_grows():
     assert settings.most_px(100) == settings.most_px(10**6) == 40.0
     with pytest.raises(ValueError, match="extent"):
         LiveSettings(extent_px=(3.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"extent_px": (3.0, 30.0)},
+        {"rolling": 1.0, "extent_px": (5.0, 20.0)},
+        {"foreground": 1.0, "second": 1.0, "resting": 0.3, "encoded": 0.0, "highlights": 0.5},
+        {"parallax": 1.0, "few_frames": 1.0, "paths": 0.5},
+        {"foreground": 1.0, "rolling": 1.0, "parallax": 1.0, "soft": 0.5},
+    ],
+)
+def test_torch_makes_the_same_exposures(photographs: Photographs, kinds: dict[str, object]):
+    settings = replace(PLAIN, **kinds)  # type: ignore[arg-type]
+    for number in range(4):
+        compiled = draw(photographs, settings, 3, number)
+        in_torch = draw(photographs, settings, 3, number, device=str(torch.device("cpu", 0)))
+        assert in_torch.spread_px2 == compiled.spread_px2 and in_torch.gamma == compiled.gamma
+        np.testing.assert_array_equal(in_torch.sharp, compiled.sharp)
+        scale = max(1.0, float(compiled.blur.max()))
+        # Places are float32; a matte's border is the one edge that a rounding of them can show.
+        assert float(np.abs(in_torch.blur - compiled.blur).mean()) < 2e-6 * scale
+        assert float(np.quantile(np.abs(in_torch.blur - compiled.blur), 0.999)) < 5e-5 * scale
