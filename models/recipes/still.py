@@ -483,10 +483,9 @@ def motion_unet(profile: str) -> Recipe:
 
     Source: ours, for the networks that tell the motion (docs/decisions/019-motion-unet.md), on blur drawn live from
     --sharp and --frames. Batch 8, crops of 192, gradients clipped at 5, an average of the weights over 2,000 steps.
-    First straight blur of 4 to 18 px and nothing else, then all kinds of 1 to 60 px; a quarter of the photographs are
-    a little out of focus, and stay so.
+    First straight blur of 4 to 18 px and nothing else, then all kinds of 1 to 60 px.
     """
-    kinds = LiveSettings(extent_px=(1.0, 60.0), encoded=0.6, soft=0.25)
+    kinds = LiveSettings(extent_px=(1.0, 60.0), encoded=0.6, soft=0.12)
     straight = LiveSettings(
         extent_px=(4.0, 18.0),
         duration_s=(0.004, 0.03),
