@@ -158,13 +158,14 @@ def method_called(text: str) -> Method | None:
 
 
 def expand_methods(asked: Sequence[str]) -> tuple[Method, ...]:
-    """The methods of `all`, `demo` and single names, each once, in order.
+    """The methods of `all`, `demo` and single names, each once, in order. `all`: see ModelSpec.in_all.
 
     Errors: ValueError that lists what there is.
     """
 
     known = [*BASELINES, *RESTORERS]
-    groups = {"all": known, "demo": list(DEMO)}
+    every = [*BASELINES, *(name for name in RESTORERS if MODELS[name].in_all)]
+    groups = {"all": every, "demo": list(DEMO)}
     methods = []
     for text in dict.fromkeys(other for name in asked for other in groups.get(name, [name])):
         method = method_called(text)

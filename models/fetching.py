@@ -362,7 +362,10 @@ def take(
             )
         if entry is None or not entry.sha256:
             load_into(spec.build(), part, spec)
-        target = target or weights_dir / (entry.file if entry else f"{spec.name}{suffix}")
+        own = f"{spec.name}{suffix}"
+        if own in {each.file for each in spec.weights}:
+            own = f"{spec.name}-own{suffix}"  # a published name is for the published file alone
+        target = target or weights_dir / (entry.file if entry else own)
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
     except ValueError as error:

@@ -120,6 +120,7 @@ class ModelSpec:
     # A discriminator that sees images of one side alone, made for another one than the published.
     build_for: Callable[[int], nn.Module] | None = None
     study: bool = False  # it is there for a study of its parts (benchmark/studies), and no restorer that `all` means
+    in_all: bool = True  # `--methods all` means it; False: it takes part where it is named
     tiny: ModelSpec | None = None  # its small twin for tests, an entry of MODELS of its own
 
     def adapt(self, module: nn.Module) -> Method:

@@ -261,4 +261,5 @@ HINET_HALF = replace(
     source=SOURCE + " (HINet 0.5x, which its authors train for denoising)",
     published="",
     parity=("hinet_half",),
+    in_all=False,  # nobody published it for deblurring
 )

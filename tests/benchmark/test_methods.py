@@ -46,6 +46,12 @@ def test_groups_and_repetitions() -> None:
     assert tuple(method.name for method in expand_methods(["demo", "identity", "demo"])) == DEMO
     everything = [method.name for method in expand_methods(["all"])]
     assert everything[0] == "identity" and len(everything) == len(set(everything))
+    assert {"hinet", "deeprft", "motion-unet-small"} <= set(everything)
+    assert not {"hinet-half", "deeprft-doconv"} & set(everything), "second forms take part where they are named"
+    assert [method.name for method in expand_methods(["deeprft-doconv", "hinet-half"])] == [
+        "deeprft-doconv",
+        "hinet-half",
+    ]
     assert [network.name for network in every_network()] == list(MODELS)
 
 

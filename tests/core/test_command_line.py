@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = (
     *("synth/make_pairs.py", "synth/compare.py", "models/train.py", "models/restore.py", "models/weights.py"),
     *("models/kept_weights.py", "models/face_boxes.py", "benchmark/run.py", "benchmark/score.py", "benchmark/cost.py"),
-    *("benchmark/preference/serve.py", "benchmark/preference/fit.py", "reports/build.py"),
+    *("benchmark/preference/serve.py", "benchmark/preference/fit.py", "reports/build.py", "reports/gains.py"),
     *("benchmark/demo.py", "benchmark/testsets.py", "benchmark/studies/synthesis_worth.py"),
     *("benchmark/studies/ablation.py", "benchmark/studies/operators.py", "benchmark/studies/throughput.py"),
     "tests/parity/__main__.py",

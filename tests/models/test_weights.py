@@ -250,6 +250,22 @@ def test_fetch_does_not_give_a_file_a_published_name(
     ) == folder / "published.pth"
 
 
+def test_a_network_may_be_called_as_its_published_file(
+    tmp_path: Path, module: torch.nn.Module, monkeypatch, capsys
+) -> None:
+    """As realesr-general-x4v3 and its realesr-general-x4v3.pth: another file beside it is no damaged published one."""
+    published = Weights(file="mimo-unet-test.pth", sha256="ab" * 32)
+    spec = dataclasses.replace(MODELS["mimo-unet-test"], weights=(published,))
+    monkeypatch.setitem(weights.MODELS, "mimo-unet-test", spec)
+    torch.save(module.state_dict(), tmp_path / "mine.pth")
+    folder = tmp_path / "weights"
+    words = ["fetch", "mimo-unet-test", "--from", str(tmp_path / "mine.pth"), "--weights-dir", str(folder)]
+    assert weights.main(words) == 0
+    assert [path.name for path in folder.iterdir()] == ["mimo-unet-test-own.pth"]
+    assert "name it with --weights" in capsys.readouterr().out
+    assert network_weights.find_weights(spec, folder) is None
+
+
 def test_fetch_takes_a_folder_of_six(tmp_path: Path, monkeypatch, capsys) -> None:
     digests = six_files(tmp_path / "six")
     published = tuple(Weights(file=name, sha256=digest) for name, digest in digests.items())
