@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
 from benchmark.cost import SIDE_PX, Cost, measure_apart, side_of
-from benchmark.face_identity import hand_over
 from benchmark.method_work import warn
 from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
@@ -45,15 +44,16 @@ from benchmark.plan import (
 )
 from benchmark.protocols import PROTOCOLS
 from benchmark.results import CostRow
+from benchmark.scoring import hand_over_identity
 from benchmark.stored_images import change
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
 from benchmark.trainings import make_pairs, training_seconds, untrained
-from core import command_line, files, schema
+from core import command_line, files, packages, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
 from core.locks import only_one
 from core.pool import cluster
-from core.weights_files import PREFIX, set_weights_dir, weights_folder
+from core.weights_files import set_weights_dir, weights_folder
 from models.network_weights import resolve
 from models.spec import SWITCHES
 from models.tiling import parse_tile
@@ -176,7 +176,7 @@ def _weights_file(name: str, file: str, folder: Path | None) -> Path:
             resolve(file, method.spec, folder or weights_folder()) if isinstance(method, NetworkMethod) else Path(file)
         )
     except FileNotFoundError as error:
-        if file.startswith(PREFIX):
+        if file.startswith(packages.WHEEL):
             raise ValueError(f"--weights {name}: {error}") from None
         return Path(file)  # refused with the other arguments
 
@@ -249,7 +249,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
-    hand_over(config.weights_dir)
+    hand_over_identity(config.weights_dir)
     with nullcontext() if only_check else only_one(config.out):
         return _run(config, resume, only_check)
 

@@ -24,7 +24,6 @@ from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import Opponents
 from models.training.extension import take_up
-from models.training.initialisation import initialise, renew
 from models.training.live_samples import LiveSampler
 from models.training.objective import Objective, full_size
 from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
@@ -42,7 +41,7 @@ from models.training.progress import Rounds, open_log, progress
 from models.training.running import Running, require_opponents_to_run
 from models.training.samples import Ahead, FaceSampler, PairSampler
 from models.training.stages import PlannedStage
-from models.training.start import load_backbone, load_part, start_at_the_blurred_image
+from models.training.start import initialise, load_backbone, load_part, renew, start_at_the_blurred_image
 from models.training.state import bypass, channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training.validation import validate
 
