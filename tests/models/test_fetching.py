@@ -238,7 +238,8 @@ def test_the_tables_are_sound() -> None:
                 own = [address.digest for address in remote.addresses if address.digest.startswith("sha256:")]
                 assert len(set(own)) <= 1, remote.file
                 assert all(
-                    address.url.startswith(("https://", "http://", *fetching.packages.PREFIXES)) for address in remote.addresses
+                    address.url.startswith(("https://", "http://", *fetching.packages.PREFIXES))
+                    for address in remote.addresses
                 )
     assert len(wishes("all")) > 50
 
