@@ -23,7 +23,7 @@ from models.training.objective import Objective
 from models.weights import interpolate
 from models.zoo import MODELS
 from tests.models.face_data import use_tiny_networks
-from tests.models.training.training_data import make_pairs
+from tests.models.training.training_data import make_pairs, narrow_features
 
 DISCRIMINATORS = (
     "deblurgan-v2-discriminator",
@@ -51,8 +51,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def tiny_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_opponents_and_features(monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_networks(monkeypatch)
+    narrow_features(monkeypatch)
     for name in DISCRIMINATORS:
         spec = ModelSpec(
             name=name,
@@ -101,7 +102,7 @@ def test_every_recipe_trains(recipe: str, profile: str, pairs: Path, tmp_path: P
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "gfpgan"])  # that: test_gfpgan_training.py
 def test_quick_lowers_the_loss_on_one_batch(recipe: str, pairs: Path, tmp_path: Path) -> None:
     """The same samples over and over: what the network itself is to lower, without the opponent, falls."""
-    training = _Training(plan(config(pairs, tmp_path, recipe, steps=40)))
+    training = _Training(plan(config(pairs, tmp_path, recipe, steps=24)))
     batch = training.sampler.batch(0, 2)
     training.sampler.parts = lambda *_, **__: [batch]  # type: ignore[method-assign]
     own = []

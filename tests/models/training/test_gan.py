@@ -28,10 +28,11 @@ ROOT = Path(__file__).resolve().parents[3]
 EVERY_STEP = """
 import sys
 from dataclasses import replace
-from models import train
+from models import feature_nets, train
 from models.recipes import RECIPES, find_recipe
 recipe = replace(find_recipe("deblurgan-v2", "quick"), checkpoint_every=1)
 RECIPES["deblurgan-v2"] = lambda profile: recipe
+feature_nets.VGG19_BLOCKS = ((2, 6), (2, 8), (4, 8), (4, 8), (4, 8))
 sys.exit(train.main(sys.argv[1:]))
 """
 

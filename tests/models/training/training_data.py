@@ -6,9 +6,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy import ndimage
 
 from core.image_files import write_image
+from models import feature_nets
+
+NARROW_BLOCKS = ((2, 6), (2, 8), (4, 8), (4, 8), (4, 8))  # VGG19's depth, so that its layers have their names
+
+
+def narrow_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--feature-net random` with a few channels: its features mean little anyway, and VGG19 takes most of a step."""
+    monkeypatch.setattr(feature_nets, "VGG19_BLOCKS", NARROW_BLOCKS)
+    monkeypatch.setattr(feature_nets, "VGG16_BLOCKS", tuple((min(count, 3), width) for count, width in NARROW_BLOCKS))
 
 
 def make_pairs(folder: Path, *, count: int = 6, side: int = 48, split: str = "train") -> Path:
