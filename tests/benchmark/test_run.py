@@ -27,7 +27,6 @@ from tests.benchmark.run_data import FRAMES, SEQUENCES, World
 
 METHODS = "identity,mimo-unet-test"
 GOPRO_PROTOCOLS = ("gopro-linear", "gopro-gamma", "gopro-per-sequence")
-MEASURE_APART = cost.measure_apart  # the runs of this file replace it
 
 
 def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
@@ -433,8 +432,8 @@ def test_all_means_every_restorer_without_test_variants() -> None:
 
 
 def test_cost_of_a_network() -> None:
-    """mimo-unet-test at 32 x 48 px, measured in a process of its own."""
-    found = MEASURE_APART("mimo-unet-test", 32, 48, "cpu")
+    """mimo-unet-test at 32 x 48 px; in a process of its own: test_cost.py."""
+    found = cost.measure("mimo-unet-test", 32, 48, "cpu")
     from models.zoo import MODELS
 
     count = sum(weight.numel() for weight in MODELS["mimo-unet-test"].build().parameters())
@@ -442,7 +441,7 @@ def test_cost_of_a_network() -> None:
     assert found.macs_g and found.macs_g > 0 and found.row.ms_median > 0
     assert (found.row.height, found.row.width, found.row.device) == (32, 48, "cpu")
     with pytest.raises(ValueError, match="unknown method"):
-        MEASURE_APART("nothing", 32, 48, "cpu")
+        cost.measure("nothing", 32, 48, "cpu")
 
 
 def test_the_row_of_a_face_network_counts_the_faces(world: World, tmp_path: Path) -> None:

@@ -98,9 +98,15 @@ def test_a_finished_mini_set_is_verified_and_not_rewritten(name: str, minis: Min
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_one_worker_writes_the_same_bytes(name: str, minis: Minis, tmp_path: Path) -> None:
+def test_one_worker_writes_the_same_bytes(
+    name: str, minis: Minis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of GoPro the first of eight sequences, which depend on nothing but themselves."""
+    monkeypatch.setattr(gopro, "MINI_SCENES", gopro.MINI_SCENES[:1])
     render_missing(tmp_path, [name], SEED, 1)
     rendered = files(tmp_path)
+    if name == "gopro":
+        del rendered[f"GOPRO_Large/{MARKER}"]  # it names the sequences
     assert len(rendered) > 4
     everything = files(minis.root)
     assert {path: everything[path] for path in rendered} == rendered
