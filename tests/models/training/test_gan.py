@@ -61,11 +61,11 @@ def words(pairs: Path, out: Path, recipe: str, model: str, steps: int) -> list[s
 def test_the_recipes_run(recipe: str, model: str, pairs: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    assert train.main(words(pairs, tmp_path, recipe, model, 3)) == 0
+    assert train.main(words(pairs, tmp_path, recipe, model, 2)) == 0
     meta = json.loads((tmp_path / checkpoint.META).read_text())
     assert meta["finished"] and meta["feature_net"] == "random" and recipe in meta["switches"][0]
     state = load_file(tmp_path / checkpoint.STATE)
-    updates = 15 if recipe == "deblurgan" else 3  # of the discriminator: five a step in WGAN-GP
+    updates = 10 if recipe == "deblurgan" else 2  # of the discriminator: five a step in WGAN-GP
     counted = [value for key, value in state.items() if key.startswith("adam-discriminator.") and key.endswith("step")]
     assert counted and all(int(value) == updates for value in counted)
     outputs = ("discriminator.full.model", "discriminator.patch.model")  # DeblurGAN's judges patches alone
@@ -82,7 +82,7 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path, monke
     monkeypatch.setitem(RECIPES, "deblurgan-v2", lambda profile: recipe)
 
     def chosen(name: str) -> list[str]:
-        return words(pairs, tmp_path / name, "deblurgan-v2", "deblurgan-v2-mobilenet-test", 5)
+        return words(pairs, tmp_path / name, "deblurgan-v2", "deblurgan-v2-mobilenet-test", 3)
 
     assert train.main(chosen("whole")) == 0
     command = [sys.executable, "-c", EVERY_STEP, *chosen("cut")]
