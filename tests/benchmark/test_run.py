@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +23,10 @@ from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
 from benchmark.run import configuration, in_words, main, parser
 from benchmark.trainings import make_pairs
 from core.image_files import write_image
-from tests.benchmark.run_data import FRAMES, SEQUENCES, World
+from tests.benchmark.run_data import FRAMES, SEQUENCES, World, quick_cost
 
 METHODS = "identity,mimo-unet-test"
 GOPRO_PROTOCOLS = ("gopro-linear", "gopro-gamma", "gopro-per-sequence")
-
-
-def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
-    """Stands in for the measurement, which starts a process and is tested on its own."""
-    row = CostRow(
-        method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
-    )
-    return cost.Cost(row=row, params_m=None if name == "identity" else 0.5, macs_g=None)
 
 
 @pytest.fixture(scope="module")

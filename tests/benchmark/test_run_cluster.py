@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.results import MethodRow, read_rows
-from tests.benchmark.run_data import World
-from tests.benchmark.test_run import quick_cost
+from tests.benchmark.run_data import World, quick_cost
 
 
 @pytest.fixture(scope="module")
