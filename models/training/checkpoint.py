@@ -41,6 +41,7 @@ class _Meta:
     switches: list[Text]
     weights_sha256: DigestOrEmpty
     configuration: dict[str, Any]
+    state_sha256: DigestOrEmpty = ""  # trainings from before it was written have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,21 @@ def verify(info: CheckpointInfo) -> None:
         raise ValueError(
             f"{info.weights} is missing or was changed after training; remove {info.folder} and train again"
         )
+
+
+def require_state(info: CheckpointInfo, *, steps_ahead: int = 0) -> None:
+    """Errors: ValueError if the state was changed after it was written; one that is gone is none of that.
+
+    steps_ahead: by how many steps the state is further than checkpoint.json, which a kill between the two leaves.
+    """
+    path, digest = info.folder / STATE, info.meta.get("state_sha256")
+    if digest and steps_ahead <= 0 and path.is_file() and files.sha256_of(path) != digest:
+        way = (
+            "the weights beside it are whole: remove this file alone, which only --extend needs"
+            if info.finished
+            else f"remove {info.folder} and train again"
+        )
+        raise ValueError(f"{path} was changed after it was written; {way}")
 
 
 def newest_finished(root: Path, model: str) -> CheckpointInfo | None:

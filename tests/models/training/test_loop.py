@@ -327,6 +327,44 @@ def test_a_changed_checkpoint_is_noticed(pairs: Path, tmp_path: Path) -> None:
         run_training(config(pairs, tmp_path, steps=1), resume=True)
 
 
+def test_a_changed_state_is_noticed(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit of a moment: of a finished training the weights stay good, of an unfinished one nothing is gone on."""
+
+    def change(folder: Path) -> None:
+        data = bytearray((folder / checkpoint.STATE).read_bytes())
+        data[-5] ^= 1
+        (folder / checkpoint.STATE).write_bytes(data)
+
+    asked = config(pairs, tmp_path, steps=2)
+    info = run_training(asked, resume=False)
+    change(info.folder)
+    with pytest.raises(ValueError, match=r"state\.safetensors was changed after it was written; the weights beside it"):
+        run_training(asked, resume=True)
+    assert find(asked) == info  # who wants the weights alone
+    with pytest.raises(ValueError, match=r"state\.safetensors was changed"):
+        run_training(replace(asked, steps=3, extend=True), resume=False)
+    (info.folder / checkpoint.STATE).unlink()
+    assert run_training(asked, resume=False) == info
+    with pytest.raises(ValueError, match=r"--extend: .*state\.safetensors, which it would go on from, is gone"):
+        run_training(replace(asked, steps=3, extend=True), resume=False)
+
+    cut = config(pairs, tmp_path, steps=120)  # saved after 50 and 100 steps
+    with monkeypatch.context() as patch:
+        patch.setattr(_Training, "step", lambda self, step: 0.0)
+        save = _Training.save
+
+        def stopped(self: _Training, *given: object) -> object:
+            save(self, *given)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+        patch.setattr(_Training, "save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(cut, resume=False)
+    change(plan(cut).folder)
+    with pytest.raises(ValueError, match=r"state\.safetensors was changed after it was written; remove .* and train"):
+        run_training(cut, resume=True)
+
+
 def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = [
         "--model",
