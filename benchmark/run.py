@@ -310,15 +310,27 @@ def _opened(config: RunConfig, real: dict[str, Path]) -> list[Target]:
 
 
 def _is_finished(config: RunConfig, stored: dict, targets: Sequence[Target], resume: bool) -> bool:
-    """Whether everything was done before and is as it was. Errors: ValueError if it is not, without resume."""
-    if stored["status"] != "finished" or not _is_done(stored, names_of(config), targets):
+    """Whether everything was done before and is as it was. Errors: ValueError if it is not, without resume.
+
+    Where methods are added, the images of the others are not looked at.
+    """
+    if stored["status"] == "unfinished":
         return False
-    damage = ledger.damage(config.out, stored) or foreign_change(config, targets)
-    if damage is not None:
-        if not resume:
-            raise ValueError(f"{damage}; add --resume to make it again")
-        warn(f"{damage}; it is made again")
-    return damage is None
+    done = stored["status"] == "finished" and _is_done(stored, names_of(config), targets)
+    damaged = ledger.damage(config.out, stored, images=done)
+    sentences = list(damaged.values())
+    if done and not damaged and (changed := foreign_change(config, targets)):
+        sentences.append(changed)
+    if not sentences:
+        return done
+    if not resume:
+        raise ValueError(f"{sentences[0]}; add --resume to make it again")
+    for sentence in sentences:
+        warn(f"{sentence}; it is made again")
+    gone = ledger.discard(config.out, stored, damaged)
+    if others := [name for name in gone if name not in names_of(config)]:
+        warn(f"the tables are made again without {', '.join(others)}: ask for them, too; their images are kept")
+    return False
 
 
 def _is_done(stored: dict, names: Sequence[str], targets: Sequence[Target]) -> bool:

@@ -481,3 +481,52 @@ def test_default_pairs_are_those_of_make_pairs(tmp_path: Path, monkeypatch: pyte
         make_pairs([folder], 3)
     with pytest.raises(ValueError, match="could not be made: the folder holds another set"):
         make_pairs([folder], 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["images/gopro/_sharp/{key}.png", "parts/identity/gopro/restored.json", "parts/mimo-unet-test/cost.json"]
+)
+def test_every_file_of_a_finished_run_is_verified(
+    name: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the page shows beside the images, and the records, too."""
+    out = Path(shutil.copytree(world.home / "first", tmp_path / "out"))
+    path = out / name.format(key=f"{SEQUENCES[0]}/000001")
+    intact = path.read_bytes()
+    for damage in (lambda: path.write_bytes(intact[:-2]), path.unlink):
+        damage()
+        assert world.run(str(out), METHODS) == 2
+        assert str(path) in capsys.readouterr().err
+        assert world.run(str(out), METHODS, "--resume") == 0
+        assert path.read_bytes() == intact
+        assert (out / "scores.csv").read_bytes() == world.bytes_of("first")
+
+
+def test_damaged_tables_are_not_added_to(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A figure that somebody changed must not stay beside the rows of a method that is added."""
+    out = tmp_path / "out"
+    assert world.run(str(out), "identity", "--protocols", "gopro-linear") == 0
+    table = out / "scores.csv"
+    intact = table.read_text()
+    table.write_text(intact.replace("psnr,GOPR0001_11_00/000001,", "psnr,GOPR0001_11_00/000001,1"))
+    words = ("mimo-unet-test", "--protocols", "gopro-linear")
+    assert world.run(str(out), *words) == 2
+    assert "scores.csv was changed after it was written; add --resume" in capsys.readouterr().err
+    assert world.run(str(out), *words, "--resume") == 0
+    assert "the tables are made again without identity: ask for them, too" in capsys.readouterr().err
+    assert {row.method for row in read_rows(table, ScoreRow)} == {"mimo-unet-test"}
+    assert world.run(str(out), "identity", "--protocols", "gopro-linear") == 0
+    rows = [row for row in read_rows(table, ScoreRow) if row.method == "identity"]
+    first = [row for row in read_rows(world.home / "first" / "scores.csv", ScoreRow) if row.method == "identity"]
+    assert rows == [row for row in first if row.protocol == "gopro-linear"]
+
+
+def test_a_changed_report_is_made_again(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = Path(shutil.copytree(world.home / "first", tmp_path / "out"))
+    for name in ("contact-gopro.png", "leaderboard.csv"):
+        (out / name).write_bytes(b"cut")
+        assert world.run(str(out), METHODS) == 0
+        assert "its report is made again" in capsys.readouterr().err
+        assert (out / name).read_bytes() == (world.home / "first" / name).read_bytes()
+    assert world.run(str(out), METHODS) == 0
+    assert "nothing to do" in capsys.readouterr().err
