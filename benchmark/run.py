@@ -446,9 +446,8 @@ def usable_cores() -> int:
 
 
 def report(out: Path) -> int:
-    """Build the leaderboard and contact sheets in a process of its own: reports/ stands above this package."""
-    words = [sys.executable, str(ROOT / "reports" / "build.py"), "--in", str(out), "--out", str(out)]
-    code = subprocess.run(words).returncode
+    """Build the leaderboard and contact sheets; returns the exit code."""
+    code = build_report(out)
     if code != 0:
         warn(f"the report could not be built (exit code {code}); try: python reports/build.py --in {out}")
         return 1
@@ -456,6 +455,12 @@ def report(out: Path) -> int:
     for path in sorted(out.glob("contact-*.png")):
         print(f"contact sheet: {path}")
     return 0
+
+
+def build_report(out: Path) -> int:
+    """Run reports/build.py, which stands above this package, in a process of its own; returns its exit code."""
+    words = [sys.executable, str(ROOT / "reports" / "build.py"), "--in", str(out), "--out", str(out)]
+    return subprocess.run(words).returncode
 
 
 def say(sentence: str) -> None:

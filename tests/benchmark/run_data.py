@@ -13,6 +13,7 @@ from benchmark import cost, run
 from benchmark.results import CostRow
 from core.image_files import write_image
 from core.random_streams import stream
+from reports import build
 
 FRAMES, HEIGHT, WIDTH = 3, 48, 64
 SEQUENCES = ("GOPR0001_11_00", "GOPR0002_11_00")
@@ -65,6 +66,11 @@ def quick_cost(name: str, height: int, width: int, device: str, switches: Sequen
         method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
     )
     return cost.Cost(row=row, params_m=None if name == "identity" else 0.5, macs_g=None)
+
+
+def build_here(out: Path) -> int:
+    """Stands in for `benchmark.run.build_report`: the same in this process."""
+    return build.main(["--in", str(out), "--out", str(out)])
 
 
 class World:

@@ -17,7 +17,7 @@ from core.image_files import read_image
 from models import weights
 from models.restorer import open_method
 from models.zoo import MODELS
-from tests.benchmark.run_data import HEIGHT, SEQUENCES, WIDTH, World, quick_cost
+from tests.benchmark.run_data import HEIGHT, SEQUENCES, WIDTH, World, build_here, quick_cost
 
 KEY = f"{SEQUENCES[0]}/000002"
 
@@ -26,6 +26,7 @@ KEY = f"{SEQUENCES[0]}/000002"
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.run.measure_apart", quick_cost)
+        patch.setattr("benchmark.run.build_report", build_here)
         made = World(tmp_path_factory.mktemp("networks"))
         for name in ("srvggnet-test", "rrdbnet-x2-test", "mimo-unet-test"):
             torch.manual_seed(0)

@@ -457,7 +457,7 @@ class Generator:
         from benchmark import run as benchmark_run
         from models import train
         from synth import make_pairs
-        from tests.benchmark.run_data import quick_cost
+        from tests.benchmark.run_data import build_here, quick_cost
         from tests.faults.tasks import tasks
 
         mains = {"synth/make_pairs.py": make_pairs, "models/train.py": train, "benchmark/run.py": benchmark_run}
@@ -466,7 +466,8 @@ class Generator:
             words[words.index("--steps") + 1] = "2"
 
         def call(out: Path, *more: str) -> int:
-            with mock.patch.object(benchmark_run, "measure_apart", quick_cost):
+            measured = mock.patch.object(benchmark_run, "measure_apart", quick_cost)
+            with measured, mock.patch.object(benchmark_run, "build_report", build_here):
                 return mains[script].main([*words, "--out", str(out), *more])
 
         return call

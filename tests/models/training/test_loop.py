@@ -44,18 +44,18 @@ def config(pairs_folder: Path, out: Path, **changes: object) -> TrainConfig:
     "model", [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe_for("quick")]
 )
 def test_every_kind_of_network_trains(model: str, pairs: Path, tmp_path: Path) -> None:
-    info = run_training(config(pairs, tmp_path, model=model, steps=3), resume=False)
-    assert info.finished and info.meta["steps_done"] == 3
+    info = run_training(config(pairs, tmp_path, model=model, steps=2), resume=False)
+    assert info.finished and info.meta["steps_done"] == 2
     residual = bool(MODELS[model].training.residual)
     assert info.meta["validation"]["psnr"] > (10 if residual else 0)  # only a residual can start at the blurred image
     assert ("last layer starts at zero" in info.meta["switches"]) == residual
     assert (info.folder / "tensorboard").is_dir()
     before = {path: path.stat().st_mtime_ns for path in info.folder.glob("*.safetensors")}
-    again = run_training(config(pairs, tmp_path, model=model, steps=3), resume=False)
+    again = run_training(config(pairs, tmp_path, model=model, steps=2), resume=False)
     assert again.meta == info.meta
     assert before == {path: path.stat().st_mtime_ns for path in info.folder.glob("*.safetensors")}
-    assert find(config(pairs, tmp_path, model=model, steps=3)) == again
-    assert find(config(pairs, tmp_path, model=model, steps=4)) is None
+    assert find(config(pairs, tmp_path, model=model, steps=2)) == again
+    assert find(config(pairs, tmp_path, model=model, steps=3)) is None
 
 
 def test_training_beats_the_blurred_input(pairs: Path, tmp_path: Path) -> None:
