@@ -245,9 +245,9 @@ def _train(arguments: argparse.Namespace) -> int:
     print(f"{info.weights}: {info.meta['steps_done']} steps, {', '.join(info.meta['switches'])}")
     scores = info.meta["validation"]
     if scores and scores["psnr"] is not None:
-        print(
-            f"validation ({info.meta['held_out']}): {scores['psnr']:.2f} dB, blurred input {scores['psnr_blur']:.2f} dB"
-        )
+        blurred = scores["psnr_blur"]
+        told = "as sharp as its target" if blurred is None else f"{blurred:.2f} dB"
+        print(f"validation ({info.meta['held_out']}): {scores['psnr']:.2f} dB, blurred input {told}")
     return 0
 
 

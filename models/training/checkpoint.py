@@ -27,6 +27,22 @@ BEST, FAILED_BATCH = "best.safetensors", "failed_batch.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Validation:
+    """None: there are no pairs, or an image is identical to its sharp one."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    psnr: float | None
+    psnr_blur: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extends:
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    steps: Count
+    weights_sha256: DigestOrEmpty
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Meta:
     """What checkpoint.json must hold; the rest is for people."""
 
@@ -41,6 +57,8 @@ class _Meta:
     switches: list[Text]
     weights_sha256: DigestOrEmpty
     configuration: dict[str, Any]
+    held_out: Text = ""
+    validation: _Validation | None = None
     state_sha256: DigestOrEmpty = ""  # trainings from before it was written have none
 
 
@@ -72,6 +90,8 @@ def read(folder: Path) -> CheckpointInfo | None:
         return None
     try:
         meta = schema.checked(_Meta, path.read_bytes())
+        if (extends := meta["configuration"].get("extends")) is not None:
+            schema.checked(_Extends, json.dumps(extends).encode())
     except ValueError as error:
         raise ValueError(f"{path} is not that of a training ({error}); remove {folder} and train again") from None
     return CheckpointInfo(folder=folder, meta=meta)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -325,6 +326,44 @@ def test_a_changed_checkpoint_is_noticed(pairs: Path, tmp_path: Path) -> None:
     info.weights.write_bytes(info.weights.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(ValueError, match="was changed after training"):
         run_training(config(pairs, tmp_path, steps=1), resume=True)
+
+
+def test_blurred_images_that_are_sharp_are_said(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their PSNR is infinite, which JSON does not know."""
+    folder = Path(shutil.copytree(pairs, tmp_path / "pairs"))
+    for path in (folder / "sharp").iterdir():
+        shutil.copy(path, folder / "blur" / path.name)
+    words = [
+        "--model",
+        "nafnet-test",
+        "--recipe",
+        "charbonnier",
+        "--profile",
+        "paper",
+        "--steps",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    words += ["--pairs", str(folder), "--out", str(tmp_path / "out"), "--hold-out", "0.5", "--crop", "32"]
+    assert train.main(words) == 0
+    assert "dB, blurred input as sharp as its target" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"validation": {"psnr": "x", "psnr_blur": 3.0}}, {"validation": 5.0}, {"held_out": 1}, {"extends": 1e300}],
+)
+def test_a_description_of_another_kind_is_one_sentence(change: dict, pairs: Path, tmp_path: Path) -> None:
+    asked = config(pairs, tmp_path, steps=1)
+    path = run_training(asked, resume=False).folder / checkpoint.META
+    meta = json.loads(path.read_text())
+    meta["configuration"] |= {key: change[key] for key in change.keys() & {"extends"}}
+    path.write_text(json.dumps({**meta, **{key: change[key] for key in change.keys() - {"extends"}}}))
+    with pytest.raises(ValueError, match=r"checkpoint\.json is not that of a training .*; remove .* and train again"):
+        run_training(asked, resume=False)
 
 
 def test_a_changed_state_is_noticed(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
