@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from core.weights_files import load_state_dict
 from models.feature_nets import feature_net
 from models.recipes import RECIPES, find_recipe
-from models.spec import ModelSpec
 from models.training import checkpoint
 from models.training.discriminators import Discriminator
 from models.training.loop import TrainConfig, TrainingFailed, _Training, plan, train
@@ -23,26 +21,7 @@ from models.training.objective import Objective
 from models.weights import interpolate
 from models.zoo import MODELS
 from tests.models.face_data import use_tiny_networks
-from tests.models.training.training_data import make_pairs, narrow_features
-
-DISCRIMINATORS = (
-    "deblurgan-v2-discriminator",
-    "deblurgan-discriminator",
-    "vgg-style-discriminator-128",
-    "unet-discriminator-sn",
-)
-
-
-class TinyDiscriminator(nn.Module):
-    """Two outputs, local scores and one global score."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.local = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.local(images)
-        return scores, scores.square().mean(dim=(1, 2, 3))
+from tests.models.training.training_data import DISCRIMINATORS, make_pairs, narrow_features, tiny_opponents
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +33,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_opponents_and_features(monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_networks(monkeypatch)
     narrow_features(monkeypatch)
-    for name in DISCRIMINATORS:
-        spec = ModelSpec(
-            name=name,
-            task="discriminator",
-            build=TinyDiscriminator,
-            adapter=None,
-            frames=1,
-            multiple_of=4,
-            value_range=(-1.0, 1.0),
-            weights=(),
-            recipe="",
-            source="a tiny one for tests",
-            published="",
-        )
-        monkeypatch.setitem(MODELS, name, spec)
+    tiny_opponents(monkeypatch)
 
 
 def config(pairs_folder: Path, out: Path, recipe: str, **changes: object) -> TrainConfig:

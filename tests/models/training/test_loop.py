@@ -26,7 +26,7 @@ from models.training import checkpoint
 from models.training.loop import TrainConfig, TrainingFailed, _Training, find, plan
 from models.training.loop import train as run_training
 from models.zoo import MODELS
-from tests.models.training.training_data import make_pairs
+from tests.models.training.training_data import make_pairs, tiny_opponents
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -132,6 +132,10 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path, capsy
         "cpu",
         "--threads",
         "1",
+        "--batch",
+        "1",
+        "--crop",
+        "24",
     ]
     command = [sys.executable, str(ROOT / "models" / "train.py"), *arguments]
     assert train.main([*arguments, "--out", str(tmp_path / "whole")]) == 0
@@ -303,7 +307,8 @@ def test_another_configuration_in_the_folder_is_named(pairs: Path, tmp_path: Pat
             run_training(other, resume=resume)
 
 
-def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path) -> None:
+def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_opponents(monkeypatch)
     networks = [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe_for("quick")]
     for number, name in enumerate(networks):
         recipe = MODELS[networks[number - 1]].recipe_for("quick")
