@@ -40,8 +40,8 @@ demo: $(VENV)/.installed metrics
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
-	@# One process for each core (four at most); threads that wait do not spin, or two processes take the time of three.
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	@# One process for each core (four at most), and one thread for each process: threads of several would wait for each other.
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # The documentation as a site in out/site; a warning (a dead link, a missing page) is an error.
 $(VENV)/.installed-docs: $(VENV)/.installed

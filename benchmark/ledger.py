@@ -119,31 +119,44 @@ def begin(
 
 
 def finish(out: Path, run: dict[str, Any], failed: bool) -> None:
-    """Mark a run as finished, with the sha256 of its tables. "failed": it went to its end, with failed items."""
+    """Mark a run as finished, with the sha256 of its files. "failed": it went to its end, with failed items."""
     run["status"] = "failed" if failed else "finished"
-    run["files"] = {name: files.sha256_of(out / name) for name in (SCORES, METHODS)}
+    kept = [out / name for name in TABLES if (out / name).is_file()]
+    kept += sorted(path for path in (out / "parts").rglob("*.json"))
+    kept += sorted(path for name in ("_blur", "_sharp") for path in (out / "images").glob(f"*/{name}/**/*.png"))
+    run["files"] = {path.relative_to(out).as_posix(): files.sha256_of(path) for path in kept}
     run["ended"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     files.write_json(out / RUN, run)
 
 
+TABLES = (SCORES, METHODS, COST)
 REPORT = ("leaderboard.csv", "leaderboard.md", "leaderboard.tex", "comparisons.csv", "index.html")
 
 
 def tables_digest(out: Path) -> dict[str, str]:
     """sha256 of the tables that a report is made of."""
-    return {name: files.sha256_of(out / name) for name in (SCORES, METHODS, COST) if (out / name).is_file()}
+    return {name: files.sha256_of(out / name) for name in TABLES if (out / name).is_file()}
+
+
+def report_digest(out: Path) -> dict[str, str]:
+    """sha256 of the files of a report that are there."""
+    there = [out / name for name in REPORT if (out / name).is_file()]
+    return {path.name: files.sha256_of(path) for path in [*there, *sorted(out.glob("contact-*.png"))]}
 
 
 def has_report(out: Path, run: dict[str, Any]) -> bool:
-    """Whether the report is there and was made of the tables as they are: a run may be killed while it is built."""
-    return run.get("reported") == tables_digest(out) and all((out / name).is_file() for name in REPORT)
+    """Whether the report is there as it was made, of the tables as they are: a run may be killed while it is built."""
+    if run.get("reported") != tables_digest(out) or not all((out / name).is_file() for name in REPORT):
+        return False
+    return run.get("report", report_digest(out)) == report_digest(out)  # older ones did not remember it
 
 
 def note_report(out: Path) -> None:
-    """Remember in run.json which tables the report was made of."""
+    """Remember in run.json which tables the report was made of, and its files."""
     run = read_run(out)
-    if run is not None and run.get("reported") != (digests := tables_digest(out)):
-        files.write_json(out / RUN, {**run, "reported": digests})
+    noted = {"reported": tables_digest(out), "report": report_digest(out)}
+    if run is not None and {**run, **noted} != run:
+        files.write_json(out / RUN, {**run, **noted})
 
 
 def merge(
@@ -178,19 +191,42 @@ def merge_costs(out: Path, run: dict[str, Any], new: Sequence[CostRow]) -> None:
     write_rows(out / COST, CostRow, sorted(rows.values(), key=lambda row: place.get(row.method, len(place))))
 
 
-def damage(out: Path, run: dict[str, Any]) -> str | None:
-    """The first file of a finished run that is missing or was changed, as a sentence; None if all is as recorded."""
+def damage(out: Path, run: dict[str, Any], *, images: bool = True) -> dict[Path, str]:
+    """The files of a finished run that are missing or were changed, each with its sentence.
+
+    images: look at the methods' images, too.
+    """
     recorded = {out / name: digest for name, digest in run.get("files", {}).items()}
-    for path in sorted((out / "parts").glob("*/*/restored.json")):
+    found: dict[Path, str] = {}
+    for path in sorted((out / "parts").glob("*/*/restored.json")) if images else ():
         try:
             record = schema.checked(_Images, path.read_bytes())
         except ValueError as error:
-            return f"{path} was changed after it was written ({error})"
+            found[path] = f"{path} was changed after it was written ({error})"
+            continue
         home = out / "images" / path.parent.name / path.parent.parent.name
         recorded |= {home / f"{key}.png": digest for key, digest in record["images"].items()}
     for path, digest in recorded.items():
         if not path.is_file():
-            return f"{path} is missing"
-        if files.sha256_of(path) != digest:
-            return f"{path} was changed after it was written"
-    return None
+            found[path] = f"{path} is missing"
+        elif files.sha256_of(path) != digest:
+            found.setdefault(path, f"{path} was changed after it was written")
+    return found
+
+
+def discard(out: Path, run: dict[str, Any], damaged: Iterable[Path]) -> list[str]:
+    """Remove damaged tables and records, which would be believed otherwise, so that they are made again.
+
+    Without a table nothing counts as done: returns the methods whose rows are gone. Images stay: a record tells that
+    they are others.
+    """
+    paths = set(damaged)
+    if tables := paths & {out / name for name in TABLES}:
+        paths |= {out / name for name in TABLES}
+    for path in paths:
+        if path in tables or path.parent == out or path.is_relative_to(out / "parts"):
+            path.unlink(missing_ok=True)
+    if not tables:
+        return []
+    gone, run["methods"], run["done"] = run["methods"], [], []
+    return gone

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.inputs import enlarged, input_of
 from benchmark.methods import BaselineMethod, FolderMethod, Method, NetworkMethod
 from benchmark.plan import RunConfig, Target, by_images_folder, clips_to_restore
-from benchmark.restoring import one_sentence, restore_clips
+from benchmark.restoring import enlarged, input_of, one_sentence, restore_clips
 from benchmark.results import MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from benchmark.stored_images import find_image, homes, keep, with_images

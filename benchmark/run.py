@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING
 
 from benchmark import doctor, ledger, method_work
 from benchmark.cost import SIDE_PX, Cost, measure_apart, side_of
-from benchmark.face_identity import hand_over
 from benchmark.method_work import warn
 from benchmark.methods import DEMO, FolderMethod, NetworkMethod, expand_methods, method_called
 from benchmark.metrics import METRICS
@@ -45,15 +44,16 @@ from benchmark.plan import (
 )
 from benchmark.protocols import PROTOCOLS
 from benchmark.results import CostRow
+from benchmark.scoring import hand_over_identity
 from benchmark.stored_images import change
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
 from benchmark.trainings import make_pairs, training_seconds, untrained
-from core import command_line, files, schema
+from core import command_line, files, packages, schema
 from core.command_line import Parser, listed
 from core.image_files import image_size
 from core.locks import only_one
 from core.pool import cluster
-from core.weights_files import PREFIX, set_weights_dir, weights_folder
+from core.weights_files import set_weights_dir, weights_folder
 from models.network_weights import resolve
 from models.spec import SWITCHES
 from models.tiling import parse_tile
@@ -176,7 +176,7 @@ def _weights_file(name: str, file: str, folder: Path | None) -> Path:
             resolve(file, method.spec, folder or weights_folder()) if isinstance(method, NetworkMethod) else Path(file)
         )
     except FileNotFoundError as error:
-        if file.startswith(PREFIX):
+        if file.startswith(packages.WHEEL):
             raise ValueError(f"--weights {name}: {error}") from None
         return Path(file)  # refused with the other arguments
 
@@ -249,7 +249,7 @@ def run(config: RunConfig, resume: bool, only_check: bool = False) -> int:
 
     check(config)
     set_weights_dir(config.weights_dir)
-    hand_over(config.weights_dir)
+    hand_over_identity(config.weights_dir)
     with nullcontext() if only_check else only_one(config.out):
         return _run(config, resume, only_check)
 
@@ -310,15 +310,27 @@ def _opened(config: RunConfig, real: dict[str, Path]) -> list[Target]:
 
 
 def _is_finished(config: RunConfig, stored: dict, targets: Sequence[Target], resume: bool) -> bool:
-    """Whether everything was done before and is as it was. Errors: ValueError if it is not, without resume."""
-    if stored["status"] != "finished" or not _is_done(stored, names_of(config), targets):
+    """Whether everything was done before and is as it was. Errors: ValueError if it is not, without resume.
+
+    Where methods are added, the images of the others are not looked at.
+    """
+    if stored["status"] == "unfinished":
         return False
-    damage = ledger.damage(config.out, stored) or foreign_change(config, targets)
-    if damage is not None:
-        if not resume:
-            raise ValueError(f"{damage}; add --resume to make it again")
-        warn(f"{damage}; it is made again")
-    return damage is None
+    done = stored["status"] == "finished" and _is_done(stored, names_of(config), targets)
+    damaged = ledger.damage(config.out, stored, images=done)
+    sentences = list(damaged.values())
+    if done and not damaged and (changed := foreign_change(config, targets)):
+        sentences.append(changed)
+    if not sentences:
+        return done
+    if not resume:
+        raise ValueError(f"{sentences[0]}; add --resume to make it again")
+    for sentence in sentences:
+        warn(f"{sentence}; it is made again")
+    gone = ledger.discard(config.out, stored, damaged)
+    if others := [name for name in gone if name not in names_of(config)]:
+        warn(f"the tables are made again without {', '.join(others)}: ask for them, too; their images are kept")
+    return False
 
 
 def _is_done(stored: dict, names: Sequence[str], targets: Sequence[Target]) -> bool:
@@ -434,9 +446,8 @@ def usable_cores() -> int:
 
 
 def report(out: Path) -> int:
-    """Build the leaderboard and contact sheets in a process of its own: reports/ stands above this package."""
-    words = [sys.executable, str(ROOT / "reports" / "build.py"), "--in", str(out), "--out", str(out)]
-    code = subprocess.run(words).returncode
+    """Build the leaderboard and contact sheets; returns the exit code."""
+    code = build_report(out)
     if code != 0:
         warn(f"the report could not be built (exit code {code}); try: python reports/build.py --in {out}")
         return 1
@@ -444,6 +455,12 @@ def report(out: Path) -> int:
     for path in sorted(out.glob("contact-*.png")):
         print(f"contact sheet: {path}")
     return 0
+
+
+def build_report(out: Path) -> int:
+    """Run reports/build.py, which stands above this package, in a process of its own; returns its exit code."""
+    words = [sys.executable, str(ROOT / "reports" / "build.py"), "--in", str(out), "--out", str(out)]
+    return subprocess.run(words).returncode
 
 
 def say(sentence: str) -> None:

@@ -23,16 +23,14 @@ if __name__ == "__main__":  # run as a file: the repository's root in place of t
 import numpy as np
 
 from benchmark.evaluation import find_metrics, missing_metrics, score_image
-from benchmark.face_identity import hand_over
 from benchmark.matching import Matching, ScoreItem, match
 from benchmark.metrics import METRICS
 from benchmark.protocols import PROTOCOLS, EvalProtocol, pooled
-from benchmark.scoring import ScoreJob, score_jobs
+from benchmark.scoring import ScoreJob, hand_over_identity, score_jobs
 from benchmark.testsets.base import some
-from core.arrays import as_float
-from core.callable_module import make_callable
 from core.command_line import Parser, complain, listed, run, unknown
 from core.progress import bar
+from core.python_use import as_float, make_callable
 from core.weights_files import set_weights_dir
 
 TABLE_ROWS = 20  # without --json longer lists show only their mean
@@ -64,7 +62,7 @@ def _score(arguments: argparse.Namespace) -> int:
     metric_ids = listed(arguments.metrics) or list(protocol.metrics)
     find_metrics(metric_ids, protocol)
     set_weights_dir(arguments.weights_dir)
-    hand_over(arguments.weights_dir)
+    hand_over_identity(arguments.weights_dir)
     if arguments.workers < 1:
         raise ValueError(f"--workers is a number from 1 up, got {arguments.workers}")
     matching = match(arguments.restored, arguments.sharp, protocol)

@@ -13,19 +13,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.evaluation import score_files_apart
-from benchmark.face_identity import hand_over
+from benchmark.metrics import identity
 from benchmark.protocols import PROTOCOLS, EvalProtocol
 from benchmark.restoring import one_sentence
 from core import schema
 from core.files import write_text
 from core.pool import cluster
-from core.weights_files import set_weights_dir
+from core.weights_files import set_weights_dir, weights_folder
+from models.losses.gfpgan import grey_faces
+from models.nets.arcface import ARCFACE_RESNET18
+from models.network_weights import find_weights, load_into
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from benchmark.plan import Target
 
 
@@ -79,7 +85,7 @@ def score_job(job: ScoreJob) -> ImageScores | str:
     try:
         set_weights_dir(job.weights_dir)
         if "identity" in job.metrics:
-            hand_over(job.weights_dir)
+            hand_over_identity(job.weights_dir)
         values, lost = score_files_apart(job.restored, job.references, job.protocol, job.metrics)
         return ImageScores(values=values, lost=lost)
     except Exception as error:  # one bad image must not end the table; its row says why
@@ -251,3 +257,28 @@ def _write(path: Path, known: Scored, scored: Scored) -> None:
 
 def _plain(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)  # JSON has no infinity
+
+
+def hand_over_identity(weights_dir: Path | None) -> None:
+    """Give the metric `identity` ArcFace's network where its weights are there, else the sentence how to get them."""
+    folder = weights_dir or weights_folder()
+    path = find_weights(ARCFACE_RESNET18, folder) if folder.is_dir() else None
+    if path is None:
+        wanted = ARCFACE_RESNET18.weights[0]
+        identity.use(None, f"identity needs {wanted.file} in {folder}: get it from {wanted.source}")
+    else:
+        identity.use(lambda image: _features(path, image))
+
+
+def _features(path: Path, image: Tensor) -> Tensor:
+    import torch
+
+    with torch.inference_mode():
+        return _network(path)(grey_faces(image[None] * 2 - 1))
+
+
+@cache
+def _network(path: Path) -> nn.Module:
+    module = ARCFACE_RESNET18.build()
+    load_into(module, path, ARCFACE_RESNET18)
+    return module.eval().requires_grad_(False)

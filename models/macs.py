@@ -52,7 +52,8 @@ def macs_at(spec: ModelSpec, height: int, width: int) -> int | None:
             outputs = method.restore(torch.rand(3, height, width) for _ in range(count))
             if count > 2:
                 return counted_macs(lambda: [None for _ in outputs]) // count
-            next(outputs)
+            if spec.frames > 1:
+                next(outputs)  # the first frame of a clip lacks its state
             return counted_macs(lambda: next(outputs))
     except RuntimeError:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import npm_packages, sdist_packages, weights_files
+from core import packages
 from core.files import sha256_of
 from core.fitting import load_fitting
 from core.key_layouts import KeyLayout, renamed
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-PACKAGED = (weights_files.PREFIX, sdist_packages.PREFIX, npm_packages.PREFIX)  # files that a package's client gets
 _digests: dict[tuple[str, int, int], str] = {}  # of files that were hashed before: path, time of change, size
 
 
@@ -119,14 +118,14 @@ def resolve(given: Path | str, spec: ModelSpec, weights_dir: Path | None) -> Pat
     text = str(given)
     if Path(given).exists():
         return Path(given)
-    member = weights_files.wheel_member(text).file if text.startswith(weights_files.PREFIX) else text
+    member = packages.wheel_member(text).file if text.startswith(packages.WHEEL) else text
     member = next((entry.file for entry in spec.weights if entry.source == text), member)  # converted ones
     if weights_dir is not None and "/" not in member:
         for path in sorted(weights_dir.rglob(member)):
             if path.is_file():
                 known = next((entry for entry in spec.weights if entry.file == member), Weights(file=member))
                 return _find(known, [path]) or path
-    if text.startswith(PACKAGED):
+    if text.startswith(packages.PREFIXES):
         raise FileNotFoundError(f"{text} was not fetched yet; run: models/weights.py fetch {spec.name} --from {text}")
     if any(entry.file == text for entry in spec.weights):
         raise FileNotFoundError(f"{text} is not in the weights folder; run: models/weights.py fetch {spec.name}")

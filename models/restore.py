@@ -26,8 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.arrays import as_float, in_type_of
-from core.callable_module import make_callable
 from core.command_line import Failure, Parser, complain, listed, run, unknown
 from core.image_files import (
     IMAGE_SUFFIXES,
@@ -40,6 +38,7 @@ from core.image_files import (
     write_picture,
 )
 from core.progress import bar
+from core.python_use import as_float, in_type_of, make_callable
 from core.video import VIDEO_SUFFIXES
 from core.weights_files import weights_folder
 from models.baselines import BASELINES

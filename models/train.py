@@ -22,10 +22,10 @@ if __name__ == "__main__":
 
 import argparse
 
-from core.command_line import Parser, run
-from models import recipe_table
+from core.command_line import Parser, run, unknown
 from models.feature_nets import FEATURE_NETS
-from models.recipes import PROFILES, RECIPES
+from models.recipes import PROFILES, RECIPES, Recipe, find_recipe, variants_of
+from models.restorer import RESTORERS
 from models.training.loop import DEFAULT_OUT, TrainConfig, TrainingFailed, train
 from models.training.pair_sources import GOPRO_INPUTS, find_mix, folder_list
 from models.training.plan import PRECISIONS, TRAINING_THREADS
@@ -235,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.list:
-        print(recipe_table.text(arguments.model))
+        print(recipe_table(arguments.model))
         return 0
     if not arguments.model:
         raise ValueError("--model is needed: a name of models/zoo.py; --list says how each is trained")
@@ -245,10 +245,58 @@ def _train(arguments: argparse.Namespace) -> int:
     print(f"{info.weights}: {info.meta['steps_done']} steps, {', '.join(info.meta['switches'])}")
     scores = info.meta["validation"]
     if scores and scores["psnr"] is not None:
-        print(
-            f"validation ({info.meta['held_out']}): {scores['psnr']:.2f} dB, blurred input {scores['psnr_blur']:.2f} dB"
-        )
+        blurred = scores["psnr_blur"]
+        told = "as sharp as its target" if blurred is None else f"{blurred:.2f} dB"
+        print(f"validation ({info.meta['held_out']}): {scores['psnr']:.2f} dB, blurred input {told}")
     return 0
+
+
+def recipe_table(model: str = "") -> str:
+    """Every network and how it is trained, or one of them: published, adapted (and in what) or ours.
+
+    Errors: ValueError for an unknown name.
+    """
+    if model and model not in MODELS:
+        raise ValueError(unknown("no network is called", model, RESTORERS))
+    lines = []
+    for name in [model] if model else RESTORERS:
+        lines += _lines_of(name)
+    if not model:
+        used = {MODELS[name].recipe for name in RESTORERS}
+        lines.append("further recipes, for --recipe:")
+        lines += [f"  {name}: {find_recipe(name, 'paper').kind()}" for name in RECIPES if name not in used]
+    return "\n".join(lines)
+
+
+def _lines_of(name: str) -> list[str]:
+    spec = MODELS[name]
+    if not spec.recipe:
+        return [f"{name}: not trained here unless a recipe is named"]
+    recipe = find_recipe(spec.recipe, "paper")
+    lines = [f"{name}: {recipe.name}, {recipe.kind(name)} ({recipe.source})"]
+    lines += [f"  differs: {sentence}" for sentence in recipe.differences(name)]
+    lines += [f"  starts from: {sentence}" for sentence in _starts(name, recipe)]
+    if variants := variants_of(spec.recipe):
+        lines.append(f"  variants: {', '.join(variants)}")
+    quick = spec.recipe_for("quick")
+    if quick != spec.recipe:
+        lines.append(f"  in the profile quick: {quick or 'not trained'}")
+    return lines
+
+
+def _starts(name: str, recipe: Recipe) -> list[str]:
+    """The trained weights that it starts from, of those that its network has a part for."""
+    if not recipe.starts:
+        return []
+    import torch
+
+    with torch.device("meta"):
+        names = [key for key, _ in MODELS[name].build().named_parameters()]
+    return [
+        f"{start.name} ({start.file}, {start.source}): {start.flag}, or --from-scratch"
+        for start in recipe.starts
+        if any(key.startswith(start.part) for key in names)
+    ]
 
 
 if __name__ == "__main__":

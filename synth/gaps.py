@@ -3,20 +3,28 @@
 The unit of work is a gap between two captured frames. Its integral, half of both ends plus the virtual frames between,
 is computed once, whatever windows cover it; a window is the sum of its gaps. Nothing else is kept: one accumulator for
 every window that is open at the moment, so memory does not depend on the clip's length, the factor or the window.
+
+Workers of a Dask cluster may compute gaps, too (`make_pairs.py --scheduler tcp://...`). The process that was started
+reads the video, sends frames and motion out, gets integrals back, sums, encodes and writes. The bytes are the same
+wherever a gap was computed, on machines whose processors are alike. Workers run the same checkout; an interpolator with
+a network finds its weights there, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from core.camera_response import CameraResponse
 from synth.continuity import Continuity, continuity
 from synth.exposure import SHUT, GapPart, GapShare, Window, WindowPlan
+from synth.interp import INTERPOLATORS
 from synth.interp.base import Interpolator, Moving
 from synth.quality import GapMotion, gap_motion
 
@@ -299,3 +307,43 @@ def _summed(total_lin: np.ndarray | None, part_lin: np.ndarray | None) -> np.nda
         return part_lin.copy()
     total_lin += part_lin
     return total_lin
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteMeasure:
+    """`measure_gap` on a worker. interpolator: its name, "" for none; weights_sha256: of the weights it must have."""
+
+    interpolator: str
+    weights_sha256: str
+
+    def __call__(self, job: GapJob) -> GapJob:
+        return measure_gap(job, _ready(self.interpolator, self.weights_sha256))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteIntegrate:
+    """`integrate_gap` on a worker."""
+
+    interpolator: str
+    weights_sha256: str
+    factor: int
+    response: CameraResponse
+
+    def __call__(self, job: GapJob) -> GapIntegral:
+        return integrate_gap(job, _ready(self.interpolator, self.weights_sha256), self.factor, self.response)
+
+
+@lru_cache(maxsize=4)
+def _made(name: str) -> Interpolator:
+    return INTERPOLATORS[name]()
+
+
+def _ready(name: str, weights_sha256: str) -> Interpolator | None:
+    """Errors: ValueError if this worker's weights are not those of the process that asks."""
+    cv2.setNumThreads(1)
+    if not name:
+        return None
+    interpolator = _made(name)
+    if interpolator.weights_sha256 != weights_sha256:
+        raise ValueError(f"a worker of the cluster has other weights for {name} than the process that was started")
+    return interpolator

@@ -19,8 +19,7 @@ from core import camera_response
 from core.image_files import read_image
 from core.random_streams import stream
 from synth.interp.flow import TIERS, Flow
-from synth.live_exposures import Exposure, draw_gamma, log_uniform
-from synth.live_settings import LiveSettings
+from synth.live_exposures import Exposure, LiveSettings, draw_gamma, log_uniform
 from synth.quality import gap_motion
 
 MOST_GAPS = 1.5  # of an exposure, to either side

@@ -39,11 +39,11 @@ from core.progress import PairProgress
 from synth.degrade import DEGRADATIONS
 from synth.doubled_frames import regular_distance
 from synth.exposure import WindowPlan
-from synth.frame_sets import expanded
 from synth.gaps import count_windows
 from synth.gaps_in_torch import DEVICES, choose_device
 from synth.interp import INTERPOLATORS
 from synth.manifest import LAYOUTS, SPLITS
+from synth.official_sets import expanded
 from synth.pair_set import RUN_FILE, Damage, PairSet, Refusal, open_set, verify
 from synth.photographs import PhotographsConfig
 from synth.photographs import make as make_of_photographs

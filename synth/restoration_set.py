@@ -21,13 +21,13 @@ import numpy as np
 from core import camera_response
 from core.files import sha256_of
 from core.image_files import encode_png, list_images, natural_sorted, read_image
-from core.known_sets import DVD_TEST_SEQUENCES
 from core.pool import ordered_map
 from core.progress import PairProgress
 from core.provenance import cpu_count
 from core.random_streams import stream
 from synth.degrade import DEGRADATIONS
 from synth.manifest import PairRecord
+from synth.official_sets import DVD_TEST_SEQUENCES
 from synth.pair_set import Refusal, open_set
 
 DEGRADATION = "restore-mix"

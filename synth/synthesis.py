@@ -24,9 +24,18 @@ from core.memory import keep_freed_memory
 from core.pool import cluster, ordered_map
 from core.random_streams import stream
 from synth.exposure import SHUT, Exposure, GapShare, Window, WindowPlan
-from synth.gaps import BlurWindow, GapIntegral, GapJob, blur_windows, integrate_gap, measure_gap, with_neighbours
+from synth.gaps import (
+    BlurWindow,
+    GapIntegral,
+    GapJob,
+    RemoteIntegrate,
+    RemoteMeasure,
+    blur_windows,
+    integrate_gap,
+    measure_gap,
+    with_neighbours,
+)
 from synth.gaps_in_torch import GAPS_AT_ONCE, integrate_batch, measure_batch
-from synth.gaps_on_cluster import RemoteIntegrate, RemoteMeasure
 from synth.manifest import PairRecord, gamma_name, pair_names
 from synth.pair_set import PairSet
 from synth.quality import pair_quality
@@ -130,7 +139,7 @@ class FrameCount:
 
 @dataclass(frozen=True, kw_only=True)
 class GapWork:
-    """Where gaps are computed: threads of this process, or the workers of a cluster (`synth.gaps_on_cluster`)."""
+    """Where gaps are computed: threads of this process, or the workers of a cluster."""
 
     pool: Executor
     workers: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +28,7 @@ from synth import make_pairs
 from synth.degrade import DEGRADATIONS
 from synth.interp import INTERPOLATORS
 from synth.manifest import read_manifest
+from tests.benchmark.run_data import quick_cost
 from tests.models.training import training_data
 from tests.synth.clips import moving_frames, write_frames
 
@@ -155,17 +155,6 @@ def test_an_interpolator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 TESTSET = page_code("A test set")
-
-
-def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
-    """Stands in for the measurement, which starts a process."""
-    return cost.Cost(
-        row=cost.CostRow(
-            method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.0, ms_iqr=0.0, peak_mb=1.0
-        ),
-        params_m=None,
-        macs_g=None,
-    )
 
 
 def test_a_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

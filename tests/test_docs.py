@@ -22,6 +22,7 @@ from core.image_files import write_image
 from core.random_streams import stream
 from models.kept_weights import kept_weights
 from models.restore import KEPT
+from tests.benchmark.run_data import quick_cost
 from tests.synth.clips import moving_frames, texture, write_frames, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,16 +171,6 @@ def test_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
             continue
         code = module_of(script).main(small(script, words))
         assert code == 0, f"{command.page}: {command.line}: {capsys.readouterr().err}"
-
-
-def quick_cost(name: str, height: int, width: int, device: str, switches: tuple[str, ...] = ()):
-    """Stands in for the measurement, which starts a process."""
-    from benchmark import cost
-
-    row = cost.CostRow(
-        method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.0, ms_iqr=0.0, peak_mb=1.0
-    )
-    return cost.Cost(row=row, params_m=None, macs_g=None)
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: str(page.relative_to(ROOT)))

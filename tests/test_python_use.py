@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.arrays import as_float, in_type_of
 from core.image_files import read_image, write_image
+from core.python_use import as_float, in_type_of
 from core.random_streams import stream
 
 NETWORK = "deblurgan-v2-mobilenet-dsc"  # its weights are kept

@@ -24,8 +24,8 @@ class Sample:
     key: str
     blur: Path
     references: tuple[Path, ...]
-    # What is done to the file before a network sees it (benchmark/inputs.py): "" nothing, "bicubic" or "gaussian" four
-    # times reduced, "grey": it has one channel, shown as three.
+    # What is done to the file before a network sees it (benchmark/restoring.py): "" nothing, "bicubic" or "gaussian"
+    # four times reduced, "grey": it has one channel, shown as three.
     made: str = ""
 
 

@@ -20,7 +20,7 @@ from benchmark.testsets.base import (
 )
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, jpeg, render_plan
 from core.image_files import natural_sorted
-from core.known_sets import DVD_TEST_SEQUENCES as TEST_SEQUENCES
+from synth.official_sets import DVD_TEST_SEQUENCES as TEST_SEQUENCES
 from synth.scenes import CAPTURED_FPS, VIRTUAL_FPS, Scene, blur_lin
 
 TEST_LENGTH = 100

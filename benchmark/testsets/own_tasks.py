@@ -31,9 +31,9 @@ from benchmark.testsets.gopro import mini_scenes
 from benchmark.testsets.mini import MiniPlan, RenderedFile, encoded, png, render_plan, with_noise
 from core import bicubic
 from core.image_files import list_images, natural_sorted
-from core.known_sets import REDS4
 from core.random_streams import stream
 from synth.degrade.gfpgan import degraded_face
+from synth.official_sets import REDS4
 from synth.scenes import Scene
 
 SCALE = 4

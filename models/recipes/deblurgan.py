@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.base import Adversary, Augmentation, Features, Recipe, quick, quick_terms
-from models.recipes.starts import INCEPTION, MOBILENET
+from models.recipes.base import INCEPTION, MOBILENET, Adversary, Augmentation, Features, Recipe, quick, quick_terms
 
 # The beginnings of the backbones' names in DeblurGAN-v2's generators.
 BACKBONES = ("fpn.features.", "fpn.inception.", "fpn.enc")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.base import Adversary, Augmentation, Features, Recipe, quick, quick_stages, quick_terms
-from models.recipes.starts import ESRGAN_X4
+from models.recipes.base import ESRGAN_X4, Adversary, Augmentation, Features, Recipe, quick, quick_stages, quick_terms
 
 ALL_FLIPS = ("horizontal", "vertical", "transpose")
 BICUBIC = Augmentation(from_sharp=True, reduced_by="bicubic")

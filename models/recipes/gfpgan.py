@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.base import Adversary, Augmentation, FaceTerms, Features, Recipe, quick_terms
-from models.recipes.starts import STYLEGAN2
+from models.recipes.base import STYLEGAN2, Adversary, Augmentation, FaceTerms, Features, Recipe, quick_terms
 
 
 def gfpgan(profile: str) -> Recipe:

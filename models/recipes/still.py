@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.recipes.base import Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
-from synth.live_settings import LiveSettings
+from synth.live_exposures import LiveSettings
 
 ALL_FLIPS = ("horizontal", "vertical", "transpose")
 

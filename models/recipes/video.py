@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.base import Augmentation, Features, Recipe, quick, quick_stages, quick_terms
-from models.recipes.starts import EDVR_EXTRACTOR, SPYNET
+from models.recipes.base import EDVR_EXTRACTOR, SPYNET, Augmentation, Features, Recipe, quick, quick_stages, quick_terms
 
 ALL_FLIPS = ("horizontal", "vertical", "transpose")
 PAPERS_LAYER = ("relu3_3",)

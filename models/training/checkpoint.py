@@ -27,6 +27,22 @@ BEST, FAILED_BATCH = "best.safetensors", "failed_batch.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Validation:
+    """None: there are no pairs, or an image is identical to its sharp one."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    psnr: float | None
+    psnr_blur: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extends:
+    __pydantic_config__: ClassVar[dict[str, object]] = schema.STRICT
+    steps: Count
+    weights_sha256: DigestOrEmpty
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Meta:
     """What checkpoint.json must hold; the rest is for people."""
 
@@ -41,6 +57,9 @@ class _Meta:
     switches: list[Text]
     weights_sha256: DigestOrEmpty
     configuration: dict[str, Any]
+    held_out: Text = ""
+    validation: _Validation | None = None
+    state_sha256: DigestOrEmpty = ""  # trainings from before it was written have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +90,8 @@ def read(folder: Path) -> CheckpointInfo | None:
         return None
     try:
         meta = schema.checked(_Meta, path.read_bytes())
+        if (extends := meta["configuration"].get("extends")) is not None:
+            schema.checked(_Extends, json.dumps(extends).encode())
     except ValueError as error:
         raise ValueError(f"{path} is not that of a training ({error}); remove {folder} and train again") from None
     return CheckpointInfo(folder=folder, meta=meta)
@@ -100,6 +121,21 @@ def verify(info: CheckpointInfo) -> None:
         raise ValueError(
             f"{info.weights} is missing or was changed after training; remove {info.folder} and train again"
         )
+
+
+def require_state(info: CheckpointInfo, *, steps_ahead: int = 0) -> None:
+    """Errors: ValueError if the state was changed after it was written; one that is gone is none of that.
+
+    steps_ahead: by how many steps the state is further than checkpoint.json, which a kill between the two leaves.
+    """
+    path, digest = info.folder / STATE, info.meta.get("state_sha256")
+    if digest and steps_ahead <= 0 and path.is_file() and files.sha256_of(path) != digest:
+        way = (
+            "the weights beside it are whole: remove this file alone, which only --extend needs"
+            if info.finished
+            else f"remove {info.folder} and train again"
+        )
+        raise ValueError(f"{path} was changed after it was written; {way}")
 
 
 def newest_finished(root: Path, model: str) -> CheckpointInfo | None:

@@ -56,6 +56,12 @@ def extended(
             "cannot go on; start at its weights with --start"
         )
     checkpoint.verify(base)
+    if not (base.folder / checkpoint.STATE).is_file():
+        raise ValueError(
+            f"--extend: {base.folder / checkpoint.STATE}, which it would go on from, is gone; start at the weights of "
+            "that training with --start"
+        )
+    checkpoint.require_state(base)
     facts = {"steps": base.meta["steps"], "weights_sha256": base.meta["weights_sha256"]}
     return configuration | {EXTENDS: facts}, base
 

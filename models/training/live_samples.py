@@ -23,9 +23,8 @@ from core.random_streams import stream
 from models.recipes import Augmentation
 from models.training.augmentation import augmented
 from models.training.samples import NO_CHANGE, to_tensor, unit
-from synth.live_exposures import Exposure, Photographs, developed, draw
+from synth.live_exposures import Exposure, LiveSettings, Photographs, developed, draw
 from synth.live_frames import Sequences
-from synth.live_settings import LiveSettings
 
 REUSE = 2
 BLOCK = 128

@@ -24,7 +24,6 @@ from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
 from models.training.discriminators import Opponents
 from models.training.extension import take_up
-from models.training.initialisation import initialise, renew
 from models.training.live_samples import LiveSampler
 from models.training.objective import Objective, full_size
 from models.training.plan import DEFAULT_OUT, Plan, TrainConfig, description, find, plan
@@ -42,7 +41,7 @@ from models.training.progress import Rounds, open_log, progress
 from models.training.running import Running, require_opponents_to_run
 from models.training.samples import Ahead, FaceSampler, PairSampler
 from models.training.stages import PlannedStage
-from models.training.start import load_backbone, load_part, start_at_the_blurred_image
+from models.training.start import initialise, load_backbone, load_part, renew, start_at_the_blurred_image
 from models.training.state import bypass, channels_last, freeze, optimiser_of, pack, set_rate, unpack, update_average
 from models.training.validation import validate
 
@@ -156,6 +155,7 @@ def _train(chosen: Plan, resume: bool) -> CheckpointInfo:
             )
         if done.finished:
             checkpoint.verify(done)
+            checkpoint.require_state(done)
             return done
         if not resume:
             raise ValueError(
@@ -283,7 +283,7 @@ class _Training:
         wait()
         first = self.load()
         if first == 0 or self.plan.base is not None:
-            self.describe(first, None, weights_sha256="")  # from here on the folder belongs to this configuration
+            self.describe(first, None)  # from here on the folder belongs to this configuration
         wait()
         log, rounds = open_log(self.plan.folder, first), Rounds()
         try:
@@ -464,6 +464,8 @@ class _Training:
             raise ValueError(
                 f"{path} is damaged or of another training; remove {path.parent} and train again"
             ) from None
+        if done := checkpoint.read(self.plan.folder):
+            checkpoint.require_state(done, steps_ahead=steps_done - done.meta["steps_done"])
         self.best = float(state.get("best_psnr", torch.tensor(-math.inf)))
         return steps_done
 
@@ -480,13 +482,13 @@ class _Training:
             state |= {f"{NEGATIVES}{key}": value for key, value in self.negatives.state_dict().items()}
         if math.isfinite(self.best):
             state["best_psnr"] = torch.tensor(self.best, dtype=torch.float64)
-        folder, digest = self.plan.folder, ""
+        folder, digest, state_digest = self.plan.folder, "", ""
         if is_writer():
             if steps_done == self.stage.schedule[1] and steps_done < self.plan.steps:
                 files.write_bytes(folder / f"stage-{self.stage.part + 1}.safetensors", checkpoint.pack(self.average))
-            files.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
+            state_digest = files.write_bytes(folder / checkpoint.STATE, checkpoint.pack(state))
             digest = files.write_bytes(folder / checkpoint.WEIGHTS, checkpoint.pack(self.average))
-        return self.describe(steps_done, validation, weights_sha256=digest)
+        return self.describe(steps_done, validation, weights_sha256=digest, state_sha256=state_digest)
 
     def not_finite(self, step: int, blur: Tensor, sharp: Tensor, name: str = "loss") -> TrainingFailed:
         """Keep the batch that it happened with."""
@@ -503,12 +505,24 @@ class _Training:
         )
 
     def describe(
-        self, steps_done: int, validation: dict[str, float | None] | None, *, weights_sha256: str
+        self,
+        steps_done: int,
+        validation: dict[str, float | None] | None,
+        *,
+        weights_sha256: str = "",
+        state_sha256: str = "",
     ) -> CheckpointInfo:
-        """Write checkpoint.json."""
+        """Write checkpoint.json. The digests are "" where this training has written no such file yet."""
         if is_writer():
             residual = bool(self.plan.spec.training.residual)
-            meta = description(self.plan, steps_done, validation, weights_sha256, residual)
+            meta = description(
+                self.plan,
+                steps_done,
+                validation,
+                weights_sha256=weights_sha256,
+                state_sha256=state_sha256,
+                residual=residual,
+            )
             files.write_json(self.plan.folder / checkpoint.META, meta)
         wait()
         written = checkpoint.read(self.plan.folder)

@@ -14,9 +14,9 @@ from pathlib import Path
 from core import shards
 from core.command_line import note, unknown
 from core.image_files import image_size, list_images, natural_sorted
-from core.known_sets import DVD_TEST_SEQUENCES, REDS4
 from core.pair_folders import find_pairs
 from synth.manifest import PairImages, checked_lines
+from synth.official_sets import DVD_TEST_SEQUENCES, REDS4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -390,7 +390,13 @@ def _as_it_is(recipe: Recipe) -> Recipe:
 
 
 def description(
-    chosen: Plan, steps_done: int, validation: dict[str, float | None] | None, weights_sha256: str, residual: bool
+    chosen: Plan,
+    steps_done: int,
+    validation: dict[str, float | None] | None,
+    *,
+    weights_sha256: str,
+    state_sha256: str,
+    residual: bool,
 ) -> dict[str, Any]:
     """The content of checkpoint.json; `validation` is given when training is finished. residual: see `switches`."""
     config, recipe = chosen.config, chosen.recipe
@@ -419,6 +425,7 @@ def description(
         + _inputs(chosen),
         "validation": validation,
         "weights_sha256": weights_sha256,
+        "state_sha256": state_sha256,
         "configuration": chosen.configuration,
     }
 

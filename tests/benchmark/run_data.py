@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmark import run
+from benchmark import cost, run
+from benchmark.results import CostRow
 from core.image_files import write_image
 from core.random_streams import stream
+from reports import build
 
 FRAMES, HEIGHT, WIDTH = 3, 48, 64
 SEQUENCES = ("GOPR0001_11_00", "GOPR0002_11_00")
@@ -52,6 +55,22 @@ def make_pairs(folder: Path) -> Path:
         lines.append(json.dumps(record))
     (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
+    """Stands in for the measurement (`benchmark.run.measure_apart`), which starts a process and is tested on its own.
+
+    Only `identity` is no network.
+    """
+    row = CostRow(
+        method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
+    )
+    return cost.Cost(row=row, params_m=None if name == "identity" else 0.5, macs_g=None)
+
+
+def build_here(out: Path) -> int:
+    """Stands in for `benchmark.run.build_report`: the same in this process."""
+    return build.main(["--in", str(out), "--out", str(out)])
 
 
 class World:

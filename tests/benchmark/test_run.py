@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +23,10 @@ from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
 from benchmark.run import configuration, in_words, main, parser
 from benchmark.trainings import make_pairs
 from core.image_files import write_image
-from tests.benchmark.run_data import FRAMES, SEQUENCES, World
+from tests.benchmark.run_data import FRAMES, SEQUENCES, World, build_here, quick_cost
 
 METHODS = "identity,mimo-unet-test"
 GOPRO_PROTOCOLS = ("gopro-linear", "gopro-gamma", "gopro-per-sequence")
-MEASURE_APART = cost.measure_apart  # the runs of this file replace it
-
-
-def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
-    """Stands in for the measurement, which starts a process and is tested on its own."""
-    row = CostRow(
-        method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
-    )
-    return cost.Cost(row=row, params_m=None if name == "identity" else 0.5, macs_g=None)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setattr("benchmark.run.measure_apart", quick_cost)
         made = World(tmp_path_factory.mktemp("run"))
         assert made.run("first", METHODS, "--workers", "1") == 0
+        patch.setattr("benchmark.run.build_report", build_here)  # all but this first time
         yield made
 
 
@@ -433,8 +425,8 @@ def test_all_means_every_restorer_without_test_variants() -> None:
 
 
 def test_cost_of_a_network() -> None:
-    """mimo-unet-test at 32 x 48 px, measured in a process of its own."""
-    found = MEASURE_APART("mimo-unet-test", 32, 48, "cpu")
+    """mimo-unet-test at 32 x 48 px; in a process of its own: test_cost.py."""
+    found = cost.measure("mimo-unet-test", 32, 48, "cpu")
     from models.zoo import MODELS
 
     count = sum(weight.numel() for weight in MODELS["mimo-unet-test"].build().parameters())
@@ -442,7 +434,7 @@ def test_cost_of_a_network() -> None:
     assert found.macs_g and found.macs_g > 0 and found.row.ms_median > 0
     assert (found.row.height, found.row.width, found.row.device) == (32, 48, "cpu")
     with pytest.raises(ValueError, match="unknown method"):
-        MEASURE_APART("nothing", 32, 48, "cpu")
+        cost.measure("nothing", 32, 48, "cpu")
 
 
 def test_the_row_of_a_face_network_counts_the_faces(world: World, tmp_path: Path) -> None:
@@ -490,3 +482,52 @@ def test_default_pairs_are_those_of_make_pairs(tmp_path: Path, monkeypatch: pyte
         make_pairs([folder], 3)
     with pytest.raises(ValueError, match="could not be made: the folder holds another set"):
         make_pairs([folder], 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["images/gopro/_sharp/{key}.png", "parts/identity/gopro/restored.json", "parts/mimo-unet-test/cost.json"]
+)
+def test_every_file_of_a_finished_run_is_verified(
+    name: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the page shows beside the images, and the records, too."""
+    out = Path(shutil.copytree(world.home / "first", tmp_path / "out"))
+    path = out / name.format(key=f"{SEQUENCES[0]}/000001")
+    intact = path.read_bytes()
+    for damage in (lambda: path.write_bytes(intact[:-2]), path.unlink):
+        damage()
+        assert world.run(str(out), METHODS) == 2
+        assert str(path) in capsys.readouterr().err
+        assert world.run(str(out), METHODS, "--resume") == 0
+        assert path.read_bytes() == intact
+        assert (out / "scores.csv").read_bytes() == world.bytes_of("first")
+
+
+def test_damaged_tables_are_not_added_to(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A figure that somebody changed must not stay beside the rows of a method that is added."""
+    out = tmp_path / "out"
+    assert world.run(str(out), "identity", "--protocols", "gopro-linear") == 0
+    table = out / "scores.csv"
+    intact = table.read_text()
+    table.write_text(intact.replace("psnr,GOPR0001_11_00/000001,", "psnr,GOPR0001_11_00/000001,1"))
+    words = ("mimo-unet-test", "--protocols", "gopro-linear")
+    assert world.run(str(out), *words) == 2
+    assert "scores.csv was changed after it was written; add --resume" in capsys.readouterr().err
+    assert world.run(str(out), *words, "--resume") == 0
+    assert "the tables are made again without identity: ask for them, too" in capsys.readouterr().err
+    assert {row.method for row in read_rows(table, ScoreRow)} == {"mimo-unet-test"}
+    assert world.run(str(out), "identity", "--protocols", "gopro-linear") == 0
+    rows = [row for row in read_rows(table, ScoreRow) if row.method == "identity"]
+    first = [row for row in read_rows(world.home / "first" / "scores.csv", ScoreRow) if row.method == "identity"]
+    assert rows == [row for row in first if row.protocol == "gopro-linear"]
+
+
+def test_a_changed_report_is_made_again(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = Path(shutil.copytree(world.home / "first", tmp_path / "out"))
+    for name in ("contact-gopro.png", "leaderboard.csv"):
+        (out / name).write_bytes(b"cut")
+        assert world.run(str(out), METHODS) == 0
+        assert "its report is made again" in capsys.readouterr().err
+        assert (out / name).read_bytes() == (world.home / "first" / name).read_bytes()
+    assert world.run(str(out), METHODS) == 0
+    assert "nothing to do" in capsys.readouterr().err

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.results import MethodRow, read_rows
-from tests.benchmark.run_data import World
-from tests.benchmark.test_run import quick_cost
+from tests.benchmark.run_data import World, build_here, quick_cost
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.run.measure_apart", quick_cost)
+        patch.setattr("benchmark.run.build_report", build_here)
         yield World(tmp_path_factory.mktemp("cluster"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import cost, run
+from benchmark import run
 from benchmark.restoring import AreaReduced
-from benchmark.results import CostRow, MethodRow, ScoreRow, read_rows
+from benchmark.results import MethodRow, ScoreRow, read_rows
 from core.image_files import read_image
 from models import weights
 from models.restorer import open_method
 from models.zoo import MODELS
-from tests.benchmark.run_data import HEIGHT, SEQUENCES, WIDTH, World
+from tests.benchmark.run_data import HEIGHT, SEQUENCES, WIDTH, World, build_here, quick_cost
 
 KEY = f"{SEQUENCES[0]}/000002"
-
-
-def quick_cost(name: str, height: int, width: int, device: str, switches: Sequence[str] = ()) -> cost.Cost:
-    """Stands in for the measurement, which starts a process and is tested on its own."""
-    row = CostRow(
-        method=name, height=height, width=width, device="cpu", threads=1, ms_median=1.5, ms_iqr=0.5, peak_mb=10.0
-    )
-    return cost.Cost(row=row, params_m=0.5, macs_g=None)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.run.measure_apart", quick_cost)
+        patch.setattr("benchmark.run.build_report", build_here)
         made = World(tmp_path_factory.mktemp("networks"))
         for name in ("srvggnet-test", "rrdbnet-x2-test", "mimo-unet-test"):
             torch.manual_seed(0)

@@ -181,6 +181,8 @@ def start(*words: str, **settings: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background ignores Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **settings,  # type: ignore[call-overload]
     )
 
@@ -314,9 +316,7 @@ def test_interrupted_while_it_works() -> None:
 def test_ctrl_c_while_the_command_line_itself_is_imported() -> None:
     """From the script's first own line on, before argparse and its like are there."""
     code = "from core.interrupts import catch\ncatch()\nprint('here', flush=True)\nimport time\ntime.sleep(60)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start("-c", code)
     assert process.stdout is not None and process.stdout.readline() == "here\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)

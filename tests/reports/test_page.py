@@ -16,10 +16,7 @@ from reports.latex import escaped, latex
 from reports.page import INFINITE, UNKNOWN, images_folder, packed
 from reports.published import elsewhere, elsewhere_text, load_published
 from reports.rows import train_test_matrix
-from tests.reports.large_data import write_large
 from tests.reports.result_data import KEYS, VALUES, write_results
-
-MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +110,6 @@ def test_images_of_blur_gamma_lie_apart() -> None:
     assert images_folder("gopro", "gopro-gamma") == "gopro-gamma"
     assert images_folder("gopro", "gopro-linear") == "gopro"
     assert images_folder("kohler", "kohler") == "kohler"
-
-
-def test_five_thousand_images_times_twenty_methods(tmp_path: Path) -> None:
-    build.build(write_large(tmp_path, images=5000, methods=20, pictures=("network-01",)), tmp_path)
-    assert (tmp_path / "index.html").stat().st_size < 5 * MEGABYTE
 
 
 def test_comparisons_and_latex(folder: Path) -> None:

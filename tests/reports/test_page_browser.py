@@ -29,6 +29,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large")
+    build.build(write_large(path, images=5000, methods=20, pictures=("identity", "network-19")), path)
+    return path
+
+
 @pytest.fixture
 def page(driver: Any, folder: Path) -> Iterator[Any]:
     """The page, freshly loaded; afterwards nothing may have been logged and nothing asked for from a network."""
@@ -317,11 +324,14 @@ def test_phone_width(page: Any, place: int) -> None:
     resize(page, 1280, 900)
 
 
-def test_five_thousand_images_times_twenty_methods_stay_usable(driver: Any, tmp_path: Path) -> None:
-    build.build(write_large(tmp_path, images=5000, methods=20, pictures=("identity", "network-19")), tmp_path)
+def test_five_thousand_images_times_twenty_methods_are_a_few_megabytes(large: Path) -> None:
+    assert (large / "index.html").stat().st_size < 5_000_000
+
+
+def test_five_thousand_images_times_twenty_methods_stay_usable(driver: Any, large: Path) -> None:
     resize(driver, 1280, 900)
     start = time.monotonic()
-    driver.get(address(tmp_path))
+    driver.get(address(large))
     assert len(methods(driver)) == 20 and time.monotonic() - start < 10
     assert len(every(driver, "#image-list tbody tr")) == 25 and "1 to 25 of 5,000" in one(driver, "#image-list").text
     pictures = every(driver, "img")

@@ -11,6 +11,7 @@ import torch
 
 from core.random_streams import stream
 from synth.live_exposures import (
+    LiveSettings,
     Motion,
     Photographs,
     Sheet,
@@ -19,7 +20,6 @@ from synth.live_exposures import (
     draw,
     texture,
 )
-from synth.live_settings import LiveSettings
 
 PLAIN = LiveSettings(
     side_px=48,

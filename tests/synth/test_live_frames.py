@@ -11,9 +11,8 @@ import pytest
 
 from core.image_files import read_image
 from core.random_streams import stream
-from synth.live_exposures import developed
+from synth.live_exposures import LiveSettings, developed
 from synth.live_frames import Sequences
-from synth.live_settings import LiveSettings
 
 SETTINGS = LiveSettings(side_px=64, extent_px=(4.0, 12.0), noise=0.0, jpeg=0.0)
 

@@ -6,6 +6,7 @@ import csv
 import itertools
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -21,10 +22,17 @@ from models.recipes import Contrast, find_recipe
 from models.training.loop import TrainingFailed
 from models.training.pair_sources import manifest_pairs
 from models.training.samples import PairSampler
-from tests.models.training.training_data import make_pairs
+from tests.models.training.training_data import make_pairs, narrow_features
 
 TINY = {"deblurgan-v2": "deblurgan-test,deblurgan-v2-mobilenet-test", "contrastive": "mimo-unet-test"}
 SAME_BYTES = ("scores.csv", "table.csv")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def narrow() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        narrow_features(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,14 @@ def words(sets: tuple[Path, Path], out: Path, study: str, *more: str, seeds: str
     fixed = ["--pairs", str(sets[0]), "--held-out", str(sets[1]), "--out", str(out), "--models", TINY[study]]
     fixed += ["--feature-net", "random", "--steps", "4", "--crop", "32" if study == "contrastive" else "64"]
     return ["--study", study, *fixed, "--seeds", seeds, *more]
+
+
+@pytest.fixture(scope="module")
+def whole(sets: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a whole study: four arms, two seeds."""
+    out = tmp_path_factory.mktemp("study") / "whole"
+    assert ablation.main(words(sets, out, "contrastive")) == 0
+    return out
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
@@ -109,10 +125,13 @@ def test_the_interval_of_a_difference() -> None:
 
 
 def test_an_interrupted_study_ends_in_the_same_bytes(
-    sets: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sets: tuple[Path, Path],
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert ablation.main(words(sets, whole, "contrastive")) == 0
+    cut = tmp_path / "cut"
     real, calls = ablation.train, 0
 
     def stops(*given: object) -> object:
@@ -139,9 +158,8 @@ def test_an_interrupted_study_ends_in_the_same_bytes(
     )
 
 
-def test_the_tables_say_budget_and_differences(sets: tuple[Path, Path], tmp_path: Path) -> None:
-    assert ablation.main(words(sets, tmp_path, "contrastive")) == 0
-    scores, rows = lines_of(tmp_path / "scores.csv"), lines_of(tmp_path / "table.csv")
+def test_the_tables_say_budget_and_differences(whole: Path) -> None:
+    scores, rows = lines_of(whole / "scores.csv"), lines_of(whole / "table.csv")
     assert len(scores) == 2 * 4 * (1 + 4 * 2) and len(rows) == 2 * 4
     assert {row["arm"] for row in scores if not row["seed"]} == {BLURRED}
 
@@ -159,9 +177,9 @@ def test_the_tables_say_budget_and_differences(sets: tuple[Path, Path], tmp_path
     facts = ("steps", "batch", "crop_px", "feature_net", "seeds", "images", "photographs")
     assert [row[name] for name in facts] == ["4", "2", "32", "random", "0 1", "4", "2"]
     assert next(row for row in rows if row["arm"] == "without")["feature_net"] == ""  # it has none
-    costs = lines_of(tmp_path / "cost.csv")
+    costs = lines_of(whole / "cost.csv")
     assert len(costs) == 8 and all(float(line["seconds"]) > 0 for line in costs)
-    text = (tmp_path / "ablation.md").read_text()
+    text = (whole / "ablation.md").read_text()
     assert "4 steps, batch 2, crops of 32 px; feature network: random; seeds 0 1; 4 held-out images of 2" in text
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from models.recipes import Adversary, Augmentation, Features, Recipe
 from models.training.checkpoint import digest_of
 from models.training.facts import FIRST, facts_of, plain
-from synth.live_settings import LiveSettings
+from synth.live_exposures import LiveSettings
 
 ONE = Recipe(name="one", profile="paper", source="nobody", losses=(("l1", 1.0),), batch=4, crop_px=64)
 TERMS = Adversary(discriminator="deblurgan-discriminator", loss="wgan", weight=0.5)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from core.random_streams import stream
 from models.train import main
 from models.training.live_samples import REUSE, LiveSampler, live_sources, validation_samples
-from synth.live_settings import LiveSettings
+from synth.live_exposures import LiveSettings
 from tests.synth.test_live_frames import panned
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from models.training import checkpoint
 from models.training.loop import TrainConfig, TrainingFailed, _Training, find, plan
 from models.training.loop import train as run_training
 from models.zoo import MODELS
-from tests.models.training.training_data import make_pairs
+from tests.models.training.training_data import make_pairs, tiny_opponents
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,18 +45,18 @@ def config(pairs_folder: Path, out: Path, **changes: object) -> TrainConfig:
     "model", [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe_for("quick")]
 )
 def test_every_kind_of_network_trains(model: str, pairs: Path, tmp_path: Path) -> None:
-    info = run_training(config(pairs, tmp_path, model=model, steps=3), resume=False)
-    assert info.finished and info.meta["steps_done"] == 3
+    info = run_training(config(pairs, tmp_path, model=model, steps=2), resume=False)
+    assert info.finished and info.meta["steps_done"] == 2
     residual = bool(MODELS[model].training.residual)
     assert info.meta["validation"]["psnr"] > (10 if residual else 0)  # only a residual can start at the blurred image
     assert ("last layer starts at zero" in info.meta["switches"]) == residual
     assert (info.folder / "tensorboard").is_dir()
     before = {path: path.stat().st_mtime_ns for path in info.folder.glob("*.safetensors")}
-    again = run_training(config(pairs, tmp_path, model=model, steps=3), resume=False)
+    again = run_training(config(pairs, tmp_path, model=model, steps=2), resume=False)
     assert again.meta == info.meta
     assert before == {path: path.stat().st_mtime_ns for path in info.folder.glob("*.safetensors")}
-    assert find(config(pairs, tmp_path, model=model, steps=3)) == again
-    assert find(config(pairs, tmp_path, model=model, steps=4)) is None
+    assert find(config(pairs, tmp_path, model=model, steps=2)) == again
+    assert find(config(pairs, tmp_path, model=model, steps=3)) is None
 
 
 def test_training_beats_the_blurred_input(pairs: Path, tmp_path: Path) -> None:
@@ -115,8 +116,11 @@ def test_weights_to_start_from_are_checked(pairs: Path, tmp_path: Path) -> None:
         run_training(config(pairs, tmp_path / "second", start=other), resume=False)
 
 
-def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> None:
-    """kill -9 in the middle, then --resume, against a run that was left alone. The state is saved every 50 steps."""
+def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """kill -9 in the middle, then --resume, against a run that was left alone. The state is saved every 50 steps.
+
+    What is killed is a process of its own.
+    """
     arguments = [
         "--model",
         "mimo-unet-test",
@@ -128,9 +132,13 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> No
         "cpu",
         "--threads",
         "1",
+        "--batch",
+        "1",
+        "--crop",
+        "24",
     ]
     command = [sys.executable, str(ROOT / "models" / "train.py"), *arguments]
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, timeout=300)
+    assert train.main([*arguments, "--out", str(tmp_path / "whole")]) == 0
     killed = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (tmp_path / "cut" / checkpoint.WEIGHTS).is_file() and time.monotonic() < deadline:
@@ -139,10 +147,10 @@ def test_kill_and_resume_gives_the_same_bytes(pairs: Path, tmp_path: Path) -> No
     killed.wait()
     assert not json.loads((tmp_path / "cut" / checkpoint.META).read_text())["finished"]
 
-    refused = subprocess.run([*command, "--out", str(tmp_path / "cut")], capture_output=True, text=True, timeout=300)
-    assert refused.returncode == 2 and "--resume" in refused.stderr
-    resumed = [*command, "--out", str(tmp_path / "cut"), "--resume"]
-    subprocess.run(resumed, check=True, capture_output=True, timeout=300)
+    capsys.readouterr()
+    assert train.main([*arguments, "--out", str(tmp_path / "cut")]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert train.main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 0
     whole = sorted(path for path in (tmp_path / "whole").rglob("*") if path.suffix in (".safetensors", ".json"))
     assert [path.name for path in whole] == ["checkpoint.json", "checkpoint.safetensors", "training_state.safetensors"]
     for path in whole:
@@ -299,7 +307,8 @@ def test_another_configuration_in_the_folder_is_named(pairs: Path, tmp_path: Pat
             run_training(other, resume=resume)
 
 
-def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path) -> None:
+def test_any_recipe_trains_any_network(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_opponents(monkeypatch)
     networks = [name for name in MODELS if name.endswith("-test") and MODELS[name].recipe_for("quick")]
     for number, name in enumerate(networks):
         recipe = MODELS[networks[number - 1]].recipe_for("quick")
@@ -322,6 +331,82 @@ def test_a_changed_checkpoint_is_noticed(pairs: Path, tmp_path: Path) -> None:
     info.weights.write_bytes(info.weights.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(ValueError, match="was changed after training"):
         run_training(config(pairs, tmp_path, steps=1), resume=True)
+
+
+def test_blurred_images_that_are_sharp_are_said(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their PSNR is infinite, which JSON does not know."""
+    folder = Path(shutil.copytree(pairs, tmp_path / "pairs"))
+    for path in (folder / "sharp").iterdir():
+        shutil.copy(path, folder / "blur" / path.name)
+    words = [
+        "--model",
+        "nafnet-test",
+        "--recipe",
+        "charbonnier",
+        "--profile",
+        "paper",
+        "--steps",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    words += ["--pairs", str(folder), "--out", str(tmp_path / "out"), "--hold-out", "0.5", "--crop", "32"]
+    assert train.main(words) == 0
+    assert "dB, blurred input as sharp as its target" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"validation": {"psnr": "x", "psnr_blur": 3.0}}, {"validation": 5.0}, {"held_out": 1}, {"extends": 1e300}],
+)
+def test_a_description_of_another_kind_is_one_sentence(change: dict, pairs: Path, tmp_path: Path) -> None:
+    asked = config(pairs, tmp_path, steps=1)
+    path = run_training(asked, resume=False).folder / checkpoint.META
+    meta = json.loads(path.read_text())
+    meta["configuration"] |= {key: change[key] for key in change.keys() & {"extends"}}
+    path.write_text(json.dumps({**meta, **{key: change[key] for key in change.keys() - {"extends"}}}))
+    with pytest.raises(ValueError, match=r"checkpoint\.json is not that of a training .*; remove .* and train again"):
+        run_training(asked, resume=False)
+
+
+def test_a_changed_state_is_noticed(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit of a moment: of a finished training the weights stay good, of an unfinished one nothing is gone on."""
+
+    def change(folder: Path) -> None:
+        data = bytearray((folder / checkpoint.STATE).read_bytes())
+        data[-5] ^= 1
+        (folder / checkpoint.STATE).write_bytes(data)
+
+    asked = config(pairs, tmp_path, steps=2)
+    info = run_training(asked, resume=False)
+    change(info.folder)
+    with pytest.raises(ValueError, match=r"state\.safetensors was changed after it was written; the weights beside it"):
+        run_training(asked, resume=True)
+    assert find(asked) == info  # who wants the weights alone
+    with pytest.raises(ValueError, match=r"state\.safetensors was changed"):
+        run_training(replace(asked, steps=3, extend=True), resume=False)
+    (info.folder / checkpoint.STATE).unlink()
+    assert run_training(asked, resume=False) == info
+    with pytest.raises(ValueError, match=r"--extend: .*state\.safetensors, which it would go on from, is gone"):
+        run_training(replace(asked, steps=3, extend=True), resume=False)
+
+    cut = config(pairs, tmp_path, steps=120)  # saved after 50 and 100 steps
+    with monkeypatch.context() as patch:
+        patch.setattr(_Training, "step", lambda self, step: 0.0)
+        save = _Training.save
+
+        def stopped(self: _Training, *given: object) -> object:
+            save(self, *given)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+        patch.setattr(_Training, "save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(cut, resume=False)
+    change(plan(cut).folder)
+    with pytest.raises(ValueError, match=r"state\.safetensors was changed after it was written; remove .* and train"):
+        run_training(cut, resume=True)
 
 
 def test_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,12 @@ import pytest
 
 from core import bicubic
 from core.image_files import write_image
-from core.known_sets import REDS4
 from models import train
 from models.training import checkpoint
 from models.training.loop import TrainConfig, _Training, plan
 from models.training.loop import train as run_training
 from models.training.pair_sources import find_mix, layout_pairs, load_pairs, sharp_pairs, smallest_side
-from synth.frame_sets import expanded
+from synth.official_sets import REDS4, expanded
 
 SIDE = 48
 

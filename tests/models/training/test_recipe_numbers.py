@@ -20,9 +20,9 @@ from models.nets.stfan import STFAN
 from models.recipes import Adversary, find_recipe
 from models.spec import ModelSpec
 from models.training.discriminators import Discriminator
-from models.training.initialisation import initialise, renew
 from models.training.loop import TrainConfig, _Training, plan, train
 from models.training.stages import planned_stages
+from models.training.start import initialise, renew
 from models.zoo import MODELS
 from tests.models.face_data import use_tiny_networks
 from tests.models.training.training_data import make_pairs

@@ -1,6 +1,17 @@
-"""Images as users hold them in arrays: checked at the boundary, and given back in the type they came in."""
+"""Entry scripts as functions of arrays: what `from models import restore` and `from benchmark import score` stand on.
+
+An entry script such as models/restore.py is a module of its package already, so the package cannot give that name to a
+function as well: whichever was imported last would win. Called, the module does what its function does. Images come in
+arrays, are checked at the boundary, and are given back in the type they came in.
+"""
 
 from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -33,3 +44,22 @@ def in_type_of(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     if like.dtype in LEVELS:
         return np.rint(values.clip(0, 1) * LEVELS[like.dtype]).astype(like.dtype)
     return values.astype(like.dtype)
+
+
+def make_callable(module: str, function: Callable[..., Any]) -> None:
+    """Let `module(...)` do what `function(...)` does; the signature of the module is the function's.
+
+    >>> make_callable("core.python_use", len)
+    >>> sys.modules["core.python_use"]((1, 2, 3))
+    3
+    """
+
+    class Called(ModuleType):
+        def __call__(self, *arguments: Any, **named: Any) -> Any:
+            return function(*arguments, **named)
+
+        __call__.__doc__ = function.__doc__
+
+    own = sys.modules[module]
+    own.__class__ = Called
+    own.__dict__["__signature__"] = inspect.signature(function)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synth.conditions import condition
+from synth.selection import condition
 
 KEYS = {"ghost": float, "extent": float, "still": bool, "sequence": str, "degradations": list, "settings": dict}
 PAIRS = [

@@ -1,4 +1,6 @@
-"""High-frame-rate data sets as they unpack, as lists of videos and folders of frames for the synthesis.
+"""Official data sets: what of them is kept for tests, and how those of a high frame rate unpack.
+
+Nobody trains on what is kept for tests, whatever package asks.
 
 NFS (Galoogahi et al., ICCV 2017): NAME/240/NAME/*.jpg beside NAME/30/..., 100 videos of 240 fps. GOPRO_Large_all (Nah
 et al., CVPR 2017): train/SEQUENCE/*.png; its test half is left out. DVD's original videos (Su et al., CVPR 2017):
@@ -11,7 +13,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.image_files import list_images, natural_sorted
-from core.known_sets import DVD_TEST_SEQUENCES
+
+# The ten test sequences of DVD (Su et al., CVPR 2017), #1 to #10; 100 frames each.
+DVD_TEST_SEQUENCES = (
+    "IMG_0030",
+    "IMG_0049",
+    "IMG_0021",
+    "720p_240fps_2",
+    "IMG_0032",
+    "IMG_0033",
+    "IMG_0031",
+    "IMG_0003",
+    "IMG_0039",
+    "IMG_0037",
+)
+# The clips of REDS' training half that video papers test on (Wang et al., EDVR, CVPRW 2019).
+REDS4 = ("000", "011", "015", "020")
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".m4v", ".mkv")
 
