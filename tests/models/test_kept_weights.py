@@ -51,7 +51,7 @@ def write(folder: Path, state: dict[str, torch.Tensor], **changes: object) -> No
         "weights_sha256": digest,
         "loss": "1 l1",
         "switches": ["s"],
-        "validation": {},
+        "validation": {"psnr": 30.0, "psnr_blur": 29.5},
         "configuration": {"batch": 2},
     }
     files.write_json(folder / checkpoint.META, META | more | changes)
