@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import inputs
+from benchmark import restoring
 from benchmark.evaluation import score_image
 from benchmark.methods import method_called
 from benchmark.metrics import METRICS, identity
@@ -59,7 +59,7 @@ def test_they_take_part_where_they_are_asked_for_or_there(tmp_path: Path) -> Non
 def test_set5_with_and_without_low_resolution_images(tmp_path: Path) -> None:
     write(tmp_path / "Set5" / "HR" / "bird.png", 1, 50, 57)
     (clip,) = clips("set5", "set5-x4", tmp_path)
-    given = inputs.input_of(clip.samples[0])
+    given = restoring.input_of(clip.samples[0])
     assert given.shape == (3, 12, 14)  # 48 x 56 of 50 x 57 px
     sharp = read_image(tmp_path / "Set5" / "HR" / "bird.png")[:48, :56] / np.float32(255)
     assert np.array_equal(np.moveaxis(given.numpy(), 0, -1), bicubic.reduced(sharp, 4))
@@ -139,7 +139,7 @@ def test_a_method_of_the_inputs_size_restores_the_enlarged_image(tmp_path: Path)
     )
     assert not record.failed
     image = read_image(tmp_path / "out" / "bird.png")
-    small = np.moveaxis(inputs.input_of(found[0].samples[0]).numpy(), 0, -1)
+    small = np.moveaxis(restoring.input_of(found[0].samples[0]).numpy(), 0, -1)
     assert np.array_equal(image, np.round(np.clip(bicubic.resized(small, 4), 0, 1) * 255).astype(np.uint8))
     x4 = method_called("esrgan-x4")
     assert x4 is not None and x4.notes(4)[1] == [] and x4.notes(1)[1] == ["x4, area-reduced"]  # type: ignore[union-attr]
@@ -183,12 +183,14 @@ def test_the_stand_in_is_in_the_sets_own_layout(name: str, tmp_path: Path) -> No
         found = testset.clips()
         assert sum(len(clip.scored) for clip in found) >= 4
         sample = found[0].samples[0]
-        given, scale = inputs.input_of(sample), PROTOCOLS[protocol].scale
+        given, scale = restoring.input_of(sample), PROTOCOLS[protocol].scale
         if not sample.references:
             continue
-        sharp = inputs.input_of(Sample(key="", blur=sample.references[0], references=(), made=sample.made and "grey"))
+        sharp = restoring.input_of(
+            Sample(key="", blur=sample.references[0], references=(), made=sample.made and "grey")
+        )
         assert (scale * given.shape[1], scale * given.shape[2]) == tuple(sharp.shape[1:])
-        again = inputs.enlarged(given, scale) if scale > 1 else given
+        again = restoring.enlarged(given, scale) if scale > 1 else given
         value = score_image(again, [sharp], PROTOCOLS[protocol], ["psnr"])["psnr"]
         assert 15 < value < 45, protocol
 
