@@ -263,7 +263,9 @@ def _parser() -> Parser:
     )
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--model", default=KEPT, help=f"default: {KEPT}; {', '.join([*BASELINES, *RESTORERS])}")
-    network.add_argument("--fast", action="store_const", const=FAST, dest="model", help=f"the same as --model {FAST}")
+    network.add_argument(
+        "--fast", action="store_const", const=FAST, dest="model", help=f"the faster of the kept networks, {FAST}"
+    )
     parser.add_argument(
         "--weights",
         metavar="FILE",

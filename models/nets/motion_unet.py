@@ -142,7 +142,7 @@ class MotionUNet(nn.Module):
         """Shape: [B, 3, H, W] -> the same, sides multiples of 16 px. In training the restored images of all scales, the
         coarsest first.
 
-        Range: [0, 1] in; the output is not clamped.
+        Range: [0, 1] in; the output is not clamped. Outside of training, CAUTION of the change is made.
         """
         pyramid = [image.to(torch.promote_types(image.dtype, torch.float32))]  # places and sums need that precision
         for _ in range(self.scales - 1):
