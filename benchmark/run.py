@@ -433,7 +433,12 @@ def print_plan(
     say(f"test sets: {', '.join([*real, *(f'{name} (mini, simulated)' for name in minis)])}")
     absent = [name for name in TESTSETS if name not in config.testsets]
     if absent and set(sets_at_hand(None)) <= set(config.testsets):
-        say(f"left out, not under --data-root and without a stand-in: {', '.join(absent)}")
+        rendered = [name for name in absent if TESTSETS[name].render_mini is not None]
+        missing = [name for name in absent if name not in rendered]
+        if missing:
+            say(f"left out, not under --data-root and without a stand-in: {', '.join(missing)}")
+        if rendered:
+            say(f"left out unless --testsets names them (a stand-in is rendered then): {', '.join(rendered)}")
     if networks:
         how = f"{config.steps} steps" if config.steps else f"profile {config.profile}"
         say(f"trained first unless it was done before ({how}): {', '.join(network.name for network in networks)}")
