@@ -300,7 +300,7 @@ class RefinedMotionUNet(nn.Module):
         self.stem = nn.Conv2d(2 * pixels, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList([_blocks(channels, blocks) for channels in widths[:-1]])
         self.downs = nn.ModuleList([nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps])
-        self.features = nn.Conv2d(along.stem.out_channels, widths[1], 1)  # of the first network, at a quarter of the size
+        self.features = nn.Conv2d(along.stem.out_channels, widths[1], 1)  # of the first network, a quarter of the size
         self.middle = _blocks(widths[-1], blocks)
         self.ups = nn.ModuleList([GatedUp(coarse, fine) for fine, coarse in steps])
         self.decoder = nn.ModuleList([_blocks(channels, blocks) for channels in widths[:-1]])
@@ -434,6 +434,7 @@ MOTION_UNET_BASE = replace(
     name="motion-unet-base",
     build=_build_base,
     recipe="motion-unet-refined",
+    quick_recipe=None,  # it needs a trained motion-unet-small
     training=TrainingForm(residual=("head",), motion="along.motion"),
     backbone=Backbone(part="along", what="motion-unet-small", stays=True),
     tiny=None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.base import Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
+from models.recipes.base import MOTION_UNET, Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
 from synth.live_exposures import LiveSettings
 
 ALL_FLIPS = ("horizontal", "vertical", "transpose")
@@ -547,8 +547,9 @@ def motion_unet_refined(profile: str) -> Recipe:
         name="motion-unet-refined",
         motion=0.0,
         frozen=("along.",),
+        starts=(MOTION_UNET,),
         steps=6000,
         starts_at_blur=True,
         live=replace(more.live, soft=0.2),
     )
-    return refined if profile == "paper" else quick(refined, steps=150, crop_px=128)
+    return refined if profile == "paper" else replace(quick(refined, steps=150, crop_px=128), starts=refined.starts)

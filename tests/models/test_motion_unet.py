@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from core.random_streams import stream
-from models.losses import LOSSES
 from core.weights_files import load_state_dict
+from models.losses import LOSSES
 from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, RefinedMotionUNet, _axis
 from models.train import main
 from models.training.live_samples import LiveSampler, live_sources
@@ -127,14 +127,18 @@ def test_it_starts_at_the_blurred_image_and_trains(photographs: Path, tmp_path: 
     assert torch.allclose(module.eval()(image), image, atol=1e-6)
 
 
-def test_the_second_network_starts_at_what_the_first_restores_and_trains_alone(photographs: Path, tmp_path: Path):
+def test_the_second_network_starts_at_what_the_first_restores_and_trains_alone(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     spec = MODELS["motion-unet-base-test"]
     first = MODELS["motion-unet-test"].build()
     weights = tmp_path / "first.safetensors"
     save_file({name: part.half() for name, part in first.state_dict().items()}, weights)
     arguments = ["--model", spec.name, "--sharp", str(photographs), "--crop", "32", "--batch", "2", "--threads", "1"]
-    arguments += ["--backbone", str(weights), "--steps", "3", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
+    arguments += ["--recipe", "motion-unet-refined", "--steps", "3", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "give motion-unet-small" in capsys.readouterr().err
+    assert main([*arguments, "--backbone", str(weights)]) == 0
     meta = json.loads((tmp_path / "out/checkpoint.json").read_text(encoding="utf-8"))
     assert meta["loss"] == "1 psnr-40"
     trained = load_state_dict(tmp_path / "out/checkpoint.safetensors")
