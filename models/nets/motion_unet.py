@@ -395,11 +395,11 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*[ResidualBlock(channels) for _ in range(count)])
 
 
-def _build_small() -> nn.Module:
+def _build_small() -> MotionUNet:
     return MotionUNet((64, 96, 120), (2, 2), 2, (2, 2))
 
 
-def _build_test() -> nn.Module:
+def _build_test() -> MotionUNet:
     return MotionUNet((16, 24, 32), (1, 1), 1, (1, 1))
 
 

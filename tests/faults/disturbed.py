@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shutil
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -150,7 +150,7 @@ def votes_survive(study: Path, *, seconds: float) -> str:
             _ask(f"{address}/vote/{participant}", body)
             acknowledged.append((participant, state["position"]))
             number += 1
-    except (urllib.error.URLError, ConnectionError, OSError, ValueError, KeyError):
+    except (http.client.HTTPException, OSError, ValueError, KeyError):  # it is gone, perhaps in the middle of an answer
         pass
     killer.wait()
     process.wait()
