@@ -65,7 +65,7 @@ from models.nets.hinet import HINET, HINET_HALF
 from models.nets.maxim import MAXIM_3S
 from models.nets.mimo_unet import MIMO_UNET, MIMO_UNET_PLUS
 from models.nets.motion_parts import RIFE_V4, RIFE_V36, SPYNET
-from models.nets.motion_unet import MOTION_UNET_BASE, MOTION_UNET_SMALL
+from models.nets.motion_unet import MOTION_UNET_SMALL
 from models.nets.mprnet import MPRNET
 from models.nets.nafnet import NAFNET_32, NAFNET_64
 from models.nets.restormer import RESTORMER
@@ -79,7 +79,6 @@ from models.spec import ModelSpec
 
 _NETWORKS: dict[str, ModelSpec] = {
     "motion-unet-small": MOTION_UNET_SMALL,
-    "motion-unet-base": MOTION_UNET_BASE,
     "mimo-unet": MIMO_UNET,
     "mimo-unet-plus": MIMO_UNET_PLUS,
     "deblurgan": DEBLURGAN,

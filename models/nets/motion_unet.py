@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -23,7 +22,7 @@ from torch.nn import functional
 from models.nets.adapters import Still
 from models.nets.along_motion import pair_sums, weighted_pair_sums
 from models.nets.layers import ResidualBlock
-from models.spec import Backbone, ModelSpec, TrainingForm
+from models.spec import ModelSpec, TrainingForm
 
 BLOCK_PX = 4  # side of the blocks of pixels that become channels
 BLOCK_START = 0.1  # of a residual block's usual start, so that many of them add up to a small change
@@ -41,7 +40,6 @@ EXPOSED = 6  # places on either side of a pixel that make the exposure when an i
 MULTIPLE_PX = 16  # sides that all levels divide
 TWICE_AS_LONG = (math.log(4.0), math.log(4.0), 0.0)  # what a motion gains in the px of the next finer scale
 CAUTION = 0.7  # share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25)
-REFINED_PX = 2  # side of the blocks of pixels that become channels of the second network
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
 
@@ -122,7 +120,10 @@ class MotionUNet(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        _start(self)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             for layer in (self.motion_detail, self.coarser_features, self.coarser_motion):
                 layer.weight.zero_()
@@ -131,6 +132,11 @@ class MotionUNet(nn.Module):
             self.spectrum_motion.weight.mul_(GATE_START)
             for weights in (self.weigh, *self.weigh_again):
                 weights[-1].weight.mul_(BLOCK_START)  # type: ignore[index, operator]
+            for layer in self.modules():
+                if isinstance(layer, ResidualBlock):
+                    layer.conv2.weight.mul_(BLOCK_START)
+                elif isinstance(layer, GatedUp):
+                    layer.joined.weight.mul_(GATE_START)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """Shape: [B, 3, H, W] -> the same, sides multiples of 16 px. In training the restored images of all scales, the
@@ -138,24 +144,12 @@ class MotionUNet(nn.Module):
 
         Range: [0, 1] in; the output is not clamped. Outside of training, CAUTION of the change is made.
         """
-        found, told, _ = self.in_all_scales(image)
-        if not self.training:
-            return image + CAUTION * (found[-1] - image)
-        self.motion(self.in_px_of_the_finest(told))  # whoever trains listens (models/training/running.py)
-        return found
-
-    def in_all_scales(self, image: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The restored images and the told motion of all scales, the coarsest first; features of the finest one.
-
-        Shape: [B, 3, H, W] -> [B, 3, h, w] each, [B, 3, h / 16, w / 16] each, [B, widths[0], H / 4, W / 4].
-        """
         pyramid = [image.to(torch.promote_types(image.dtype, torch.float32))]  # places and sums need that precision
         for _ in range(self.scales - 1):
             pyramid.append(functional.avg_pool2d(pyramid[-1], 2, ceil_mode=True, count_include_pad=False))
         found: list[Tensor] = []
         told: list[Tensor] = []
         difference = coarser = None
-        features = image
         for blurred in reversed(pyramid):
             height, width = blurred.shape[-2:]
             beyond = (0, -width % MULTIPLE_PX, 0, -height % MULTIPLE_PX)
@@ -165,17 +159,20 @@ class MotionUNet(nn.Module):
             else:
                 finer = functional.interpolate(difference, scale_factor=2.0, mode="bilinear", align_corners=False)
                 guess = whole + _fitted(finer, whole)
-            restored, motion, features = self._restored(whole, guess, coarser)
+            restored, motion = self._restored(whole, guess, coarser)
             difference, coarser = restored - whole, motion
             found.append(restored[..., :height, :width])
             told.append(motion)
-        return found, told, features
+        if not self.training:
+            return image + CAUTION * (found[-1] - image)
+        self.motion(self._in_px_of_the_finest(told))  # whoever trains listens (models/training/running.py)
+        return found
 
-    def _restored(self, blurred: Tensor, guess: Tensor, coarser: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """One scale: its restored image, the motion at its coarsest level, and the features of its finest.
+    def _restored(self, blurred: Tensor, guess: Tensor, coarser: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One scale: its restored image, and the motion at its coarsest level.
 
         guess: what the coarser scale makes of the image. coarser: the motion that it told.
-        Shape: [B, 3, H, W] -> [B, 3, H, W], [B, 3, H / 16, W / 16], [B, widths[0], H / 4, W / 4].
+        Shape: [B, 3, H, W] -> [B, 3, H, W], [B, 3, H / 16, W / 16].
         """
         known = [functional.pixel_unshuffle(part, BLOCK_PX) for part in (blurred - 0.5, guess - blurred)]
         x = self.stem(torch.cat(known, dim=1))
@@ -199,7 +196,7 @@ class MotionUNet(nn.Module):
         finer = functional.interpolate(
             motion, scale_factor=float(2 ** len(self.downs)), mode="bilinear", align_corners=False
         )
-        return self._along(blurred, guess, finer + self.motion_detail(x).to(blurred.dtype), x), motion, x
+        return self._along(blurred, guess, finer + self.motion_detail(x).to(blurred.dtype), x), motion
 
     def _along(self, blurred: Tensor, guess: Tensor, motion: Tensor, features: Tensor) -> Tensor:
         """The guess sharpened along the motion, blurred again, and corrected by what that leaves unexplained.
@@ -252,7 +249,7 @@ class MotionUNet(nn.Module):
         y = torch.stack([length * down, down, across], dim=-1) @ self.sides.T
         return torch.stack([x, y], dim=-1).permute(0, 3, 1, 2, 4)
 
-    def in_px_of_the_finest(self, told: list[Tensor]) -> Tensor:
+    def _in_px_of_the_finest(self, told: list[Tensor]) -> Tensor:
         """The motion of all scales, one below the other, as large as the finest. Shape: -> [B, 3, scales * h, w]."""
         size = told[-1].shape[-2:]
         found = []
@@ -281,69 +278,6 @@ class MotionUNet(nn.Module):
             power = (power[:, :, 1:] + power[:, :, :-1]) / 2
         features = self.spectrum(power.flatten(3)).permute(0, 3, 1, 2)
         return functional.pad(features, (2, 2, 2, 2), mode="replicate")[:, :, :rows, :columns]
-
-
-class RefinedMotionUNet(nn.Module):
-    """What a MotionUNet restores, and a U-Net that looks at it and at the blurred image and mends it.
-
-    Sampling along a straight line is linear and leaves echoes where the path was not straight, and it sharpens what is
-    only out of focus. The second network takes both back, with the pixels of 2 x 2 as channels.
-    along: the first network. widths: channels per level of the second one, the finest (half the size) first. blocks:
-    of a level, on the way down and on the way up.
-    """
-
-    def __init__(self, along: MotionUNet, widths: Sequence[int], blocks: int) -> None:
-        super().__init__()
-        self.along = along
-        pixels = 3 * REFINED_PX**2
-        steps = list(pairwise(widths))
-        self.stem = nn.Conv2d(2 * pixels, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList([_blocks(channels, blocks) for channels in widths[:-1]])
-        self.downs = nn.ModuleList([nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps])
-        self.features = nn.Conv2d(along.stem.out_channels, widths[1], 1)  # of the first network, a quarter of the size
-        self.middle = _blocks(widths[-1], blocks)
-        self.ups = nn.ModuleList([GatedUp(coarse, fine) for fine, coarse in steps])
-        self.decoder = nn.ModuleList([_blocks(channels, blocks) for channels in widths[:-1]])
-        self.head = nn.Conv2d(widths[0], pixels, 1)
-        for name, part in self.named_children():
-            if name != "along":
-                _start(part)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Shape: [B, 3, H, W] -> the same, sides multiples of 16 px. Range: [0, 1] in; the output is not clamped."""
-        learns = any(parameter.requires_grad for parameter in self.along.parameters())
-        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            found, told, features = self.along.in_all_scales(image)
-        if learns and self.training:
-            self.along.motion(self.along.in_px_of_the_finest(told))
-        restored = found[-1]
-        known = torch.cat([image - 0.5, restored - image], dim=1)
-        x = self.stem(functional.pixel_unshuffle(known, REFINED_PX))
-        skips = []
-        for level, (blocks, down) in enumerate(zip(self.encoder, self.downs, strict=True)):
-            x = blocks(x)
-            skips.append(x)
-            x = down(x)
-            if level == 0:
-                x = x + self.features(features)
-        x = self.middle(x)
-        for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
-            x = blocks(up(x, skips.pop()))
-        return restored + functional.pixel_shuffle(self.head(x), REFINED_PX).to(restored.dtype)
-
-
-def _start(part: nn.Module) -> None:
-    """Kaiming's numbers for convolutions; residual blocks and gates begin with a small share of them."""
-    for layer in part.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    with torch.no_grad():
-        for layer in part.modules():
-            if isinstance(layer, ResidualBlock):
-                layer.conv2.weight.mul_(BLOCK_START)
-            elif isinstance(layer, GatedUp):
-                layer.joined.weight.mul_(GATE_START)
 
 
 def _fitted(image: Tensor, to: Tensor) -> Tensor:
@@ -395,11 +329,11 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*[ResidualBlock(channels) for _ in range(count)])
 
 
-def _build_small() -> MotionUNet:
+def _build_small() -> nn.Module:
     return MotionUNet((64, 96, 120), (2, 2), 2, (2, 2))
 
 
-def _build_test() -> MotionUNet:
+def _build_test() -> nn.Module:
     return MotionUNet((16, 24, 32), (1, 1), 1, (1, 1))
 
 
@@ -419,23 +353,3 @@ MOTION_UNET_SMALL = ModelSpec(
     published="",
     switches=("truncate", "self-ensemble"),
 ).with_tiny("motion-unet-test", _build_test)
-
-
-def _build_base() -> nn.Module:
-    return RefinedMotionUNet(_build_small(), (48, 96, 144, 192), 2)
-
-
-def _build_base_test() -> nn.Module:
-    return RefinedMotionUNet(_build_test(), (8, 16, 24, 32), 1)
-
-
-MOTION_UNET_BASE = replace(
-    MOTION_UNET_SMALL,
-    name="motion-unet-base",
-    build=_build_base,
-    recipe="motion-unet-refined",
-    quick_recipe=None,  # it needs a trained motion-unet-small
-    training=TrainingForm(residual=("head",), motion="along.motion"),
-    backbone=Backbone(part="along", what="motion-unet-small", stays=True),
-    tiny=None,
-).with_tiny("motion-unet-base-test", _build_base_test)

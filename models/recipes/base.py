@@ -187,14 +187,6 @@ ESRGAN_X4 = Start(
     flag="--start FILE",
 )
 
-MOTION_UNET = Start(
-    part="along.",
-    name="motion-unet-small",
-    file="motion-unet-small.safetensors",
-    source="models/pretrained of this project",
-    flag="--backbone FILE",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

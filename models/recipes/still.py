@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.recipes.base import MOTION_UNET, Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
+from models.recipes.base import Augmentation, Contrast, Recipe, quick, quick_stages, quick_terms
 from synth.live_exposures import LiveSettings
 
 ALL_FLIPS = ("horizontal", "vertical", "transpose")
@@ -528,28 +528,8 @@ def motion_unet(profile: str) -> Recipe:
 
 
 def motion_unet_more(profile: str) -> Recipe:
-    """What `motion-unet` ends with, for weights that are trained already (--start): no straight blur alone, and half
-    of the steps are the decay. Source: ours."""
+    """What `motion-unet` ends with, for weights that are trained already (--start): no straight blur alone, a lower
+    rate, and four fifths of the steps are the decay. Source: ours."""
     last = motion_unet("paper").stages[-1]
-    more = replace(last, name="motion-unet-more", steps=1500, milestones=(0.5,))
+    more = replace(last, name="motion-unet-more", steps=1500, learning_rate=5e-4, milestones=(0.2,))
     return more if profile == "paper" else quick(more, steps=150, crop_px=128)
-
-
-def motion_unet_refined(profile: str) -> Recipe:
-    """The second network of motion-unet-base, behind a trained motion-unet-small that stays as it is (--backbone).
-
-    Minus the PSNR up to 40 dB of the final image, a fifth of the photographs out of focus, all else as in
-    `motion-unet-more`. Source: ours.
-    """
-    more = motion_unet_more("paper")
-    refined = replace(
-        more,
-        name="motion-unet-refined",
-        motion=0.0,
-        frozen=("along.",),
-        starts=(MOTION_UNET,),
-        steps=6000,
-        starts_at_blur=True,
-        live=replace(more.live, soft=0.2),
-    )
-    return refined if profile == "paper" else replace(quick(refined, steps=150, crop_px=128), starts=refined.starts)

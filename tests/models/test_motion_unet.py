@@ -10,12 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from core.random_streams import stream
-from core.weights_files import load_state_dict
 from models.losses import LOSSES
-from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, RefinedMotionUNet, _axis
+from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, _axis
 from models.train import main
 from models.training.live_samples import LiveSampler, live_sources
 from models.training.start import start_at_the_blurred_image
@@ -68,7 +66,7 @@ def test_the_network_gives_every_scale_in_training_and_tells_the_motion_of_each(
     assert [tuple(part.shape) for part in module(image)] == [(2, 3, 16, 32), (2, 3, 32, 64), (2, 3, 64, 128)]
     assert heard[0].shape == (2, 3, 3 * 4, 8)
     coarse = torch.zeros(1, 3, 1, 1)
-    told_twice = module.in_px_of_the_finest([coarse, torch.ones(1, 3, 2, 2)])  # type: ignore[operator]
+    told_twice = module._in_px_of_the_finest([coarse, torch.ones(1, 3, 2, 2)])  # type: ignore[operator]
     assert told_twice[0, :, 0, 0].tolist() == [1, 1, 1]
     assert told_twice[0, :, 2, 0].tolist() == pytest.approx([math.log(4), math.log(4), 0])  # 1 px there is 2 px here
     with torch.no_grad():
@@ -125,35 +123,3 @@ def test_it_starts_at_the_blurred_image_and_trains(photographs: Path, tmp_path: 
     start_at_the_blurred_image(module, MODELS["motion-unet-test"])
     image = torch.rand(1, 3, 32, 48)
     assert torch.allclose(module.eval()(image), image, atol=1e-6)
-
-
-def test_the_second_network_starts_at_what_the_first_restores_and_trains_alone(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    spec = MODELS["motion-unet-base-test"]
-    first = MODELS["motion-unet-test"].build()
-    weights = tmp_path / "first.safetensors"
-    save_file({name: part.half() for name, part in first.state_dict().items()}, weights)
-    arguments = ["--model", spec.name, "--sharp", str(photographs), "--crop", "32", "--batch", "2", "--threads", "1"]
-    arguments += ["--recipe", "motion-unet-refined", "--steps", "3", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 2
-    assert "give motion-unet-small" in capsys.readouterr().err
-    assert main([*arguments, "--backbone", str(weights)]) == 0
-    meta = json.loads((tmp_path / "out/checkpoint.json").read_text(encoding="utf-8"))
-    assert meta["loss"] == "1 psnr-40"
-    trained = load_state_dict(tmp_path / "out/checkpoint.safetensors")
-    for name, part in first.state_dict().items():
-        assert torch.equal(trained[f"along.{name}"], part.half().float()), name
-    assert float(trained["head.weight"].abs().max()) > 0
-
-    module = spec.build().train()
-    assert isinstance(module, RefinedMotionUNet)
-    image = torch.rand(2, 3, 48, 80)
-    start_at_the_blurred_image(module, spec)
-    with torch.no_grad():
-        assert torch.equal(module(image), module.along.train()(image)[-1])  # no mended pixel yet
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(not name.startswith("along."))
-    module(image).square().mean().backward()
-    assert module.head.weight.grad is not None
-    assert all(parameter.grad is None for parameter in module.along.parameters())

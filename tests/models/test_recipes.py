@@ -294,6 +294,6 @@ def test_default_recipes_are_there() -> None:
         assert {spec.recipe_for("quick"), spec.recipe_for("paper")} - {""} <= set(RECIPES)
         if not spec.name.endswith("-test") and spec.recipe:
             ours = find_recipe(spec.recipe, "paper").kind() == "ours"
-            assert ours == spec.name.startswith("motion-unet-"), spec.name
+            assert ours == (spec.name == "motion-unet-small"), spec.name
     assert MODELS["deblurgan-v2-mobilenet"].recipe_for("quick") == "charbonnier"  # the leaderboard was measured with it
     assert MODELS["gfpgan"].recipe_for("quick") == ""

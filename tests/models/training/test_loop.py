@@ -205,7 +205,7 @@ def test_schedules(name: str, profile: str) -> None:
     assert recipe.name == name and recipe.profile == profile
     stages = recipe.stages or (recipe,)
     exceptions = {("mimo-unet-contrastive", "quick"): False, ("mimo-unet-contrastive-average", "quick"): False}
-    exceptions |= {(name, "paper"): True for name in ("photographs", "motion-unet", "motion-unet-refined")}
+    exceptions |= {("photographs", "paper"): True, ("motion-unet", "paper"): True}
     assert stages[0].starts_at_blur == exceptions.get((name, profile), profile == "quick")
     for stage in stages:
         steps = 1000
