@@ -528,8 +528,8 @@ def motion_unet(profile: str) -> Recipe:
 
 
 def motion_unet_more(profile: str) -> Recipe:
-    """What `motion-unet` ends with, for weights that are trained already (--start): no straight blur alone, a lower
-    rate, and four fifths of the steps are the decay. Source: ours."""
+    """What `motion-unet` ends with, for weights that are trained already (--start): no straight blur alone, and half
+    of the steps are the decay. Source: ours."""
     last = motion_unet("paper").stages[-1]
-    more = replace(last, name="motion-unet-more", steps=1500, learning_rate=5e-4, milestones=(0.2,))
+    more = replace(last, name="motion-unet-more", steps=1500, milestones=(0.5,))
     return more if profile == "paper" else quick(more, steps=150, crop_px=128)
