@@ -370,7 +370,7 @@ def _work(config: RunConfig, targets: Sequence[Target], real: dict[str, Path], s
     threads = int(stored["threads"]) if stored else usable_cores()
     record = ledger.begin(config.out, stored, config, facts, threads)
     costs = measure_costs(config, record)
-    training = in_words(training_seconds(config, trained_first))
+    training = in_words(training_seconds(config, trained_first, costs))
     say(f"estimate for this machine: training {training}, restoring {in_words(restoring_seconds(targets, costs))}")
     method_work.keep_sheet_inputs(config.out, targets)
     failed = False

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.methods import BaselineMethod, NetworkMethod, networks
 from benchmark.plan import ROOT, RunConfig
 from core import schema
 from models.chosen_weights import ChosenWeights
-from models.training.loop import TrainConfig, estimate_seconds, train
+from models.training.loop import TrainConfig, find, plan, train
 from models.training.pair_sources import layout_pairs, lying_in
 from synth.gaps_in_torch import choose_device
 from synth.make_pairs import make
 from synth.settings import SynthesisConfig
+
+if TYPE_CHECKING:
+    from benchmark.cost import Cost
+
+TRAINING_FORWARDS = 4  # a step's time over that of restoring its crops: once forward, twice that back, the optimiser
+STAGE_S = 5  # of starting a stage, and of writing checkpoints
 
 
 def make_pairs(folders: Sequence[Path], workers: int) -> None:
@@ -58,18 +66,22 @@ def untrained(config: RunConfig) -> list[NetworkMethod]:
     ]
 
 
-def training_seconds(config: RunConfig, methods: Sequence[NetworkMethod]) -> float:
-    """How long the trainings of these networks take here, from one timed step of each; finished ones count nothing.
+def training_seconds(config: RunConfig, methods: Sequence[NetworkMethod], costs: Mapping[str, Cost]) -> float:
+    """Roughly how long the trainings of these networks take here, from their measured latencies; a finished one counts
+    nothing.
 
     A network whose training cannot start counts nothing either; its row will say why.
     """
-
     total = 0.0
     for method in methods:
-        try:
-            total += estimate_seconds(_train_config(method, config))
-        except (ValueError, RuntimeError, OSError):
-            continue
+        with suppress(ValueError, OSError):
+            if method.name not in costs or find(_train_config(method, config)) is not None:
+                continue
+            row = costs[method.name].row
+            seconds_px = row.ms_median / 1000 / (row.height * row.width)
+            for stage in plan(_train_config(method, config)).stages:
+                frames = stage.batch * stage.clip_frames * stage.steps
+                total += STAGE_S + TRAINING_FORWARDS * seconds_px * frames * stage.crop_px**2
     return total
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -118,7 +117,6 @@ __all__ = [
     "Plan",
     "TrainConfig",
     "TrainingFailed",
-    "estimate_seconds",
     "find",
     "plan",
     "train",
@@ -164,23 +162,6 @@ def _train(chosen: Plan, resume: bool) -> CheckpointInfo:
     require_opponents_to_run(chosen.stages, config.accumulate * count())
     with reproducible(config.seed, config.threads), together(chosen.device):
         return _Training(chosen).run()
-
-
-def estimate_seconds(config: TrainConfig) -> float:
-    """How long training would take here, from one step of each stage; 0 where a finished checkpoint is at hand."""
-    chosen = plan(config)
-    info = checkpoint.read(chosen.folder)
-    if info is not None and info.finished:
-        return 0.0
-    seconds = 0.0
-    with reproducible(config.seed, config.threads):
-        training = _Training(chosen)
-        for stage in chosen.stages:
-            training.step(stage.first)
-            started = time.perf_counter()
-            training.step(min(stage.first + 1, stage.last - 1))
-            seconds += (time.perf_counter() - started) * stage.steps
-    return seconds
 
 
 @contextmanager
