@@ -71,23 +71,30 @@ COST_S = 10  # of measuring one method, of which half is the start of its proces
 def rough_estimate(
     config: RunConfig, networks: Sequence[NetworkMethod], real: dict[str, Path], minis: Sequence[str]
 ) -> str:
-    """Time of a run from scratch in words, before anything can be measured."""
+    """Time of a run from scratch in words, before anything can be measured.
+
+    How long restoring takes differs a thousandfold between networks: it is said for those of the demo alone.
+    """
+    quick = config.steps is None and config.profile == "quick"
+    training_s = QUICK_TRAINING_S * len(networks)
     if config.steps is not None:
         training = f"training {config.steps} steps of {len(networks)} networks"
     elif config.profile == "paper":
         training = f"training {len(networks)} networks for days to weeks each (use a GPU)"
     else:
-        training = f"training {in_words(QUICK_TRAINING_S * len(networks))}"
-    mini = in_words(len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods)))
-    measured = sum(not isinstance(method, FolderMethod) for method in config.methods)
-    parts = [f"measuring costs {in_words(COST_S * measured)}"] if measured else []
+        training = f"training {in_words(training_s)}"
+    known = set(names_of(config)) <= set(DEMO)
+    scoring_s = MINI_SCORING_S * len(config.methods) if known else 0
+    mini_s = len(minis) * (MINI_RENDERING_S + scoring_s)
+    costs_s = COST_S * sum(not isinstance(method, FolderMethod) for method in config.methods)
+    parts = [f"measuring costs {in_words(costs_s)}"] if costs_s else []
     parts += [training] if networks else []
-    parts += [f"mini sets {mini}"] if minis else []
+    parts += [f"{'mini sets' if known else 'rendering mini sets'} {in_words(mini_s)}"] if minis else []
+    if minis and not known:
+        parts += ["restoring them seconds to an hour for each network, which is said when the costs are known"]
     parts += ["the real sets minutes to hours for each method, by their size"] if real else []
-    total = COST_S * measured + len(minis) * (MINI_RENDERING_S + MINI_SCORING_S * len(config.methods))
-    if networks and config.steps is None and config.profile == "quick":
-        total += QUICK_TRAINING_S * len(networks)
-    whole = f"{in_words(total)} in all: " if config.profile == "quick" and not real and config.steps is None else ""
+    total_s = costs_s + mini_s + (training_s if networks else 0)
+    whole = f"{in_words(total_s)} in all: " if quick and not real and known else ""
     return whole + ", ".join(parts) + "; what is at hand from before is not made again"
 
 
