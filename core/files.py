@@ -6,10 +6,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+LEFTOVER = re.compile(r"\..+\.\d+\.part", re.DOTALL)  # .NAME.PROCESS.part
 
 
 @contextmanager
@@ -32,6 +35,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether this is the temporary neighbour of `replacing`, left by a writer that was killed."""
+    return LEFTOVER.fullmatch(path.name) is not None and path.is_file()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed writers left in a folder. The caller holds it (core/locks.py), so that nobody writes there."""
+    for path in Path(folder).rglob(".*.part"):
+        if is_leftover(path):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> str:

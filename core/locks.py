@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from core.files import remove_leftovers
+
 
 class InUse(ValueError):
     """Another process writes into the folder."""
@@ -26,7 +28,8 @@ _held: dict[Path, int] = {}  # of this process: lock file -> how often
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold an output folder while the block runs. The same process may hold it several times.
+    """Hold an output folder while the block runs. The same process may hold it several times. What killed writers left
+    there (core/files.py, `replacing`) is removed.
 
     Errors: InUse, one sentence with the other process's number and command.
     """
@@ -56,6 +59,7 @@ def only_one(folder: Path) -> Iterator[None]:
         stream.flush()
         _held[path] = 1
         try:
+            remove_leftovers(folder)
             yield
         finally:
             _held[path] = 0

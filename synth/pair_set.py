@@ -214,10 +214,10 @@ def open_set(folder: Path, configuration: dict[str, object], *, resume: bool) ->
         raise Refusal(f"{folder}: the output is a folder, and this is a file")
     state = _read_run_file(folder)
     if state is None:
-        strangers = [path.name for path in folder.iterdir() if not _is_leftover(path)] if folder.is_dir() else []
+        strangers = [path.name for path in folder.iterdir() if not files.is_leftover(path)] if folder.is_dir() else []
         if strangers:
             raise Refusal(f"{folder}: the folder is not empty and holds no set of pairs; choose another --out")
-        remove_leftovers(folder)
+        files.remove_leftovers(folder)
         created = PairSet(folder=folder, configuration=configuration)
         created.write_run_file()
         return created
@@ -280,20 +280,9 @@ def configuration_of(folder: Path) -> dict[str, object]:
     return run_values(folder)["configuration"]
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of a run that was killed."""
-    for path in folder.rglob(".*.part"):
-        if _is_leftover(path):
-            path.unlink(missing_ok=True)
-
-
-def _is_leftover(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(".part") and path.is_file()
-
-
 def _go_on(folder: Path, state: dict) -> PairSet:
     """Keep the pairs up to the first damaged one; everything after it is made again, with the same bytes."""
-    remove_leftovers(folder)
+    files.remove_leftovers(folder)
     records = read_whole_lines(folder)
     truths = _read_truths(folder)
     good, compared = 0, state["configuration"].get("truth_known", True)
