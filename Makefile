@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Quiet twice: no warnings, errors only.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
 
 .PHONY: demo metrics test docs clean
 .DELETE_ON_ERROR:
