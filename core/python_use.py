@@ -50,7 +50,8 @@ def make_callable(module: str, function: Callable[..., Any]) -> None:
     """Let `module(...)` do what `function(...)` does; the signature of the module is the function's.
 
     >>> make_callable("core.python_use", len)
-    >>> sys.modules["core.python_use"]((1, 2, 3))
+    >>> this = sys.modules["core.python_use"]
+    >>> this((1, 2, 3))
     3
     """
 
