@@ -83,7 +83,7 @@ def rough_estimate(
         training = f"training {len(networks)} networks for days to weeks each (use a GPU)"
     else:
         training = f"training {in_words(training_s)}"
-    known = set(names_of(config)) <= set(DEMO)
+    known = all(isinstance(method, FolderMethod) or method.name in DEMO for method in config.methods)
     scoring_s = MINI_SCORING_S * len(config.methods) if known else 0
     mini_s = len(minis) * (MINI_RENDERING_S + scoring_s)
     costs_s = COST_S * sum(not isinstance(method, FolderMethod) for method in config.methods)

@@ -81,7 +81,8 @@ def training_seconds(config: RunConfig, methods: Sequence[NetworkMethod], costs:
             seconds_px = row.ms_median / 1000 / (row.height * row.width)
             for stage in plan(_train_config(method, config)).stages:
                 frames = stage.batch * stage.clip_frames * stage.steps
-                total += STAGE_S + TRAINING_FORWARDS * seconds_px * frames * stage.crop_px**2
+                pixels = (stage.crop_px / method.spec.scale) ** 2  # of what the network takes, as the latency's are
+                total += STAGE_S + TRAINING_FORWARDS * seconds_px * frames * pixels
     return total
 
 

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmark import cost, method_work, methods, run, scoring
+from benchmark import cost, method_work, methods, run, scoring, trainings
 from benchmark.methods import expand_methods
 from benchmark.plan import ROOT, RunConfig, _pair_digests, open_targets
 from benchmark.results import CostRow, MethodRow, Row, ScoreRow, read_rows
@@ -272,6 +273,20 @@ def test_the_sheet_shows_images_from_all_over_the_set(world: World) -> None:
 
 def gopro(world: World) -> Path:
     return world.data / "GOPRO_Large"
+
+
+@pytest.mark.parametrize(("scale", "seconds"), [(1, 5 + 4 * 96.0), (4, 5 + 4 * 6.0)])
+def test_a_training_is_estimated_from_the_pixels_that_the_network_takes(
+    scale: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = SimpleNamespace(batch=2, clip_frames=3, steps=4, crop_px=128)  # 24 frames of a quarter of 256 x 256 px
+    monkeypatch.setattr(trainings, "plan", lambda config: SimpleNamespace(stages=(stage,)))
+    monkeypatch.setattr(trainings, "find", lambda config: None)
+    monkeypatch.setattr(trainings, "_train_config", lambda method, config: None)
+    method = SimpleNamespace(name="net", spec=SimpleNamespace(scale=scale))
+    cost = SimpleNamespace(row=SimpleNamespace(ms_median=16_000.0, height=256, width=256))
+    found = trainings.training_seconds(RunConfig(methods=()), [method, SimpleNamespace(name="unknown")], {"net": cost})  # type: ignore[list-item, dict-item]
+    assert found == pytest.approx(seconds)
 
 
 def test_estimates_are_said_before_the_work(world: World, capsys: pytest.CaptureFixture[str]) -> None:
