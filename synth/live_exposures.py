@@ -42,6 +42,8 @@ FOLLOWED = 0.25  # share of the objects that the camera follows
 SRGB_SHARE, GAMMA = 0.6, (1.8, 2.4)  # cameras of the means of light: sRGB, or a power
 HIGHLIGHT_GAIN = (1.5, 12.0)  # how much brighter than white a clipped light was
 
+PathNumbers = tuple[float, float, float, float, float]  # of a path: see `Motion.path`
+
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSettings:
@@ -205,12 +207,14 @@ class Motion:
                 inverses[..., axis, 2] = -np.interp(places, np.arange(len(self.points_px)), self.points_px[:, axis])
         return inverses
 
-    def spread_px2(self) -> tuple[float, float, float]:
-        """Variance of x, variance of y and covariance of the positions of the sample's middle. Units: px squared."""
-        middle = np.array([(self.side - 1) / 2, (self.side - 1) / 2, 1.0])
-        seen = self.inverses(COARSE, np.zeros(1))[0] @ middle
-        x, y = (seen[:, :2] / seen[:, 2:]).T
-        return float(x.var()), float(y.var()), float(((x - x.mean()) * (y - y.mean())).mean())
+    def path(self) -> PathNumbers:
+        """Of the positions that the sample's middle sees: variance of x, of y, covariance (px^2); mean of x, of y, less
+        the position at the middle of the exposure (px)."""
+        middle = (self.side - 1) / 2
+        seen = self.inverses(COARSE, np.zeros(1))[0] @ np.array([middle, middle, 1.0])
+        x, y = (seen[:, :2] / seen[:, 2:]).T - middle
+        together = float(((x - x.mean()) * (y - y.mean())).mean())
+        return float(x.var()), float(y.var()), together, float(x.mean()), float(y.mean())
 
 
 class _Motions:
@@ -263,16 +267,14 @@ class Exposure:
     """An exposure before it is developed.
 
     Shape: blur, sharp [S, S, 3] float32, in the domain that was averaged; light above 1 is not clipped yet.
-    gamma: 1 for encoded values, 0 for light of an sRGB camera, else light of a camera with that power. spread_px2:
-    variance of x, variance of y and covariance of the positions that the middle of the layer behind takes.
+    gamma: 1 for encoded values, 0 for light of an sRGB camera, else light of a camera with that power. path:
+    what `Motion.path` gives of the layer behind; zeros where it is not known.
     """
 
     blur: np.ndarray
     sharp: np.ndarray
     gamma: float
-    spread_px2: tuple[
-        float, float, float
-    ]  # of the layer behind in the sample's middle: variance of x, of y, covariance
+    path: PathNumbers
 
 
 def draw(photographs: Photographs, settings: LiveSettings, seed: int, number: int, *, device: str = "cpu") -> Exposure:
@@ -303,7 +305,7 @@ def draw(photographs: Photographs, settings: LiveSettings, seed: int, number: in
         motion = motions.rest() if followed else motions.draw(log_uniform(rng, spans), 1 + layer)
         sheets.append(_in_front(photographs.draw(rng), motion, side, develop, rng))
     blur = _blurred(sheets, depth, frames, motions.row_times, device)
-    return Exposure(blur=blur, sharp=_middle(sheets, side), gamma=gamma, spread_px2=moving.spread_px2())
+    return Exposure(blur=blur, sharp=_middle(sheets, side), gamma=gamma, path=moving.path())
 
 
 def draw_gamma(settings: LiveSettings, rng: np.random.Generator) -> float:

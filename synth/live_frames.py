@@ -109,7 +109,7 @@ class Sequences:
             blur=np.ascontiguousarray(total_lin[inner] / np.float32(weight)),
             sharp=np.ascontiguousarray(sharp_lin[inner]),
             gamma=gamma,
-            spread_px2=(0.0, 0.0, 0.0),
+            path=(0.0, 0.0, 0.0, 0.0, 0.0),
         )
 
     def _half(

@@ -131,20 +131,24 @@ def _smoothed(images: Tensor) -> Tensor:
     return functional.conv2d(rows, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
 
 
-LEAST_SPREAD_PX2 = 0.1
+LEAST_SPREAD_PX2, LEAST_LENGTH_PX2 = 0.1, 4.0
 
 
-def motion(told: Tensor, spread_px2: Tensor) -> Tensor:
-    """How wrong a network tells the motion: smooth L1 of two log variances and of the correlation.
+def motion(told: Tensor, path: Tensor) -> Tensor:
+    """How wrong a network tells the motion: smooth L1 of two log variances and of the correlation (their mean), and of
+    the offset in tenths of the length.
 
-    Shape: told [B, 3, h, w], the log variance along x and along y of the positions that a point passes during the
-    exposure (px^2) and their correlation before tanh; spread_px2 [B, 3], the true variances and the covariance -> a
-    scalar. An image whose variances are 0 tells nothing (its motion is not known) and is left out. Ours.
+    Shape: told [B, 5, h, w], the log variance along x and along y of the positions that a point passes during the
+    exposure (px^2), their correlation before tanh, and their mean less the position at the middle of it (px along x
+    and y); path [B, 5], the same of the truth, with the variances and the covariance themselves -> a scalar. An image
+    whose variances are 0 tells nothing (its motion is not known) and is left out. Ours.
     """
-    known = (spread_px2[:, :2].sum(1) > 0).to(told.dtype)
-    variances = spread_px2[:, :2] + LEAST_SPREAD_PX2
-    correlation = spread_px2[:, 2:] / variances.prod(dim=1, keepdim=True).sqrt()
-    true = torch.cat([variances.log(), correlation], dim=1)[:, :, None, None].expand_as(told)
-    told = torch.cat([told[:, :2], torch.tanh(told[:, 2:])], dim=1)
-    errors = functional.smooth_l1_loss(told, true, reduction="none").mean(dim=(1, 2, 3))
+    known = (path[:, :2].sum(1) > 0).to(told.dtype)
+    variances = path[:, :2] + LEAST_SPREAD_PX2
+    correlation = path[:, 2:3] / variances.prod(dim=1, keepdim=True).sqrt()
+    tenths = 10 / (12 * variances.sum(1, keepdim=True) + LEAST_LENGTH_PX2).sqrt()
+    true = torch.cat([variances.log(), correlation, path[:, 3:] * tenths], dim=1)[:, :, None, None].expand_as(told)
+    told = torch.cat([told[:, :2], torch.tanh(told[:, 2:3]), told[:, 3:] * tenths[..., None, None]], dim=1)
+    each = functional.smooth_l1_loss(told, true, reduction="none").mean(dim=(2, 3))
+    errors = each[:, :3].mean(1) + each[:, 3:].sum(1)
     return (errors * known).sum() / known.sum().clamp(min=1)

@@ -1,7 +1,7 @@
-"""Samples on either side of every pixel, at places that each block of 4 x 4 px has of its own.
+"""Samples around every pixel, at places that each block of 4 x 4 px has of its own.
 
-Two sums, differentiable in all that they take: of the two samples of each pair, and of all pairs with a weight per
-pixel. Values between pixels are bilinear, the image's border is repeated outside it.
+Two functions, differentiable in all that they take: the samples, and their sum with a weight per pixel. Values between
+pixels are bilinear, the image's border is repeated outside it.
 
 On a CPU in single precision the samples are summed where they are read (compiled by numba, over images and rows in
 torch's number of threads): no array holds all of them. Elsewhere `grid_sample` reads them; the same within rounding.
@@ -22,24 +22,24 @@ from torch.nn import functional
 BLOCK_PX = 4
 
 
-def pair_sums(image: Tensor, shifts: Tensor) -> Tensor:
-    """What lies `shifts` away on both sides of a pixel, added.
+def samples(image: Tensor, shifts: Tensor) -> Tensor:
+    """What lies `shifts` away from every pixel.
 
-    Shape: [B, H, W], [B, P, h, w, 2] (px along x and y, h = H / 4) -> [B, P, H, W].
+    Shape: [B, H, W], [B, S, h, w, 2] (px along x and y, h = H / 4) -> [B, S, H, W].
     """
     if not _compiled(image, shifts):
         return _read(image[:, None], shifts)[:, 0]
-    return _PairSums.apply(image, shifts)
+    return _Samples.apply(image, shifts)
 
 
-def weighted_pair_sums(image: Tensor, shifts: Tensor, weights: Tensor) -> Tensor:
-    """The sum over the pairs of weight x (the samples on both sides).
+def weighted_samples(image: Tensor, shifts: Tensor, weights: Tensor) -> Tensor:
+    """The sum over the samples of weight x what lies there.
 
-    Shape: [B, C, H, W], [B, P, h, w, 2], [B, P, H, W] -> [B, C, H, W].
+    Shape: [B, C, H, W], [B, S, h, w, 2], [B, S, H, W] -> [B, C, H, W].
     """
     if not _compiled(image, shifts):
         return (_read(image, shifts) * weights[:, None]).sum(2)
-    return _WeightedPairSums.apply(image, shifts, weights)
+    return _WeightedSamples.apply(image, shifts, weights)
 
 
 def _compiled(image: Tensor, shifts: Tensor) -> bool:
@@ -50,7 +50,7 @@ def _compiled(image: Tensor, shifts: Tensor) -> bool:
 
 
 def _read(image: Tensor, shifts: Tensor) -> Tensor:
-    """Shape: [B, C, H, W], [B, P, h, w, 2] -> [B, C, P, H, W]."""
+    """Shape: [B, C, H, W], [B, S, h, w, 2] -> [B, C, S, H, W]."""
     batch, channels, height, width = image.shape
     count = shifts.shape[1]
     rows, columns = (
@@ -59,28 +59,27 @@ def _read(image: Tensor, shifts: Tensor) -> Tensor:
     here = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
     here = here.view(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX, 2)
     away = shifts * (2 / shifts.new_tensor([width, height]))
-    total = image.new_zeros(())
-    for side in (away, -away):
-        grid = (side[:, :, :, None, :, None] + here).reshape(batch, count * height, width, 2)
-        seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        total = total + seen.view(batch, channels, count, height, width)
-    return total
+    grid = (away[:, :, :, None, :, None] + here).reshape(batch, count * height, width, 2)
+    seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return seen.view(batch, channels, count, height, width)
 
 
-class _PairSums(torch.autograd.Function):
+class _Samples(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, image: Tensor, shifts: Tensor) -> Tensor:
         context.save_for_backward(image, shifts)
-        return torch.from_numpy(_run("sums", _array(image), _array(shifts)))
+        return torch.from_numpy(_run("samples", _array(image), _array(shifts)))
 
     @staticmethod
     def backward(context: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         image, shifts = context.saved_tensors
-        found = _run("sums backward", _array(image), _array(shifts), _array(given), wanted=context.needs_input_grad[0])
+        found = _run(
+            "samples backward", _array(image), _array(shifts), _array(given), wanted=context.needs_input_grad[0]
+        )
         return tuple(torch.from_numpy(part) for part in found)
 
 
-class _WeightedPairSums(torch.autograd.Function):
+class _WeightedSamples(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, image: Tensor, shifts: Tensor, weights: Tensor) -> Tensor:
         context.save_for_backward(image, shifts, weights)
@@ -112,7 +111,7 @@ def _run(name: str, image: np.ndarray, shifts: np.ndarray, *more: np.ndarray, wa
     if backward:
         out = tuple(np.zeros(part.shape, np.float32) for part in (image, shifts, *more[:-1]))
     else:
-        shape = (*image.shape[:1], count, height, width) if name == "sums" else image.shape
+        shape = (*image.shape[:1], count, height, width) if name == "samples" else image.shape
         out = (np.empty(shape, np.float32),)
     pieces = 1 if backward else min(threads, rows)  # going back, rows add to one another's pixels
     calls = [

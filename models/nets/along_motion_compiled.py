@@ -105,7 +105,7 @@ def hand_back(image, y, x, dy, dx, given, to_image, wanted):  # pragma: no cover
 
 
 @_COMPILED
-def sums(image, shifts, out, first, last):  # pragma: no cover (compiled)
+def samples(image, shifts, out, first, last):  # pragma: no cover (compiled)
     tile = np.zeros((SIDE, SIDE), np.float32)
     for row in range(first, last):
         for p in range(shifts.shape[0]):
@@ -114,14 +114,13 @@ def sums(image, shifts, out, first, last):  # pragma: no cover (compiled)
                 dx, dy = shifts[p, row, column, 0], shifts[p, row, column, 1]
                 tile[:] = NONE
                 read(image, y, x, dy, dx, tile)
-                read(image, y, x, -dy, -dx, tile)
                 for j in range(BLOCK):
                     for i in range(BLOCK):
                         out[p, y + j, x + i] = tile[j, i]
 
 
 @_COMPILED
-def sums_backward(image, shifts, given, to_image, to_shifts, wanted, first, last):  # pragma: no cover (compiled)
+def samples_backward(image, shifts, given, to_image, to_shifts, wanted, first, last):  # pragma: no cover (compiled)
     tile = np.zeros((SIDE, SIDE), np.float32)
     for row in range(first, last):
         for p in range(shifts.shape[0]):
@@ -131,10 +130,9 @@ def sums_backward(image, shifts, given, to_image, to_shifts, wanted, first, last
                 for j in range(BLOCK):
                     for i in range(BLOCK):
                         tile[j, i] = given[p, y + j, x + i]
-                ahead_x, ahead_y = hand_back(image, y, x, dy, dx, tile, to_image, wanted)
-                behind_x, behind_y = hand_back(image, y, x, -dy, -dx, tile, to_image, wanted)
-                to_shifts[p, row, column, 0] = ahead_x - behind_x
-                to_shifts[p, row, column, 1] = ahead_y - behind_y
+                along_x, along_y = hand_back(image, y, x, dy, dx, tile, to_image, wanted)
+                to_shifts[p, row, column, 0] = along_x
+                to_shifts[p, row, column, 1] = along_y
 
 
 @_COMPILED
@@ -155,7 +153,6 @@ def weighted(image, shifts, weights, out, first, last):  # pragma: no cover (com
                 for c in range(image.shape[0]):
                     tile[:] = NONE
                     read(image[c], y, x, dy, dx, tile)
-                    read(image[c], y, x, -dy, -dx, tile)
                     for j in range(BLOCK):
                         for i in range(BLOCK):
                             out[c, y + j, x + i] += weights[p, y + j, x + i] * tile[j, i]
@@ -177,22 +174,20 @@ def weighted_backward(
                 for c in range(image.shape[0]):
                     tile[:] = NONE
                     read(image[c], y, x, dy, dx, tile)
-                    read(image[c], y, x, -dy, -dx, tile)
                     for j in range(BLOCK):
                         for i in range(BLOCK):
                             to_weights[p, y + j, x + i] += given[c, y + j, x + i] * tile[j, i]
                             share[j, i] = given[c, y + j, x + i] * weights[p, y + j, x + i]
-                    ahead_x, ahead_y = hand_back(image[c], y, x, dy, dx, share, to_image[c], wanted)
-                    behind_x, behind_y = hand_back(image[c], y, x, -dy, -dx, share, to_image[c], wanted)
-                    along_x += ahead_x - behind_x
-                    along_y += ahead_y - behind_y
+                    more_x, more_y = hand_back(image[c], y, x, dy, dx, share, to_image[c], wanted)
+                    along_x += more_x
+                    along_y += more_y
                 to_shifts[p, row, column, 0] = along_x
                 to_shifts[p, row, column, 1] = along_y
 
 
 KERNELS: dict[str, Any] = {
-    "sums": sums,
-    "sums backward": sums_backward,
+    "samples": samples,
+    "samples backward": samples_backward,
     "weighted": weighted,
     "weighted backward": weighted_backward,
 }

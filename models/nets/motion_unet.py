@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.nets.adapters import Still
-from models.nets.along_motion import pair_sums, weighted_pair_sums
+from models.nets.along_motion import samples, weighted_samples
 from models.nets.layers import ResidualBlock
+from models.nets.path_offset import TENTHS, Axes, PathOffset
 from models.spec import ModelSpec, TrainingForm
 
 BLOCK_PX = 4  # side of the blocks of pixels that become channels
@@ -33,6 +34,8 @@ ALONG = ((0, 1), (0, 2), (0.5, 0.5), (0.5, -0.5), (0.5, 1.5), (1, 0), (1.5, 0.5)
 ACROSS_PX = 1.0
 LEAST_LOG, MOST_LOG = -3.0, 6.0  # of a variance in px^2
 LONGEST_PX = 48.0
+LEAST_WIDTH_PX2 = 0.01
+COARSEST_STRIDE_PX, FINER_STRIDE_PX = 2, 4  # between lines that are read for the offset
 GREY_GAIN = 4.0
 WINDOW_PX, STRIDE_PX = 64, 16  # of the local spectra
 SPECTRUM_FLOOR = 4e-3  # of the power of a window in [0, 1]: about that of noise of half an 8-bit step
@@ -42,6 +45,7 @@ TWICE_AS_LONG = (math.log(4.0), math.log(4.0), 0.0)  # what a motion gains in th
 CAUTION = 0.7  # share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25)
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
+STRIP_PX = 8192  # that many go through the layers that weigh samples at a time, outside of training
 
 
 class GatedUp(nn.Module):
@@ -98,13 +102,14 @@ class MotionUNet(nn.Module):
         self.middle_motion = nn.Conv2d(widths[-1], 3, 1)
         self.coarser_features = nn.Conv2d(3, widths[-1], 1)  # of the motion that the coarser scale told
         self.coarser_motion = nn.Conv2d(3, 3, 1)
-        self.motion = nn.Identity()  # the motion of all scales, in training; see `_axis` for the three numbers
+        self.motion = nn.Identity()  # the motion of all scales, in training; see `_axis` for the first three numbers
         self.motion_detail = nn.Conv2d(widths[0], 3, 1)
         self.detail = nn.Conv2d(widths[0], DETAIL * BLOCK_PX**2, 1)
-        samples = len(ALONG) + 1
-        seen = samples + 3 + 1 + DETAIL
-        self.weigh = _weights(seen, samples)
-        self.weigh_again = nn.ModuleList([_weights(samples + 4 + DETAIL, samples + 3) for _ in range(passes)])
+        self.offset = PathOffset()
+        count = 2 * (len(ALONG) + 1)
+        known = 1 + 2 + DETAIL  # log length, offset along and across
+        self.weigh = _weights(count + 3 + known, count)
+        self.weigh_again = nn.ModuleList([_weights(count + 5 + known, count + 5) for _ in range(passes)])
         self.head = nn.Conv2d(widths[0], pixels, 1)
         window = torch.hann_window(WINDOW_PX, periodic=False)
         self.register_buffer("window", window[:, None] * window, persistent=False)
@@ -112,11 +117,11 @@ class MotionUNet(nn.Module):
         frequency = (rows.square() + columns.square()).sqrt()
         # The power of photographs falls with the square of the frequency.
         self.register_buffer("slope", 2 * (frequency + 0.5 / WINDOW_PX).log(), persistent=False)
-        # (lengths along, px along, px across) of samples on one side of a pixel: those that are weighed, then those of
-        # the exposure.
-        sides = [[*along, 0.0] for along in ALONG] + [[0.0, 0.0, ACROSS_PX]]
-        sides += [[0.5 * (number + 1) / EXPOSED, 0.0, 0.0] for number in range(EXPOSED)]
-        self.register_buffer("sides", torch.tensor(sides), persistent=False)
+        # (lengths along, px along, px across) of the samples: those that are weighed, ahead and then behind, and those
+        # of the exposure.
+        ahead = torch.tensor([[*along, 0.0] for along in ALONG] + [[0.0, 0.0, ACROSS_PX]])
+        exposed = torch.tensor([[0.5 * (number + 1) / EXPOSED, 0.0, 0.0] for number in range(EXPOSED)])
+        self.register_buffer("sides", torch.cat([ahead, -ahead, exposed, -exposed]), persistent=False)
         self._start()
 
     def _start(self) -> None:
@@ -130,7 +135,7 @@ class MotionUNet(nn.Module):
             self.stem.weight[:, self.stem.in_channels // 2 :] = 0
             self.spectrum_features.weight.mul_(GATE_START)
             self.spectrum_motion.weight.mul_(GATE_START)
-            for weights in (self.weigh, *self.weigh_again):
+            for weights in (self.weigh, *self.weigh_again, *self.offset.heads):
                 weights[-1].weight.mul_(BLOCK_START)  # type: ignore[index, operator]
             for layer in self.modules():
                 if isinstance(layer, ResidualBlock):
@@ -169,10 +174,10 @@ class MotionUNet(nn.Module):
         return found
 
     def _restored(self, blurred: Tensor, guess: Tensor, coarser: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One scale: its restored image, and the motion at its coarsest level.
+        """One scale: its restored image, and the motion and the offset at its coarsest level.
 
-        guess: what the coarser scale makes of the image. coarser: the motion that it told.
-        Shape: [B, 3, H, W] -> [B, 3, H, W], [B, 3, H / 16, W / 16].
+        guess: what the coarser scale makes of the image. coarser: the motion and the offset that it told.
+        Shape: [B, 3, H, W] -> [B, 3, H, W], [B, 5, H / 16, W / 16].
         """
         known = [functional.pixel_unshuffle(part, BLOCK_PX) for part in (blurred - 0.5, guess - blurred)]
         x = self.stem(torch.cat(known, dim=1))
@@ -183,9 +188,10 @@ class MotionUNet(nn.Module):
             x = down(x)
         spectra = self._spectra(blurred)
         x = x + self.spectrum_features(spectra)
+        offset_before = None
         if coarser is not None:
-            finer = functional.interpolate(coarser, scale_factor=2.0, mode="bilinear", align_corners=False)
-            coarser = _fitted(finer, x) + finer.new_tensor(TWICE_AS_LONG)[:, None, None]
+            finer = _fitted(functional.interpolate(coarser, scale_factor=2.0, mode="bilinear", align_corners=False), x)
+            coarser, offset_before = finer[:, :3] + finer.new_tensor(TWICE_AS_LONG)[:, None, None], 2 * finer[:, 3:]
             x = x + self.coarser_features(coarser)
         x = self.middle(x)
         motion = (self.middle_motion(x) + self.spectrum_motion(spectra)).to(blurred.dtype)
@@ -193,69 +199,69 @@ class MotionUNet(nn.Module):
             motion = motion + self.coarser_motion(coarser).to(blurred.dtype)
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
-        finer = functional.interpolate(
-            motion, scale_factor=float(2 ** len(self.downs)), mode="bilinear", align_corners=False
-        )
-        return self._along(blurred, guess, finer + self.motion_detail(x).to(blurred.dtype), x), motion
+        up = {"scale_factor": float(2 ** len(self.downs)), "mode": "bilinear", "align_corners": False}
+        axes = _axis(functional.interpolate(motion, **up) + self.motion_detail(x).to(blurred.dtype))
+        stride_px = COARSEST_STRIDE_PX if offset_before is None else FINER_STRIDE_PX
+        offset = self.offset(blurred, axes, offset_before, stride_px)
+        restored = self._along(blurred, guess, axes, functional.interpolate(offset, **up), x)
+        return restored, torch.cat([motion, offset], dim=1)
 
-    def _along(self, blurred: Tensor, guess: Tensor, motion: Tensor, features: Tensor) -> Tensor:
+    def _along(self, blurred: Tensor, guess: Tensor, axes: Axes, offset: Tensor, features: Tensor) -> Tensor:
         """The guess sharpened along the motion, blurred again, and corrected by what that leaves unexplained.
 
-        Shape: [B, 3, H, W] twice, [B, 3, H / 4, W / 4], [B, widths[0], H / 4, W / 4] -> [B, 3, H, W].
+        Shape: [B, 3, H, W] twice, four of [B, H / 4, W / 4], [B, 2, H / 4, W / 4] (px along x and y), [B, widths[0],
+        H / 4, W / 4] -> [B, 3, H, W].
         """
-        length, across, down = _axis(motion)
+        length, _, right, down = axes
         with torch.autocast(blurred.device.type, enabled=False):
-            shifts = self._shifts(length, across, down)
-        sampled = len(ALONG) + 1
-        weighed, exposed = shifts[:, :sampled].contiguous(), shifts[:, sampled:].contiguous()
-        near = shifts[:, [0, sampled - 1]].contiguous()
-        log_length = functional.interpolate(length.log()[:, None] / 3, scale_factor=float(BLOCK_PX), mode="nearest")
+            shifts = self._shifts(length, right, down)
+        one_side = len(ALONG) + 1
+        weighed = shifts[:, : 2 * one_side].contiguous()
+        near = shifts[:, [0, one_side - 1, one_side, 2 * one_side - 1]].contiguous()
+        # The blurred image is the mean of the sharp one around the mean of the path.
+        middle = offset.permute(0, 2, 3, 1)[:, None]
+        exposed = torch.cat([shifts[:, 2 * one_side :] + middle, middle], dim=1).contiguous()
+        shares = exposed.new_full((1, 2 * EXPOSED + 1, 1, 1), 0.5 / EXPOSED)
+        shares[:, [EXPOSED - 1, 2 * EXPOSED - 1]] /= 2  # the ends of a trapezoid
+        shares = shares.expand(len(blurred), -1, *blurred.shape[-2:]).contiguous()
+        along = (offset[:, 0] * right + offset[:, 1] * down) / length * TENTHS
+        across = offset[:, 1] * right - offset[:, 0] * down
+        told = torch.stack([length.log() / 3, along.clamp(-5, 5), across.clamp(-5, 5)], dim=1)
+        told = functional.interpolate(told, scale_factor=float(BLOCK_PX), mode="nearest")
         detail = functional.pixel_shuffle(self.detail(features), BLOCK_PX)
         with torch.autocast(blurred.device.type, enabled=False):
             grey = guess.mean(1)
-            seen = pair_sums(grey, weighed) - 2 * grey[:, None]
-        weights = self._weighed(self.weigh, [seen * GREY_GAIN, guess - 0.5, log_length, detail])
+            seen = samples(grey, weighed) - grey[:, None]
+        weights = _weighed(self.weigh, [seen * GREY_GAIN, guess - 0.5, told, detail])
         with torch.autocast(blurred.device.type, enabled=False):
             centred = guess - 0.5
-            added = weighted_pair_sums(centred, weighed, weights) - 2 * centred * weights.sum(1, keepdim=True)
+            added = weighted_samples(centred, weighed, weights) - centred * weights.sum(1, keepdim=True)
         restored = guess + added + functional.pixel_shuffle(self.head(features), BLOCK_PX).to(guess.dtype)
-        shares = restored.new_full((1, EXPOSED, 1, 1), 0.5 / EXPOSED)
-        shares[:, -1] /= 2  # the ends of a trapezoid
-        shares = shares.expand(len(restored), -1, *restored.shape[-2:]).contiguous()
         true = blurred.mean(1)
         for weigh in self.weigh_again:
             with torch.autocast(blurred.device.type, enabled=False):
                 grey = restored.mean(1)
-                again = weighted_pair_sums(grey[:, None], exposed, shares)[:, 0] + grey * (0.5 / EXPOSED)
-                left = true - again
-                pairs = pair_sums(left, weighed)
-                close = pair_sums(grey, near) - 2 * grey[:, None]
-                seen = torch.cat([pairs, left[:, None], close], dim=1)
-            weights = self._weighed(weigh, [seen * GREY_GAIN, log_length, detail])
+                left = true - weighted_samples(grey[:, None], exposed, shares)[:, 0]
+                close = samples(grey, near) - grey[:, None]
+                seen = torch.cat([samples(left, weighed), left[:, None], close], dim=1)
+            weights = _weighed(weigh, [seen * GREY_GAIN, told, detail])
             restored = restored + (seen * weights).sum(1, keepdim=True)
         return restored
 
-    def _weighed(self, weigh: nn.Module, known: list[Tensor]) -> Tensor:
-        """Weights of the samples from what is known of a pixel. Shape: [B, _, H, W] each -> [B, samples, H, W]."""
-        detail = known[-1]
-        zeros = detail.new_zeros(len(detail), -sum(part.shape[1] for part in known) % 32, *detail.shape[-2:])
-        seen = torch.cat([part.to(detail.dtype) for part in (*known, zeros)], dim=1)
-        found = weigh(seen.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return found.to(torch.promote_types(found.dtype, torch.float32)).contiguous()
-
-    def _shifts(self, length: Tensor, across: Tensor, down: Tensor) -> Tensor:
-        """Offsets of `sides` in px along x and y. Shape: three [B, h, w] -> [B, sides, h, w, 2]."""
-        x = torch.stack([length * across, across, -down], dim=-1) @ self.sides.T
-        y = torch.stack([length * down, down, across], dim=-1) @ self.sides.T
+    def _shifts(self, length: Tensor, right: Tensor, down: Tensor) -> Tensor:
+        """Where `sides` are, in px along x and y. Shape: three [B, h, w] -> [B, sides, h, w, 2]."""
+        x = torch.stack([length * right, right, -down], dim=-1) @ self.sides.T
+        y = torch.stack([length * down, down, right], dim=-1) @ self.sides.T
         return torch.stack([x, y], dim=-1).permute(0, 3, 1, 2, 4)
 
     def _in_px_of_the_finest(self, told: list[Tensor]) -> Tensor:
-        """The motion of all scales, one below the other, as large as the finest. Shape: -> [B, 3, scales * h, w]."""
+        """The motion of all scales, one below the other, as large as the finest. Shape: -> [B, 5, scales * h, w]."""
         size = told[-1].shape[-2:]
         found = []
         for finer, motion in enumerate(reversed(told)):
             longer = finer * motion.new_tensor(TWICE_AS_LONG)[:, None, None]
-            found.append(functional.interpolate(motion + longer, size=size, mode="nearest"))
+            in_px = torch.cat([motion[:, :3] + longer, 2**finer * motion[:, 3:]], dim=1)
+            found.append(functional.interpolate(in_px, size=size, mode="nearest"))
         return torch.cat(found, dim=2)
 
     def _spectra(self, image: Tensor) -> Tensor:
@@ -288,6 +294,31 @@ def _fitted(image: Tensor, to: Tensor) -> Tensor:
     return functional.pad(image, beyond, mode="replicate") if any(beyond) else image
 
 
+def _weighed(weigh: nn.Module, known: list[Tensor]) -> Tensor:
+    """Weights of the samples from what is known of a pixel. Shape: [B, _, H, W] each -> [B, samples, H, W].
+
+    Without gradients some rows at a time, which stay in the processor's cache.
+    """
+    if torch.is_grad_enabled():
+        return _weighed_rows(weigh, known)
+    batch, _, height, width = known[0].shape
+    rows = max(1, STRIP_PX // (batch * width))
+    first = _weighed_rows(weigh, [each[:, :, :rows] for each in known])
+    found = first.new_empty(batch, first.shape[1], height, width)
+    found[:, :, :rows] = first
+    for row in range(rows, height, rows):
+        found[:, :, row : row + rows] = _weighed_rows(weigh, [each[:, :, row : row + rows] for each in known])
+    return found
+
+
+def _weighed_rows(weigh: nn.Module, known: list[Tensor]) -> Tensor:
+    detail = known[-1]
+    zeros = detail.new_zeros(len(detail), -sum(part.shape[1] for part in known) % 16, *detail.shape[-2:])
+    seen = torch.cat([part.to(detail.dtype) for part in (*known, zeros)], dim=1)
+    found = weigh(seen.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return found.to(torch.promote_types(found.dtype, torch.float32)).contiguous()
+
+
 class PerPixel(nn.Conv2d):
     """A convolution of 1 x 1 as the matrix product that it is. Shape: [B, H, W, C] -> [B, H, W, C']."""
 
@@ -299,10 +330,10 @@ class PerPixel(nn.Conv2d):
 
 
 def _weights(seen: int, samples: int) -> nn.Sequential:
-    """Layers that weigh samples. seen: numbers per pixel; channels of zeros make them a multiple of 32, which is
+    """Layers that weigh samples. seen: numbers per pixel; channels of zeros make them a multiple of 16, which is
     computed fastest."""
     return nn.Sequential(
-        PerPixel(seen + -seen % 32, HIDDEN),
+        PerPixel(seen + -seen % 16, HIDDEN),
         nn.ReLU(inplace=True),
         PerPixel(HIDDEN, HIDDEN),
         nn.ReLU(inplace=True),
@@ -310,19 +341,21 @@ def _weights(seen: int, samples: int) -> nn.Sequential:
     )
 
 
-def _axis(motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Length and direction of the straight motion with the told variances of the positions that a point passes.
+def _axis(motion: Tensor) -> Axes:
+    """The straight motion with the told variances of the positions that a point passes.
 
-    Shape: [B, 3, h, w] (log variance along x, along y, in px^2; correlation before tanh) -> three [B, h, w]: length in
-    px, and the unit vector along it, which points to the right. A box of length L has the variance L^2 / 12.
+    Shape: [B, 3, h, w] (log variance along x, along y, in px^2; correlation before tanh) -> four [B, h, w].
+    A box of length L has the variance L^2 / 12.
     """
     along_x, along_y = motion[:, :2].clamp(LEAST_LOG, MOST_LOG).exp().unbind(1)
     together = torch.tanh(motion[:, 2]) * (along_x * along_y).sqrt()
     half = (along_x - along_y) / 2
     spread = (half.square() + together.square() + 1e-4).sqrt()
-    length = (12 * ((along_x + along_y) / 2 + spread)).sqrt().clamp(max=LONGEST_PX)
+    mean = (along_x + along_y) / 2
+    length = (12 * (mean + spread)).sqrt().clamp(max=LONGEST_PX)
+    width = (12 * (mean - spread).clamp(min=LEAST_WIDTH_PX2)).sqrt().clamp(max=LONGEST_PX)
     angle = 0.5 * torch.atan2(together, half + 1e-6)
-    return length, angle.cos(), angle.sin()
+    return Axes(length, width, angle.cos(), angle.sin())
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

@@ -23,7 +23,7 @@ from core.random_streams import stream
 from models.recipes import Augmentation
 from models.training.augmentation import augmented
 from models.training.samples import NO_CHANGE, to_tensor, unit
-from synth.live_exposures import Exposure, LiveSettings, Photographs, developed, draw
+from synth.live_exposures import Exposure, LiveSettings, PathNumbers, Photographs, developed, draw
 from synth.live_frames import Sequences
 
 REUSE = 2
@@ -149,7 +149,8 @@ class LiveSampler:
         """The share of process number `rank` in the step's `size` samples, in so many batches of one size.
 
         Shape: each two float32 [size, 1, 3, crop, crop], blurred and sharp, in [0, 1]; and with the motion float32
-        [size, 3], the variance of x, of y and the covariance of the positions that the sample's middle passes, px^2.
+        [size, 5]: of the positions that the sample's middle sees, the variance of x, of y, the covariance (px^2), and
+        the mean of x and of y less the position at the middle of the exposure (px).
         """
         share = size // processes
         start = step * size + rank * share
@@ -169,7 +170,7 @@ class LiveSampler:
             return to_tensor(blur), to_tensor(sharp)
         return to_tensor(blur), to_tensor(sharp), torch.tensor([sample[2] for sample in samples])
 
-    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
+    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray, PathNumbers]:
         """Sample number `number`. Shape: two uint8 [crop, crop, 3], blurred and sharp; and its motion (see `parts`)."""
         block, place = divmod(number, BLOCK * REUSE)
         order = stream(self.seed, "live order", block).permutation(BLOCK * REUSE)
@@ -184,12 +185,14 @@ class LiveSampler:
             crop = crop[:, ::-1] if mirrored else crop
             crop = crop[::-1] if upside_down else crop
             shown.append(crop.swapaxes(0, 1) if transposed else crop)
-        along_x, along_y, together = exposure.spread_px2
-        if mirrored != upside_down:
-            together = -together
+        along_x, along_y, together, x, y = exposure.path
+        if mirrored:
+            together, x = -together, -x
+        if upside_down:
+            together, y = -together, -y
         if transposed:
-            along_x, along_y = along_y, along_x
-        return shown[0], shown[1], (along_x, along_y, together)
+            along_x, along_y, x, y = along_y, along_x, y, x
+        return shown[0], shown[1], (along_x, along_y, together, x, y)
 
     def _exposure(self, number: int) -> Exposure:
         with self._lock:

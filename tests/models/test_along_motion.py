@@ -1,4 +1,4 @@
-"""Samples on either side of a pixel: compiled, with `grid_sample`, and by hand."""
+"""Samples around a pixel: compiled, with `grid_sample`, and by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.nets import along_motion
-from models.nets.along_motion import BLOCK_PX, pair_sums, weighted_pair_sums
+from models.nets.along_motion import BLOCK_PX, samples, weighted_samples
 
 
 def by_hand(image: torch.Tensor, y: float, x: float) -> float:
@@ -30,16 +30,16 @@ def given(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_sums_of_pairs_are_those_by_hand(dtype: torch.dtype):
+def test_samples_are_those_by_hand(dtype: torch.dtype):
     image, shifts, weights = given(dtype)
-    sums, weighed = pair_sums(image[:, 0], shifts), weighted_pair_sums(image, shifts, weights)
+    read, weighed = samples(image[:, 0], shifts), weighted_samples(image, shifts, weights)
     for y, x in ((0, 0), (5, 11), (15, 23), (9, 3)):
         expected = torch.zeros(3)
-        for pair in range(4):
-            right, down = (float(part) for part in shifts[1, pair, y // BLOCK_PX, x // BLOCK_PX])
-            both = [by_hand(c, y + down, x + right) + by_hand(c, y - down, x - right) for c in image[1]]
-            assert float(sums[1, pair, y, x]) == pytest.approx(both[0], abs=1e-5)
-            expected += float(weights[1, pair, y, x]) * torch.tensor(both)
+        for number in range(4):
+            right, down = (float(part) for part in shifts[1, number, y // BLOCK_PX, x // BLOCK_PX])
+            colours = [by_hand(channel, y + down, x + right) for channel in image[1]]
+            assert float(read[1, number, y, x]) == pytest.approx(colours[0], abs=1e-5)
+            expected += float(weights[1, number, y, x]) * torch.tensor(colours)
         assert weighed[1, :, y, x].tolist() == pytest.approx(expected.tolist(), abs=2e-5)
 
 
@@ -49,8 +49,8 @@ def test_gradients_of_both_forms_are_equal(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(along_motion, "_compiled", lambda *parts, compiled=compiled: compiled)
         parts = [part.requires_grad_() for part in given()]
         image, shifts, weights = parts
-        result = weighted_pair_sums(image, shifts, weights)
-        grey = pair_sums(image[:, 1], shifts)
+        result = weighted_samples(image, shifts, weights)
+        grey = samples(image[:, 1], shifts)
         slope = torch.linspace(-1, 1, result.numel()).view_as(result)
         found.append(torch.autograd.grad((result * slope).sum() + grey.square().sum(), parts))
     for one, other in zip(*found, strict=True):
@@ -59,7 +59,7 @@ def test_gradients_of_both_forms_are_equal(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_image_gets_no_gradient_that_nobody_wants():
     image, shifts, weights = given()
-    weighted_pair_sums(image, shifts.requires_grad_(), weights).sum().backward()
+    weighted_samples(image, shifts.requires_grad_(), weights).sum().backward()
     assert image.grad is None and shifts.grad is not None and float(shifts.grad.abs().max()) > 0
 
 
@@ -68,8 +68,8 @@ def test_threads_change_no_byte(threads: int):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        several = weighted_pair_sums(*given())
+        several = weighted_samples(*given())
         torch.set_num_threads(1)
-        assert torch.equal(several, weighted_pair_sums(*given()))
+        assert torch.equal(several, weighted_samples(*given()))
     finally:
         torch.set_num_threads(before)

@@ -86,7 +86,7 @@ def test_encoded_and_light_means_of_black_and_white():
 
     half = np.full((4, 4, 3), 0.5, np.float32)
     for gamma, value in ((1.0, 128), (0.0, 188)):
-        exposure = Exposure(blur=half, sharp=half, gamma=gamma, spread_px2=(0.0, 0.0, 0.0))
+        exposure = Exposure(blur=half, sharp=half, gamma=gamma, path=(0.0, 0.0, 0.0, 0.0, 0.0))
         blur, sharp = developed(exposure, PLAIN, stream(0, "developed"))
         assert abs(int(blur[0, 0, 0]) - value) <= 1
         np.testing.assert_array_equal(blur, sharp)
@@ -166,7 +166,7 @@ def test_torch_makes_the_same_exposures(photographs: Photographs, kinds: dict[st
     for number in range(4):
         compiled = draw(photographs, settings, 3, number)
         in_torch = draw(photographs, settings, 3, number, device=str(torch.device("cpu", 0)))
-        assert in_torch.spread_px2 == compiled.spread_px2 and in_torch.gamma == compiled.gamma
+        assert in_torch.path == compiled.path and in_torch.gamma == compiled.gamma
         np.testing.assert_array_equal(in_torch.sharp, compiled.sharp)
         scale = max(1.0, float(compiled.blur.max()))
         # Places are float32; a matte's border is the one edge that a rounding of them can show.
