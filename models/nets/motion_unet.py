@@ -162,7 +162,7 @@ class MotionUNet(nn.Module):
             if difference is None:
                 guess = whole
             else:
-                finer = functional.interpolate(difference, scale_factor=2.0, mode="bilinear", align_corners=False)
+                finer = _enlarged(difference, 2)
                 guess = whole + _fitted(finer, whole)
             restored, motion = self._restored(whole, guess, coarser)
             difference, coarser = restored - whole, motion
@@ -190,7 +190,7 @@ class MotionUNet(nn.Module):
         x = x + self.spectrum_features(spectra)
         offset_before = None
         if coarser is not None:
-            finer = _fitted(functional.interpolate(coarser, scale_factor=2.0, mode="bilinear", align_corners=False), x)
+            finer = _fitted(_enlarged(coarser, 2), x)
             coarser, offset_before = finer[:, :3] + finer.new_tensor(TWICE_AS_LONG)[:, None, None], 2 * finer[:, 3:]
             x = x + self.coarser_features(coarser)
         x = self.middle(x)
@@ -199,11 +199,11 @@ class MotionUNet(nn.Module):
             motion = motion + self.coarser_motion(coarser).to(blurred.dtype)
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
-        up = {"scale_factor": float(2 ** len(self.downs)), "mode": "bilinear", "align_corners": False}
-        axes = _axis(functional.interpolate(motion, **up) + self.motion_detail(x).to(blurred.dtype))
+        times = 2 ** len(self.downs)
+        axes = _axis(_enlarged(motion, times) + self.motion_detail(x).to(blurred.dtype))
         stride_px = COARSEST_STRIDE_PX if offset_before is None else FINER_STRIDE_PX
         offset = self.offset(blurred, axes, offset_before, stride_px)
-        restored = self._along(blurred, guess, axes, functional.interpolate(offset, **up), x)
+        restored = self._along(blurred, guess, axes, _enlarged(offset, times), x)
         return restored, torch.cat([motion, offset], dim=1)
 
     def _along(self, blurred: Tensor, guess: Tensor, axes: Axes, offset: Tensor, features: Tensor) -> Tensor:
@@ -284,6 +284,11 @@ class MotionUNet(nn.Module):
             power = (power[:, :, 1:] + power[:, :, :-1]) / 2
         features = self.spectrum(power.flatten(3)).permute(0, 3, 1, 2)
         return functional.pad(features, (2, 2, 2, 2), mode="replicate")[:, :, :rows, :columns]
+
+
+def _enlarged(image: Tensor, times: int) -> Tensor:
+    """Shape: [B, C, h, w] -> [B, C, times * h, times * w]."""
+    return functional.interpolate(image, scale_factor=float(times), mode="bilinear", align_corners=False)
 
 
 def _fitted(image: Tensor, to: Tensor) -> Tensor:
