@@ -533,23 +533,3 @@ def motion_unet_more(profile: str) -> Recipe:
     last = motion_unet("paper").stages[-1]
     more = replace(last, name="motion-unet-more", steps=1500, milestones=(0.5,))
     return more if profile == "paper" else quick(more, steps=150, crop_px=128)
-
-
-def motion_unet_offset(profile: str) -> Recipe:
-    """For weights that are trained already (--start): only what tells the offset of the path, and what weighs samples,
-    is trained; AdamW 1e-3, falling from a tenth of the steps on. Source: ours."""
-    last = motion_unet("paper").stages[-1]
-    others = ("stem.", "encoder.", "downs.", "middle.", "ups.", "decoder.", "spectrum", "middle_motion.", "coarser_")
-    offset = replace(
-        last,
-        name="motion-unet-offset",
-        steps=500,
-        learning_rate=1e-3,
-        warmup_steps=50,
-        milestones=(0.1,),
-        ema_decay=0.99,
-        checkpoint_every=250,
-        validate_every=250,
-        frozen=(*others, "motion_detail."),
-    )
-    return offset if profile == "paper" else quick(offset, steps=150, crop_px=128)
