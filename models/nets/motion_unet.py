@@ -45,7 +45,7 @@ TWICE_AS_LONG = (math.log(4.0), math.log(4.0), 0.0)  # what a motion gains in th
 CAUTION = 0.7  # share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25)
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
-STRIP_PX = 8192  # that many go through the layers that weigh samples at a time, outside of training
+STRIP_PX = 16384  # that many go through the layers that weigh samples at a time, outside of training
 
 
 class GatedUp(nn.Module):
