@@ -90,7 +90,8 @@ def test_regular_doubles(tmp_path: Path, codec: str, capsys: pytest.CaptureFixtu
     assert make_pairs.main(again) == 0
     capsys.readouterr()
     code, pairs, _ = make(path, tmp_path / "with")
-    assert (code, len(pairs)) == ((1, 0) if codec == "ffv1" else (0, 1))  # coding hides the double at a key frame
+    # Coding hides the double at a key frame; at how many of them, x264 does not decide alike every time.
+    assert (code, len(pairs)) == (1, 0) if codec == "ffv1" else code == 0 and len(pairs) in (1, 2)
     assert "a: one frame in 5 repeats the one before it; --drop-duplicates" in capsys.readouterr().out
 
 
