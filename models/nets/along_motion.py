@@ -3,8 +3,8 @@
 Two functions, differentiable in all that they take: the samples, and their sum with a weight per pixel. Values between
 pixels are bilinear, the image's border is repeated outside it.
 
-On a CPU in single precision the samples are summed where they are read (compiled by numba, over images and rows in
-torch's number of threads): no array holds all of them. Elsewhere `grid_sample` reads them; the same within rounding.
+On a CPU in single precision loops compiled by numba read the samples (over images and rows in torch's number of
+threads), and sum them where they are read. Elsewhere `grid_sample` reads them; the same within rounding.
 """
 
 from __future__ import annotations

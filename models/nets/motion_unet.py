@@ -3,10 +3,12 @@
 This project's own network. What is known of motion blur is built in. A straight motion leaves dark stripes in the
 local power spectrum, across the motion and 1 / length apart, so that length and direction can be read there. Once the
 image is sampled along the motion, in units of its length, the same weights undo the blur everywhere. A restored image
-that is blurred again should be the blurred one, and what differs tells what is left to do. And long blur is short
-blur in a smaller image. So the network is a plain residual U-Net behind a pixel-unshuffle, which also sees local
-spectra; it tells the motion at every fourth pixel, and for every pixel the weights of samples along it; first in the
-image of a quarter of the size, then of half, then of the whole. The derivation: docs/decisions/019-motion-unet.md.
+that is blurred again should be the blurred one, and what differs tells what is left to do. Long blur is short blur in
+a smaller image. And the sharp image is the middle of the exposure, not the mean of its path: how far the two are apart
+is told as well (models/nets/path_offset.py). So the network is a plain residual U-Net behind a pixel-unshuffle, which
+also sees local spectra; it tells the motion at every fourth pixel, and for every pixel the weights of samples along it;
+first in the image of a quarter of the size, then of half, then of the whole. The derivation:
+docs/decisions/019-motion-unet.md.
 """
 
 from __future__ import annotations

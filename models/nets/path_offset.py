@@ -80,8 +80,8 @@ class PathOffset(nn.Module):
                 said = says * weight
                 sums = [functional.avg_pool2d(part, cell) for part in (said * right[:, None], said * down[:, None])]
                 weights = functional.avg_pool2d(weight, cell)
-                odd = [(before[:, 0] * local_right + before[:, 1] * local_down)[:, None] / local_length[:, None]]
-                odd[0] = odd[0] * TENTHS
+                coarse = (before[:, 0] * local_right + before[:, 1] * local_down) / local_length * TENTHS
+                odd = [coarse[:, None]]
                 even = [logs.permute(0, 3, 1, 2)]
                 for window in WINDOWS:
                     to_right, to_down, total = (_around(part, window) for part in (*sums, weights))
