@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from benchmark.methods import BaselineMethod, FolderMethod, Method, NetworkMethod
 from benchmark.plan import RunConfig, Target, by_images_folder, clips_to_restore
 from benchmark.restoring import enlarged, input_of, one_sentence, restore_clips
-from benchmark.results import MethodRow, ScoreRow
+from benchmark.results import NOT_RUN, MethodRow, ScoreRow
 from benchmark.scoring import Scored, record_path, score_target
 from benchmark.stored_images import find_image, homes, keep, with_images
 from benchmark.testsets.base import Sample, some
-from benchmark.trainings import trained
+from benchmark.trainings import NoWeightsError, trained
 from core.files import sha256_of, write_bytes
 from core.image_files import encode_png, read_picture
 from core.progress import bar
@@ -54,7 +54,7 @@ class Images:
 def run_method(
     method: Method, config: RunConfig, targets: Sequence[Target], threads: int, cost: Cost | None, commit: str
 ) -> Outcome:
-    """Restore and score all targets with one method. A failure becomes the `status` of its rows.
+    """Restore and score all targets with one method. What failed becomes the `status` of its rows.
 
     Errors: OSError if results cannot be written.
     """
@@ -64,6 +64,9 @@ def run_method(
         return _scored(method, config, list(zip(targets, images, strict=True)), cost, commit)
     try:
         method = trained(method, config)
+    except NoWeightsError as error:
+        rows = [_method_row(method, target, f"{NOT_RUN}{error}", config, cost, commit, ()) for target in targets]
+        return Outcome(scores=[], methods=rows, done=list(targets))
     except Exception as error:  # training or loading failed: the reason goes into the rows
         broken = [_method_row(method, target, one_sentence(error), config, cost, commit, ()) for target in targets]
         return Outcome(scores=[], methods=broken, done=[])

@@ -38,6 +38,16 @@ class ScoreRow:
     simulated: bool
 
 
+NOT_RUN = "not run: "  # so begins the status of a network that has no weights and cannot be trained
+
+
+def in_place_of_figures(status: str) -> str:
+    """What a table shows where a method has no figures: "", "not run" or "failed"."""
+    if status == "ok":
+        return ""
+    return "not run" if status.startswith(NOT_RUN) else "failed"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _MethodNames:
     method: str
@@ -49,7 +59,8 @@ class _MethodNames:
 class _MethodFacts:
     """What a method was when a protocol scored it: the columns that a leaderboard's row shares with methods.csv.
 
-    status: "ok", or the reason why it failed. switches: what was done beside the plain thing ("repeated still").
+    status: "ok", NOT_RUN and why, or the reason why it failed. switches: what was done beside the plain thing
+    ("repeated still").
     missing: "metric: sentence" for metrics that could not be computed, "; " between them. title: of the test set.
     """
 

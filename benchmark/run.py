@@ -43,7 +43,7 @@ from benchmark.plan import (
     resolved,
 )
 from benchmark.protocols import PROTOCOLS
-from benchmark.results import CostRow
+from benchmark.results import NOT_RUN, CostRow, in_place_of_figures
 from benchmark.scoring import hand_over_identity
 from benchmark.stored_images import change
 from benchmark.testsets import TESTSETS, render_missing, sets_at_hand
@@ -126,6 +126,8 @@ Networks take the weights of --weights, else the authors' file found under --wei
 kept in models/pretrained unless --retrain is given, else they are trained on
 --pairs with the profile (which is made first where the default folder is missing).
 folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
+
+With --methods all, a network that has neither weights nor a recipe is "not run", and its row says why.
 
 Exit code: 0; 1 if a method or an image failed (its row says why) or a check of --check did; 2 for bad arguments or a
 refusal to start.
@@ -386,8 +388,10 @@ def _work(config: RunConfig, targets: Sequence[Target], real: dict[str, Path], s
         say(f"method {number} of {len(names)}: {method.name}")
         outcome = method_work.run_method(method, config, targets, threads, costs.get(method.name), record["commit"])
         _record(config.out, record, method.name, targets, outcome, time.monotonic() - started)
+        for status in {row.status for row in outcome.methods if row.status.startswith(NOT_RUN)}:
+            warn(f"{method.name}: {status}")
         for row in outcome.methods:
-            if row.status != "ok":
+            if in_place_of_figures(row.status) == "failed":
                 failed = True
                 warn(f"{method.name}, {row.protocol}: {row.status}")
     ledger.finish(config.out, record, failed)

@@ -86,17 +86,20 @@ def training_seconds(config: RunConfig, methods: Sequence[NetworkMethod], costs:
     return total
 
 
+class NoWeightsError(ValueError):
+    """A network has no weights and cannot be trained here."""
+
+
 def trained(method: NetworkMethod | BaselineMethod, config: RunConfig) -> NetworkMethod | BaselineMethod:
     """The method with its weights; a network without any is trained now (or its finished training is taken).
 
-    Errors: ValueError, FileNotFoundError, models.training.loop.TrainingFailed, OSError.
+    Errors: NoWeightsError, ValueError, FileNotFoundError, models.training.loop.TrainingFailed, OSError.
     """
 
     if isinstance(method, BaselineMethod) or method.weights is not None:
         return method
     if not method.spec.recipe_for(config.profile):
-        name = method.name
-        raise ValueError(f"{name} has no weights here and cannot be trained: give them with --weights {name}=FILE")
+        raise NoWeightsError(f"no weights here and no recipe to train it; give --weights {method.name}=FILE")
 
     info = train(_train_config(method, config), resume=True)
     meta = info.meta

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmark.results import Row
+from benchmark.results import NOT_RUN, Row, in_place_of_figures
 from reports.rows import (
     BLOCKS,
     PREFERENCE_NOTE,
@@ -204,7 +204,7 @@ def number_text(value: float | None, digits: int) -> str:
 
 def _cell(row: Row | None, best: float | None) -> str:
     if row is None or (row.value is None and not row.missing):
-        return "failed" if row is not None and row.status != "ok" else ""
+        return in_place_of_figures(row.status) if row is not None else ""
     if row.value is None:
         return "missing"
     text = number_text(row.value, digits_of(row.metric))
@@ -230,6 +230,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.missing
     ]
-    notes += [f"{row.method} failed: {row.status}" for row in rows if row.status != "ok"]
+    for row in rows:
+        if state := in_place_of_figures(row.status):
+            notes.append(f"{row.method} {state}: {row.status.removeprefix(NOT_RUN)}")
     notes += [f"{row.method}: {row.switches}" for row in rows if row.switches]
     return [f"- {note}" for note in dict.fromkeys(notes)]

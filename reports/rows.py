@@ -88,7 +88,7 @@ def build_rows(
     for method in methods:
         measured = values.get((method.method, method.testset, method.protocol), {})
         missing = missing_metrics(method)
-        metrics = [*measured, *(name for name in missing if name not in measured)] or [main_metric(method.protocol)]
+        metrics = list(dict.fromkeys([*(measured or [main_metric(method.protocol)]), *missing]))
         for metric in metrics:
             name = (method.method, method.testset, method.protocol, metric)
             mean, low, high = means.get(name, (None, None, None))

@@ -74,7 +74,7 @@ function matrixCell(table, method, value) {
   const row = table.rows.find((entry) => entry.method === method);
   if (!row) return make("td", {}, "");
   const metric = table.metrics[0];
-  const missing = row.status === "ok" ? "missing" : "failed";
+  const missing = inPlaceOfFigures(row) || "missing";
   const cell = make("td", {}, value === null ? make("span", { class: "quiet" }, missing) : showMetric(value, metric));
   explain(cell, () => figureLines(table, row, metric));
   return cell;

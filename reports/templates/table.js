@@ -122,10 +122,17 @@ function bodyCell(table, row, column) {
   return cell;
 }
 
+/** What stands where a method has no figures: nothing, "not run" or "failed". */
+function inPlaceOfFigures(row) {
+  if (row.status === "ok") return "";
+  return row.status.startsWith("not run: ") ? "not run" : "failed";
+}
+
 function methodCell(table, row) {
   const cell = make("th", { scope: "row", class: "left", "data-method": row.method });
   cell.append(make("span", { class: "name" }, row.method));
-  if (row.status !== "ok") cell.append(make("span", { class: "bad" }, "failed"));
+  const state = inPlaceOfFigures(row);
+  if (state) cell.append(make("span", { class: state === "failed" ? "bad" : "quiet" }, state));
   cell.addEventListener("click", () => openImages(row.method, state.metric));
   explain(cell, () => provenance(table, row));
   return cell;
@@ -138,7 +145,7 @@ function fillFigure(cell, table, row, metric) {
   cell.dataset.metric = metric;
   cell.dataset.method = row.method;
   if (!figure || figure.value === null) {
-    cell.append(make("span", { class: "quiet" }, figure?.missing ? "missing" : row.status === "ok" ? "" : "failed"));
+    cell.append(make("span", { class: "quiet" }, figure?.missing ? "missing" : inPlaceOfFigures(row)));
     return;
   }
   const best = toNumber(figure.value) === bestOf(table, metric);
@@ -255,7 +262,8 @@ function notesOf(table) {
   const [lacking, besides] = [new Set(), new Set()];
   for (const row of table.rows) {
     for (const [metric, figure] of Object.entries(row.figures)) if (figure.missing) lacking.add(`${metric} is missing: ${figure.missing}`);
-    if (row.status !== "ok") lacking.add(`${row.method} failed: ${row.status}`);
+    const state = inPlaceOfFigures(row);
+    if (state) lacking.add(`${row.method} ${state}: ${row.status.replace(/^not run: /, "")}`);
     if (row.switches) besides.add(`${row.method}: ${row.switches}`);
   }
   const listed = (notes) => make("ul", { class: "quiet" }, [...notes].map((note) => make("li", {}, note)));

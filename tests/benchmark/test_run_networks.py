@@ -118,10 +118,18 @@ def test_all_gives_a_row_to_networks_without_weights(
     assert "srvggnet-test cannot be trained here: give its weights" in capsys.readouterr().err
 
     monkeypatch.setattr("benchmark.methods.RESTORERS", ("srvggnet-test",))
-    assert world.run("all", "all", "--protocols", "gopro-linear", "--limit", "1") == 1
+    assert world.run("all", "all", "--protocols", "gopro-linear", "--limit", "1") == 0
+    assert "srvggnet-test: not run: no weights here" in capsys.readouterr().err
     found = {row.method: row.status for row in rows(world, "all")}
     assert found["identity"] == "ok"
-    assert found["srvggnet-test"].startswith("srvggnet-test has no weights here and cannot be trained")
+    assert (
+        found["srvggnet-test"]
+        == "not run: no weights here and no recipe to train it; give --weights srvggnet-test=FILE"
+    )
+    table = (world.home / "all" / "leaderboard.md").read_text()
+    assert "| srvggnet-test | not run |" in table
+    assert "- srvggnet-test not run: no weights here" in table
+    assert world.run("all", "all", "--protocols", "gopro-linear", "--limit", "1") == 0  # finished before
 
 
 def test_a_missing_feature_network_is_a_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
