@@ -202,9 +202,12 @@ class MotionUNet(nn.Module):
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
         times = 2 ** len(self.downs)
-        axes = _axis(_enlarged(motion, times) + self.motion_detail(x).to(blurred.dtype))
+        whole = _enlarged(motion, times)
+        axes = _axis(whole + self.motion_detail(x).to(blurred.dtype))
         stride_px = COARSEST_STRIDE_PX if offset_before is None else FINER_STRIDE_PX
-        offset = self.offset(blurred, axes, offset_before, stride_px)
+        # The detail answers to the restored image alone and makes the motion shorter than it was (log, 31). A line
+        # has to reach over the whole profile of an edge.
+        offset = self.offset(blurred, _axis(whole), offset_before, stride_px)
         restored = self._along(blurred, guess, axes, _enlarged(offset, times), x)
         return restored, torch.cat([motion, offset], dim=1)
 

@@ -24,7 +24,7 @@ HIDDEN = 64
 SEEN = 32  # numbers that are known of a line: READ, four more, zeros
 BLOCK_PX = 4  # side of the blocks whose motion is told
 CELL_PX = 16  # side of the cells whose offset is told
-WINDOWS = (5, 13)  # cells of the neighbourhoods
+WINDOWS = (9, 29)  # cells of the neighbourhoods
 LEAST_CONTRAST = 4e-3
 TENTHS = 10.0  # offsets are counted in tenths of the length of the motion
 
