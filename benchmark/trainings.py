@@ -99,7 +99,9 @@ def trained(method: NetworkMethod | BaselineMethod, config: RunConfig) -> Networ
     if isinstance(method, BaselineMethod) or method.weights is not None:
         return method
     if not method.spec.recipe_for(config.profile):
-        raise NoWeightsError(f"no weights here and no recipe to train it; give --weights {method.name}=FILE")
+        raise NoWeightsError(
+            f"no weights here and no {config.profile} recipe to train it; give --weights {method.name}=FILE"
+        )
 
     info = train(_train_config(method, config), resume=True)
     meta = info.meta

@@ -124,7 +124,7 @@ def test_all_gives_a_row_to_networks_without_weights(
     assert found["identity"] == "ok"
     assert (
         found["srvggnet-test"]
-        == "not run: no weights here and no recipe to train it; give --weights srvggnet-test=FILE"
+        == "not run: no weights here and no quick recipe to train it; give --weights srvggnet-test=FILE"
     )
     table = (world.home / "all" / "leaderboard.md").read_text()
     assert "| srvggnet-test | not run |" in table
