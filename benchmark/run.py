@@ -127,7 +127,7 @@ kept in models/pretrained unless --retrain is given, else they are trained on
 --pairs with the profile (which is made first where the default folder is missing).
 folder:PATH scores stored images: PATH/<testset>/<key>.png, or PATH/<key>.png if one test set is asked for.
 
-With --methods all, a network that has neither weights nor a recipe is "not run", and its row says why.
+With --methods all, a network that has neither weights nor a recipe in the profile is "not run"; its row says why.
 
 Exit code: 0; 1 if a method or an image failed (its row says why) or a check of --check did; 2 for bad arguments or a
 refusal to start.

@@ -304,7 +304,7 @@ def test_theme(page: Any) -> None:
     button.click()
     assert button.text == "Theme: light" and background(page) == light
     page.refresh()
-    until(lambda: background(page) == light)  # the choice is kept; a busy browser paints the old colours for a moment
+    until(lambda: background(page) == light)  # the choice is kept; once, on a busy machine, it was not seen at once
     one(page, "#theme").click()
     resize(page, 1280, 900)
     assert one(page, "#theme").text == "Theme: dark" and background(page) == dark
