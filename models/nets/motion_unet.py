@@ -38,13 +38,15 @@ LEAST_LOG, MOST_LOG = -3.0, 6.0  # of a variance in px^2
 LONGEST_PX = 48.0
 LEAST_WIDTH_PX2 = 0.01
 COARSEST_STRIDE_PX, FINER_STRIDE_PX = 2, 4  # between lines that are read for the offset
+NEIGHBOURHOOD = 29  # cells of 16 px whose mean motion the lines follow
+LEAST_CONTRAST = 3e-3
 GREY_GAIN = 4.0
 WINDOW_PX, STRIDE_PX = 64, 16  # of the local spectra
 SPECTRUM_FLOOR = 4e-3  # of the power of a window in [0, 1]: about that of noise of half an 8-bit step
 EXPOSED = 6  # places on either side of a pixel that make the exposure when an image is blurred again
 MULTIPLE_PX = 16  # sides that all levels divide
 TWICE_AS_LONG = (math.log(4.0), math.log(4.0), 0.0)  # what a motion gains in the px of the next finer scale
-CAUTION = 0.7  # share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25)
+CAUTION = 0.85  # share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25, 32)
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
 STRIP_PX = 16384  # that many go through the layers that weigh samples at a time, outside of training
@@ -206,8 +208,8 @@ class MotionUNet(nn.Module):
         axes = _axis(whole + self.motion_detail(x).to(blurred.dtype))
         stride_px = COARSEST_STRIDE_PX if offset_before is None else FINER_STRIDE_PX
         # The detail answers to the restored image alone and makes the motion shorter than it was (log, 31). A line
-        # has to reach over the whole profile of an edge.
-        offset = self.offset(blurred, _axis(whole), offset_before, stride_px)
+        # has to reach over the whole profile of an edge, and what single places tell is too uncertain (log, 32).
+        offset = self.offset(blurred, _shared_axis(motion, blurred), offset_before, stride_px)
         restored = self._along(blurred, guess, axes, _enlarged(offset, times), x)
         return restored, torch.cat([motion, offset], dim=1)
 
@@ -357,8 +359,41 @@ def _axis(motion: Tensor) -> Axes:
     Shape: [B, 3, h, w] (log variance along x, along y, in px^2; correlation before tanh) -> four [B, h, w].
     A box of length L has the variance L^2 / 12.
     """
+    return _axis_of(_variances(motion))
+
+
+def _shared_axis(motion: Tensor, image: Tensor) -> Axes:
+    """The straight motion that a neighbourhood of NEIGHBOURHOOD cells of 16 px shares.
+
+    Directions and relative widths are those of the mean of the variances, each divided by their sum; the size is the
+    geometric mean. A cell counts by its contrast: the standard deviation of its grey values, noise taken out by means
+    of 2 x 2 px. No gradient goes through.
+    Shape: [B, 3, H / 16, W / 16], [B, 3, H, W] -> four of [B, H / 4, W / 4].
+    """
+
+    def around(part: Tensor) -> Tensor:
+        return functional.avg_pool2d(part, NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2, count_include_pad=False)
+
+    with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
+        variances = _variances(motion)
+        both = variances[:, :1] + variances[:, 1:2]
+        grey = functional.avg_pool2d(image.mean(1, keepdim=True), 2)
+        mean, of_squares = (functional.avg_pool2d(part, MULTIPLE_PX // 2) for part in (grey, grey.square()))
+        contrast = ((of_squares - mean.square()).clamp(min=0) + LEAST_CONTRAST**2).sqrt()
+        total = around(contrast)
+        shared = around(variances / both * contrast) / total * (around(both.log() * contrast) / total).exp()
+        return _axis_of(_enlarged(shared, MULTIPLE_PX // BLOCK_PX))
+
+
+def _variances(motion: Tensor) -> Tensor:
+    """Shape: [B, 3, h, w] (as `_axis`) -> the same: variance along x, along y, covariance, in px^2."""
     along_x, along_y = motion[:, :2].clamp(LEAST_LOG, MOST_LOG).exp().unbind(1)
     together = torch.tanh(motion[:, 2]) * (along_x * along_y).sqrt()
+    return torch.stack([along_x, along_y, together], dim=1)
+
+
+def _axis_of(variances: Tensor) -> Axes:
+    along_x, along_y, together = variances.unbind(1)
     half = (along_x - along_y) / 2
     spread = (half.square() + together.square() + 1e-4).sqrt()
     mean = (along_x + along_y) / 2

@@ -13,7 +13,7 @@ import torch
 
 from core.random_streams import stream
 from models.losses import LOSSES
-from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, _axis
+from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, _axis, _shared_axis
 from models.nets.path_offset import Axes, PathOffset
 from models.train import main
 from models.training.live_samples import LiveSampler, live_sources
@@ -41,6 +41,27 @@ def test_length_and_direction_of_a_straight_motion(length_px: float, angle: floa
     assert float(width[0, 0, 0]) < 0.8 + 0.02 * length_px
     turn = math.degrees(math.atan2(float(down[0, 0, 0]), float(across[0, 0, 0])))
     assert (turn - angle + 90) % 180 - 90 == pytest.approx(0, abs=max(1.5, 30 / length_px))
+
+
+def test_the_shared_motion_is_what_places_of_contrast_tell():
+    noise = torch.rand(1, 1, 64, 160, generator=torch.Generator().manual_seed(5)).expand(1, 3, 64, 160)
+    long, short = (told(*motion)[:, :, :1, :1].expand(1, 3, 4, 5) for motion in ((12.0, 0.5), (4.0, -0.9)))
+    alike = _shared_axis(torch.cat([long, long], dim=3), noise)
+    for shared, own in zip(alike, _axis(long), strict=True):
+        assert shared.shape == (1, 16, 40)
+        assert torch.allclose(shared, own[:, :1, :1].expand_as(shared), rtol=0.02, atol=0.02)
+    # Where there is nothing to see, the motion of a neighbour counts.
+    flat = noise.clone()
+    flat[..., 80:] = 0.5
+    length, _, right, down = _shared_axis(torch.cat([long, short], dim=3), flat)
+    assert length[0, :, [0, 39]].flatten().tolist() == pytest.approx([12.0] * 32, rel=0.05)
+    assert torch.atan2(down, right)[0, :, [0, 39]].flatten().tolist() == pytest.approx([0.5] * 32, abs=0.03)
+    # Two directions at right angles, equally clear: the size is between them.
+    crossing = torch.cat(
+        [told(8.0, 0.0)[..., :1, :1].expand(1, 3, 4, 5), told(8.0, math.pi / 2)[..., :1, :1].expand(1, 3, 4, 5)], 3
+    )
+    length, width, *_ = _shared_axis(crossing, noise)
+    assert float((length.square() + width.square()).mean()) == pytest.approx(64, rel=0.1)
 
 
 def test_samples_lie_along_and_across_the_motion():
