@@ -533,3 +533,27 @@ def motion_unet_more(profile: str) -> Recipe:
     last = motion_unet("paper").stages[-1]
     more = replace(last, name="motion-unet-more", steps=1500, milestones=(0.5,))
     return more if profile == "paper" else quick(more, steps=150, crop_px=128)
+
+
+def motion_unet_last(profile: str) -> Recipe:
+    """Trained weights again (--start): only the layers behind the told motion and offset, on few large crops.
+
+    A large crop shows more of what a neighbourhood shares. What those layers are told is as it will be in use.
+    Source: ours (docs/log/kept-network.md, 32).
+    """
+    more = motion_unet_more("paper")
+    live = replace(more.live, duration_s=(0.02, 0.1))
+    last = replace(
+        more,
+        name="motion-unet-last",
+        only=("weigh.", "weigh_again.", "detail.", "motion_detail.", "head."),
+        motion=0.0,
+        batch=3,
+        crop_px=320,
+        learning_rate=4e-4,
+        warmup_steps=40,
+        milestones=(0.4,),
+        ema_decay=0.99,
+        live=live,
+    )
+    return last if profile == "paper" else quick(last, steps=150, crop_px=128)

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from core.random_streams import stream
+from core.weights_files import load_state_dict
 from models.losses import LOSSES
 from models.nets.motion_unet import ALONG, EXPOSED, MotionUNet, _axis, _shared_axis
 from models.nets.path_offset import Axes, PathOffset
 from models.train import main
+from models.training.checkpoint import pack
 from models.training.live_samples import LiveSampler, live_sources
 from models.training.start import start_at_the_blurred_image
 from models.zoo import MODELS
@@ -173,3 +175,18 @@ def test_it_starts_at_the_blurred_image_and_trains(photographs: Path, tmp_path: 
     start_at_the_blurred_image(module, MODELS["motion-unet-test"])
     image = torch.rand(1, 3, 32, 48)
     assert torch.allclose(module.eval()(image), image, atol=1e-6)
+
+
+def test_only_the_last_layers_are_trained_on(photographs: Path, tmp_path: Path):
+    started = MODELS["motion-unet-test"].build()
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(pack(started.state_dict()))
+    arguments = ["--model", "motion-unet-test", "--recipe", "motion-unet-last", "--profile", "paper", "--steps", "2"]
+    arguments += ["--sharp", str(photographs), "--crop", "32", "--batch", "2", "--start", str(start)]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    trained = load_state_dict(tmp_path / "out/training_state.safetensors")
+    changed = set()
+    for name, before in started.named_parameters():
+        if not torch.equal(trained[f"weights.{name}"], before):
+            changed.add(name.split(".")[0])
+    assert changed == {"weigh", "weigh_again", "detail", "motion_detail", "head"}
