@@ -46,9 +46,8 @@ SPECTRUM_FLOOR = 4e-3  # of the power of a window in [0, 1]: about that of noise
 EXPOSED = 6  # places on either side of a pixel that make the exposure when an image is blurred again
 MULTIPLE_PX = 16  # sides that all levels divide
 TWICE_AS_LONG = (math.log(4.0), math.log(4.0), 0.0)  # what a motion gains in the px of the next finer scale
-CAUTION = (
-    0.85  # share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25, 32)
-)
+# Share of the change that is made to an image: full, it sharpens what was never sharp too much (log, 25 and 32).
+CAUTION = 0.85
 DETAIL = 16  # channels of the features at full resolution
 HIDDEN = 32
 STRIP_PX = 16384  # that many go through the layers that weigh samples at a time, outside of training
