@@ -24,7 +24,7 @@ from torch.nn import functional
 from models.nets.adapters import Still
 from models.nets.along_motion import samples, weighted_samples
 from models.nets.layers import ResidualBlock
-from models.nets.path_offset import TENTHS, Axes, PathOffset
+from models.nets.path_offset import CELL_PX, TENTHS, Axes, PathOffset
 from models.spec import ModelSpec, TrainingForm
 
 BLOCK_PX = 4  # side of the blocks of pixels that become channels
@@ -39,7 +39,7 @@ LONGEST_PX = 48.0
 LEAST_WIDTH_PX2 = 0.01
 COARSEST_STRIDE_PX, FINER_STRIDE_PX = 2, 4  # between lines that are read for the offset
 NEIGHBOURHOOD = 29  # cells of 16 px whose mean motion the lines follow
-LEAST_CONTRAST = 3e-3
+LEAST_CELL_CONTRAST = 3e-3
 GREY_GAIN = 4.0
 WINDOW_PX, STRIDE_PX = 64, 16  # of the local spectra
 SPECTRUM_FLOOR = 4e-3  # of the power of a window in [0, 1]: about that of noise of half an 8-bit step
@@ -205,8 +205,7 @@ class MotionUNet(nn.Module):
         for up, blocks in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = blocks(up(x, skips.pop()))
         times = 2 ** len(self.downs)
-        whole = _enlarged(motion, times)
-        axes = _axis(whole + self.motion_detail(x).to(blurred.dtype))
+        axes = _axis(_enlarged(motion, times) + self.motion_detail(x).to(blurred.dtype))
         stride_px = COARSEST_STRIDE_PX if offset_before is None else FINER_STRIDE_PX
         # The detail answers to the restored image alone and makes the motion shorter than it was (log, 31). A line
         # has to reach over the whole profile of an edge, and what single places tell is too uncertain (log, 32).
@@ -379,11 +378,11 @@ def _shared_axis(motion: Tensor, image: Tensor) -> Axes:
         variances = _variances(motion)
         both = variances[:, :1] + variances[:, 1:2]
         grey = functional.avg_pool2d(image.mean(1, keepdim=True), 2)
-        mean, of_squares = (functional.avg_pool2d(part, MULTIPLE_PX // 2) for part in (grey, grey.square()))
-        contrast = ((of_squares - mean.square()).clamp(min=0) + LEAST_CONTRAST**2).sqrt()
+        mean, of_squares = (functional.avg_pool2d(part, CELL_PX // 2) for part in (grey, grey.square()))
+        contrast = ((of_squares - mean.square()).clamp(min=0) + LEAST_CELL_CONTRAST**2).sqrt()
         total = around(contrast)
         shared = around(variances / both * contrast) / total * (around(both.log() * contrast) / total).exp()
-        return _axis_of(_enlarged(shared, MULTIPLE_PX // BLOCK_PX))
+        return _axis_of(_enlarged(shared, CELL_PX // BLOCK_PX))
 
 
 def _variances(motion: Tensor) -> Tensor:
@@ -394,6 +393,7 @@ def _variances(motion: Tensor) -> Tensor:
 
 
 def _axis_of(variances: Tensor) -> Axes:
+    """Shape: [B, 3, h, w], as `_variances` gives them -> four of [B, h, w]."""
     along_x, along_y, together = variances.unbind(1)
     half = (along_x - along_y) / 2
     spread = (half.square() + together.square() + 1e-4).sqrt()
